@@ -1,0 +1,183 @@
+"""Every error Carillon raises on purpose.
+
+    CarillonError
+    ├── Malformed              400  the request cannot be read
+    │   └── BodyTooLarge       413
+    ├── Unauthenticated        401
+    ├── Forbidden              403
+    ├── NotFound               404
+    │   ├── TaskNotFound · JobNotFound · RunNotFound · FileNotAvailable
+    │   └── ReportNotFound · SourceNotFound · TokenNotFound
+    ├── Conflict               409  the record is in the wrong state
+    │   ├── WrongState
+    │   ├── NameTaken
+    │   └── StillReferenced
+    ├── StaleRevision          412  somebody else edited the record first
+    ├── Invalid                422  well-formed, but a field's value cannot be
+    │   └── InvalidSchedule         (also a ValueError: raised by the pure rules)
+    ├── TooManyRequests        429
+    ├── Unavailable            503  a service Carillon stands on did not answer
+    └── RunError                    why a run failed; never an HTTP answer
+        ├── SourceUnreachable
+        ├── SourceRefused
+        ├── ConnectionDropped
+        ├── QueryFailed
+        ├── StatementTimedOut
+        ├── FileNotWritten
+        └── Stopped                 asked to stop: cancel, deadline, or the worker's own time
+
+A class's docstring is its default message. `api/errors.py` alone knows the HTTP statuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One field of the caller's input and what is wrong with it, e.g. `schedule.expression`."""
+
+    field: str
+    message: str
+
+
+class CarillonError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None, *, field: str | None = None, problems: list[FieldProblem] | None = None):
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.problems = list(problems or [])
+        if field is not None:
+            self.problems.append(FieldProblem(field, self.message))
+        super().__init__(self.message)
+
+    @property
+    def field(self) -> str | None:
+        """The first field at fault, if any."""
+        return self.problems[0].field if self.problems else None
+
+
+class Malformed(CarillonError):
+    """The request cannot be read."""
+
+
+class BodyTooLarge(Malformed):
+    """The request body is too large."""
+
+
+class Unauthenticated(CarillonError):
+    """No valid token came with the request."""
+
+
+class Forbidden(CarillonError):
+    """The token's role may not do this."""
+
+
+class NotFound(CarillonError):
+    """There is no such record."""
+
+
+class TaskNotFound(NotFound):
+    """There is no such task."""
+
+
+class JobNotFound(NotFound):
+    """There is no such job."""
+
+
+class RunNotFound(NotFound):
+    """There is no such run."""
+
+
+class FileNotAvailable(NotFound):
+    """The job has no file to download."""
+
+
+class ReportNotFound(NotFound):
+    """There is no such report."""
+
+
+class SourceNotFound(NotFound):
+    """There is no such source."""
+
+
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+
+class Conflict(CarillonError):
+    """The record's state does not allow this."""
+
+
+class WrongState(Conflict):
+    """The record's status does not allow this."""
+
+
+class NameTaken(Conflict):
+    """Another record has this name."""
+
+
+class StillReferenced(Conflict):
+    """Another record still uses this one."""
+
+
+class StaleRevision(CarillonError):
+    """The record was edited since it was read."""
+
+
+class Invalid(CarillonError):
+    """A field's value cannot be accepted."""
+
+
+class InvalidSchedule(Invalid, ValueError):
+    """The schedule cannot be accepted."""
+
+
+class TooManyRequests(CarillonError):
+    """Too many requests; try again later."""
+
+
+class Unavailable(CarillonError):
+    """A service this depends on did not answer."""
+
+
+class RunError(CarillonError):
+    """The run failed."""
+
+    # A permanent error is not retried: the same input would fail the same way again.
+    permanent = True
+
+
+class SourceUnreachable(RunError):
+    """The source's database cannot be reached."""
+
+    permanent = False
+
+
+class SourceRefused(RunError):
+    """The source's database refused the user or the password."""
+
+
+class ConnectionDropped(RunError):
+    """The connection to the source broke before the last row."""
+
+    permanent = False
+
+
+class QueryFailed(RunError):
+    """The database refused the query."""
+
+
+class StatementTimedOut(RunError):
+    """The statement ran longer than its limit."""
+
+
+class FileNotWritten(RunError):
+    """The file could not be written to storage."""
+
+    permanent = False
+
+
+class Stopped(RunError):
+    """The run was asked to stop."""

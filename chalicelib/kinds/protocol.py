@@ -1,0 +1,69 @@
+"""What the line of waiting jobs knows of a kind, and what a kind may use of its run.
+
+A kind never touches job, run or log tables: it reads `RunContext`, and returns an `Outcome` or raises a `RunError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What was frozen when the job was made; the same for every run of it. Instants are aware UTC."""
+
+    job_id: str
+    run_no: int
+    task_id: str
+    task_name: str
+    spec: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    scheduled_for: datetime
+    window_start: datetime | None
+    window_end: datetime | None
+    timezone: str
+    statement_timeout_seconds: int | None = None
+
+
+class RunContext(Protocol):
+    """A run's view of the world while it executes."""
+
+    facts: JobFacts
+
+    def log(self, level: str, message: str, *, type: str = "run") -> None:
+        """Add one log line; level is DEBUG, INFO, WARN or ERROR. Never a secret or a row of data."""
+
+    def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
+        """Tell how far the run is; cheap, may be called per block."""
+
+    def on_stop(self, interrupt: Callable[[], None] | None) -> None:
+        """Name what interrupts the work in hand (e.g. cancel the statement). Called from another thread, at most once.
+
+        None takes it back. When a stop was asked for already, `interrupt` is called at once.
+        """
+
+    def check(self) -> None:
+        """Raise `Stopped` when the run was asked to stop. Call between pieces of work, at least every 2 s."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run that succeeded leaves behind. `files` are manifests (see exports/manifest.py), as plain mappings."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    rows: int | None = None
+    bytes: int | None = None
+    summary: str = ""
+
+
+class Kind(Protocol):
+    """One kind of task. Modules of `kinds/` name themselves in `kinds/__init__.py`'s KINDS."""
+
+    def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
+        """The canonical spec, or `Invalid` naming each field (`spec.report_id` …) that cannot be."""
+
+    def run(self, context: RunContext) -> Outcome:
+        """Do the work. Raise a `RunError` to fail with a reason a person can act on."""
