@@ -1,0 +1,53 @@
+"""Job and record ids: ULIDs (https://github.com/ulid/spec), so that ids sort by time and lists need no other sort key."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+
+from chalicelib.core.instants import sortable, utc
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RANDOM_BYTES = 10
+
+
+def ulid(at: datetime, unique: str | None = None) -> str:
+    """26 characters: 48 bits of milliseconds, then 80 bits that are random, or a hash of `unique`.
+
+    The same `at` and `unique` give the same id: that is what makes a job's creation safe to repeat.
+    """
+    millis = int(utc(at).timestamp() * 1000)
+    tail = os.urandom(_RANDOM_BYTES) if unique is None else hashlib.sha256(unique.encode()).digest()[:_RANDOM_BYTES]
+    number = (millis << 80) | int.from_bytes(tail, "big")
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def instant_of(record_id: str) -> datetime:
+    """The instant in a ULID; `ValueError` when the text is not one."""
+    if len(record_id) != 26:
+        raise ValueError(f"not a ULID: {record_id!r}")
+    number = 0
+    for letter in record_id[:10]:
+        number = (number << 5) | _ALPHABET.index(letter)
+    return datetime.fromtimestamp(number / 1000, tz=UTC)
+
+
+def job_id_of_slot(task_id: str, slot: datetime) -> str:
+    """The id of the one job of a slot; its time part is the slot."""
+    return ulid(slot, f"slot|{task_id}|{sortable(slot)}")
+
+
+def job_id_of_request(accepted_at: datetime, task_id: str, request: str) -> str:
+    """The id of a job started by an event or under an idempotency key, at the instant the first asking was accepted."""
+    return ulid(accepted_at, f"request|{task_id}|{request}")
+
+
+def month_bucket(record_id: str) -> str:
+    """The timeline partition of a job: the UTC month of its id, e.g. `2026-11`."""
+    return instant_of(record_id).strftime("%Y-%m")
+
+
+def shard_of(record_id: str, shards: int) -> int:
+    """A stable number in [0, shards)."""
+    return int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:4], "big") % shards

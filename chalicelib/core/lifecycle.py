@@ -1,0 +1,103 @@
+"""The states of a job and of a run, and the one table of moves between them.
+
+`store/` turns TRANSITIONS into the conditions of its writes, so a move that is not listed cannot be made by anybody.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    WAITING = "waiting"  # in its pool, also between attempts; put by tick, fire or a person; claimed by a worker
+    ASSIGNED = "assigned"  # a worker holds the lease; the run is created, not started
+    RUNNING = "running"  # the worker started the kind's work
+    SUCCEEDED = "succeeded"  # done, files published
+    FAILED = "failed"  # attempts spent, or an error not worth retrying
+    TIMED_OUT = "timed_out"  # one of the three clocks ran out
+    BLOCKED = "blocked"  # a precondition is missing, nothing was tried
+    CANCELED = "canceled"  # stopped on request or by policy
+    SKIPPED = "skipped"  # the slot was not run, by policy
+    MISSED = "missed"  # nobody could run the slot in time, and the misfire policy did not ask for it later
+
+
+class RunStatus(StrEnum):
+    CREATED = "created"  # the claim was won; nothing executed yet
+    RUNNING = "running"  # executing
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Reason(StrEnum):
+    ERROR = "error"  # the kind failed with an error it knows
+    UNKNOWN_ERROR = "unknown_error"  # the kind failed with an error nobody expected
+    WORKER_LOST = "worker_lost"  # the lease ran out and nobody had written an end
+    QUEUE_WAIT = "queue_wait"  # waited longer than queue_wait_limit_seconds
+    STATEMENT = "statement"  # one statement ran longer than statement_timeout_seconds
+    DEADLINE = "deadline"  # the job, retries included, took longer than deadline_seconds
+    NO_SOURCE = "no_source"
+    NO_REPORT = "no_report"
+    NO_ACCOUNT = "no_account"
+    NO_PROXY = "no_proxy"
+    BY_USER = "by_user"
+    BY_POLICY = "by_policy"
+    OVERLAP = "overlap"
+    EMPTY_WINDOW = "empty_window"
+    NON_BUSINESS_DAY = "non_business_day"
+    MISFIRE = "misfire"
+
+
+class Trigger(StrEnum):
+    """Who asked for a job."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    RERUN = "rerun"
+    BACKFILL = "backfill"
+    EVENT = "event"
+    API = "api"
+
+
+class Move(StrEnum):
+    """Why a job changes its status."""
+
+    CLAIM = "claim"
+    START = "start"
+    RETRY = "retry"
+    FINISH = "finish"
+    DROP = "drop"  # ended without a run: policy, queue wait, cancel while waiting
+    RERUN = "rerun"
+    REPLAN = "replan"  # a slot taken out of the plan by an edit is planned again by the edited task
+
+
+ACTIVE = frozenset({JobStatus.ASSIGNED, JobStatus.RUNNING})
+OPEN = ACTIVE | {JobStatus.WAITING}
+ENDED = frozenset(JobStatus) - OPEN
+RUN_OPEN = frozenset({RunStatus.CREATED, RunStatus.RUNNING})
+RUN_ENDED = frozenset(RunStatus) - RUN_OPEN
+
+_J = JobStatus
+TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
+    Move.CLAIM: (frozenset({_J.WAITING}), frozenset({_J.ASSIGNED})),
+    Move.START: (frozenset({_J.ASSIGNED}), frozenset({_J.RUNNING})),
+    Move.RETRY: (ACTIVE, frozenset({_J.WAITING})),
+    Move.FINISH: (ACTIVE, frozenset({_J.SUCCEEDED, _J.FAILED, _J.TIMED_OUT, _J.BLOCKED, _J.CANCELED})),
+    Move.DROP: (
+        frozenset({_J.WAITING}),
+        frozenset({_J.SKIPPED, _J.MISSED, _J.BLOCKED, _J.CANCELED, _J.TIMED_OUT}),
+    ),
+    Move.RERUN: (ENDED, frozenset({_J.WAITING})),
+    Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED}), frozenset({_J.WAITING})),
+}
+
+# Whether a run that ended so may be followed by another attempt of the same job.
+RETRYABLE = frozenset({Reason.ERROR, Reason.UNKNOWN_ERROR, Reason.WORKER_LOST, Reason.STATEMENT})
+
+
+def sources_of(move: Move, target: JobStatus) -> frozenset[JobStatus]:
+    """The statuses a job may be in for this move to `target`; `ValueError` for a move nobody may make."""
+    before, after = TRANSITIONS[move]
+    if target not in after:
+        raise ValueError(f"{move} never leads to {target}")
+    return before
