@@ -1,0 +1,105 @@
+"""What every table's model shares: the name, one client for all tables, and attributes that give back what was put in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from botocore.config import Config
+from botocore.session import Session
+from pynamodb.attributes import Attribute, JSONAttribute
+from pynamodb.connection.table import TableConnection
+from pynamodb.constants import STRING
+from pynamodb.exceptions import DeleteError, PutError, UpdateError
+from pynamodb.models import Model
+
+from chalicelib.core.instants import parse, sortable
+from chalicelib.settings import settings
+
+E = TypeVar("E", bound=StrEnum)
+
+# Ticks write from several threads over one client.
+POOL_CONNECTIONS = 32
+
+
+class Refused(Exception):
+    """A conditional write found the record not as the condition says; the caller decides what that means."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a failed condition into `Refused`; any other failure goes on as it is."""
+    try:
+        yield
+    except (PutError, UpdateError, DeleteError) as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            raise Refused from error
+        raise
+
+
+@lru_cache(maxsize=1)
+def client() -> Any:
+    """One DynamoDB client for all tables: a client of its own for each would cost every cold start a dozen times over."""
+    session = Session()
+    return session.create_client(
+        "dynamodb",
+        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        config=Config(
+            max_pool_connections=POOL_CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=3,
+            read_timeout=10,
+            parameter_validation=False,
+        ),
+    )
+
+
+def table_name(table: str) -> str:
+    return f"{settings().tables}-{table}"
+
+
+class Record(Model):
+    """A pynamodb model whose connection uses the shared client."""
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        connection = super()._get_connection()
+        connection.connection._client = client()
+        return connection
+
+
+class InstantAttribute(Attribute[datetime]):
+    """An aware datetime as text of one width, so that it can be a sort key."""
+
+    attr_type = STRING
+
+    def serialize(self, value: datetime) -> str:
+        return sortable(value)
+
+    def deserialize(self, value: str) -> datetime:
+        return parse(value)
+
+
+class EnumAttribute(Attribute[E]):
+    """A StrEnum that comes back as itself, not as str."""
+
+    attr_type = STRING
+
+    def __init__(self, enum: type[E], **arguments: Any):
+        super().__init__(**arguments)
+        self.enum = enum
+
+    def serialize(self, value: E) -> str:
+        return self.enum(value).value
+
+    def deserialize(self, value: str) -> E:
+        return self.enum(value)
+
+
+class DocumentAttribute(JSONAttribute):
+    """A JSON document kept as text: DynamoDB's own maps would turn floats into decimals and refuse empty keys."""
