@@ -1,0 +1,97 @@
+"""Runs: the attempts at a job. A run's end is written once, by whoever gets there first; the job follows its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+
+from chalicelib.core.lifecycle import RUN_OPEN, Reason, RunStatus
+from chalicelib.store.base import (
+    DocumentAttribute,
+    EnumAttribute,
+    InstantAttribute,
+    Record,
+    Refused,
+    refusing,
+    table_name,
+)
+
+
+class RunRecord(Record):
+    class Meta:
+        table_name = table_name("runs")
+
+    job_id = UnicodeAttribute(hash_key=True)
+    run_no = NumberAttribute(range_key=True)
+    status = EnumAttribute(RunStatus)
+    reason = EnumAttribute(Reason, null=True)
+    # What a person reads: why it failed.
+    error = UnicodeAttribute(null=True)
+    # Whether another attempt would meet the same error.
+    permanent = NumberAttribute(null=True)
+    worker = UnicodeAttribute(null=True)
+    fence = UnicodeAttribute()
+    created_at = InstantAttribute()
+    started_at = InstantAttribute(null=True)
+    ended_at = InstantAttribute(null=True)
+    stopped_at = InstantAttribute(null=True)
+    rows = NumberAttribute(null=True)
+    bytes = NumberAttribute(null=True)
+    summary = UnicodeAttribute(null=True)
+    files = DocumentAttribute(null=True)
+    expires_at = TTLAttribute(null=True)
+
+
+def create(run: RunRecord) -> None:
+    """Record a claim. Repeating it, or coming after `end` made the record, changes nothing."""
+    try:
+        with refusing():
+            run.save(RunRecord.job_id.does_not_exist())
+    except Refused:
+        return
+
+
+def find(job_id: str, run_no: int) -> RunRecord | None:
+    try:
+        return RunRecord.get(job_id, run_no, consistent_read=True)
+    except RunRecord.DoesNotExist:
+        return None
+
+
+def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
+    """created -> running; False when the run was ended meanwhile."""
+    try:
+        with refusing():
+            RunRecord(job_id, run_no).update(
+                [RunRecord.status.set(RunStatus.RUNNING), RunRecord.started_at.set(at)],
+                condition=(RunRecord.fence == fence) & (RunRecord.status == RunStatus.CREATED),
+            )
+    except Refused:
+        return False
+    return True
+
+
+def end(run: RunRecord) -> bool:
+    """Write a run's end; False when it has one already. The record is made when the claim's writer died before it."""
+    actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]
+    for name in ("status", "reason", "error", "permanent", "worker", "ended_at", "stopped_at", "rows", "bytes", "summary", "files"):
+        value = getattr(run, name)
+        if value is not None:
+            actions.append(getattr(RunRecord, name).set(value))
+    actions.append(RunRecord.fence.set(run.fence))
+    unended = RunRecord.job_id.does_not_exist() | (
+        (RunRecord.fence == run.fence) & RunRecord.status.is_in(*sorted(RUN_OPEN))
+    )
+    try:
+        with refusing():
+            RunRecord(run.job_id, run.run_no).update(actions, condition=unended)
+    except Refused:
+        return False
+    return True
+
+
+def newest(job_id: str, limit: int | None) -> Iterable[RunRecord]:
+    return RunRecord.query(job_id, scan_index_forward=False, limit=limit, consistent_read=True)

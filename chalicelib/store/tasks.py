@@ -1,0 +1,215 @@
+"""Tasks: definitions, and the sparse index of those that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+
+from chalicelib.core.ids import shard_of
+from chalicelib.core.lifecycle import JobStatus
+from chalicelib.errors import StaleRevision, TaskNotFound
+from chalicelib.store.base import (
+    DocumentAttribute,
+    EnumAttribute,
+    InstantAttribute,
+    Record,
+    Refused,
+    refusing,
+    table_name,
+)
+
+# An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
+DUE_SHARDS = 4
+# All tasks share one partition of the listing index: its columns change only when somebody edits a task.
+LISTING = "tasks"
+
+
+class DueIndex(GlobalSecondaryIndex["TaskRecord"]):
+    class Meta:
+        index_name = "due"
+        projection = KeysOnlyProjection()
+
+    due_shard = NumberAttribute(hash_key=True)
+    next_fire_at = InstantAttribute(range_key=True)
+
+
+class ListingIndex(GlobalSecondaryIndex["TaskRecord"]):
+    class Meta:
+        index_name = "listing"
+        projection = IncludeProjection(
+            ["name", "kind", "group", "creator", "description", "enabled", "created_at", "schedule"]
+        )
+
+    listing = UnicodeAttribute(hash_key=True)
+    task_id = UnicodeAttribute(range_key=True)
+
+
+class TaskRecord(Record):
+    class Meta:
+        table_name = table_name("tasks")
+
+    due = DueIndex()
+    by_listing = ListingIndex()
+
+    task_id = UnicodeAttribute(hash_key=True)
+    listing = UnicodeAttribute(default=LISTING)
+    name = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    group = UnicodeAttribute(default="")
+    creator = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    enabled = BooleanAttribute(default=True)
+    note = UnicodeAttribute(default="")
+    spec = DocumentAttribute()
+    schedule = DocumentAttribute()
+    window = DocumentAttribute(null=True)
+    misfire = DocumentAttribute()
+    overlap = UnicodeAttribute()
+    retry = DocumentAttribute()
+    parameters = DocumentAttribute(default=dict)
+    priority = NumberAttribute(default=1000)
+    pool = UnicodeAttribute(default="cloud")
+    trigger = UnicodeAttribute(default="tick")
+    deadline_seconds = NumberAttribute(null=True)
+    queue_wait_limit_seconds = NumberAttribute(null=True)
+    statement_timeout_seconds = NumberAttribute(null=True)
+    # Grows by one with every edit; the ETag.
+    revision = NumberAttribute(default=1)
+    created_at = InstantAttribute()
+    updated_at = InstantAttribute()
+    # Present only while a slot is planned: what makes the due index sparse.
+    due_shard = NumberAttribute(null=True)
+    next_fire_at = InstantAttribute(null=True)
+    # The time-zone data that `next_fire_at` was computed with.
+    tzdata_version = UnicodeAttribute(null=True)
+    # The last slot taken out of the plan, run or not: where `since_previous_fire` begins.
+    previous_fire_at = InstantAttribute(null=True)
+    # The first of the slots recorded missed since one last ran: where a `union` window begins.
+    missed_since = InstantAttribute(null=True)
+    latest_job_id = UnicodeAttribute(null=True)
+    latest_status = EnumAttribute(JobStatus, null=True)
+    latest_at = InstantAttribute(null=True)
+
+
+def get(task_id: str, *, consistent: bool = True) -> TaskRecord:
+    try:
+        return TaskRecord.get(task_id, consistent_read=consistent)
+    except TaskRecord.DoesNotExist:
+        raise TaskNotFound(f"There is no task {task_id}.") from None
+
+
+def find(task_id: str) -> TaskRecord | None:
+    try:
+        return TaskRecord.get(task_id, consistent_read=True)
+    except TaskRecord.DoesNotExist:
+        return None
+
+
+def get_many(task_ids: Iterable[str]) -> list[TaskRecord]:
+    """The tasks that exist among these, read consistently, in no order."""
+    return list(TaskRecord.batch_get(list(dict.fromkeys(task_ids)), consistent_read=True))
+
+
+def insert(task: TaskRecord) -> bool:
+    """Put a new task; False when its id is taken (the same request, repeated)."""
+    try:
+        with refusing():
+            task.save(TaskRecord.task_id.does_not_exist())
+    except Refused:
+        return False
+    return True
+
+
+def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
+    """Replace a task's definition. Raises StaleRevision when it was edited or deleted since `expected_revision`.
+
+    What firing keeps on the task (`previous_fire_at`, the latest status) may have moved since it was read; the caller
+    decides the schedule's columns, and the rest is left alone.
+    """
+    columns = [
+        "name", "kind", "group", "description", "enabled", "note", "spec", "schedule", "window", "misfire", "overlap",
+        "retry", "parameters", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
+        "statement_timeout_seconds", "updated_at", "due_shard", "next_fire_at", "tzdata_version",
+    ]  # fmt: skip
+    actions = [TaskRecord.revision.set(expected_revision + 1)]
+    for name in columns:
+        column, value = getattr(TaskRecord, name), getattr(task, name)
+        actions.append(column.remove() if value is None else column.set(value))
+    try:
+        with refusing():
+            task.update(actions, condition=TaskRecord.revision == expected_revision)
+    except Refused:
+        raise StaleRevision from None
+
+
+def remove(task_id: str, *, expected_revision: int) -> None:
+    try:
+        with refusing():
+            TaskRecord(task_id).delete(condition=TaskRecord.revision == expected_revision)
+    except Refused:
+        raise StaleRevision from None
+
+
+def due_ids(shard: int, *, before: datetime) -> Iterator[str]:
+    """Ids of the enabled tasks whose next slot is before the instant, earliest first."""
+    for row in TaskRecord.due.query(shard, TaskRecord.next_fire_at < before):
+        yield row.task_id
+
+
+def advance(
+    task: TaskRecord,
+    *,
+    next_fire_at: datetime | None,
+    previous_fire_at: datetime,
+    missed_since: datetime | None,
+    tzdata_version: str,
+) -> bool:
+    """Move a task's plan past its slot; False when somebody else did, or edited the task meanwhile."""
+    condition: Condition = (TaskRecord.next_fire_at == task.next_fire_at) & (TaskRecord.revision == task.revision)
+    actions: list[Any] = [
+        TaskRecord.previous_fire_at.set(previous_fire_at),
+        TaskRecord.tzdata_version.set(tzdata_version),
+        TaskRecord.missed_since.remove() if missed_since is None else TaskRecord.missed_since.set(missed_since),
+    ]
+    if next_fire_at is None:
+        actions += [TaskRecord.next_fire_at.remove(), TaskRecord.due_shard.remove()]
+    else:
+        actions.append(TaskRecord.next_fire_at.set(next_fire_at))
+    try:
+        with refusing():
+            task.update(actions, condition=condition)
+    except Refused:
+        return False
+    return True
+
+
+def note_latest(task_id: str, *, job_id: str, status: JobStatus, at: datetime) -> None:
+    """Show a job's status as the task's latest, unless a later job's is shown already or the task is gone."""
+    latest = TaskRecord.latest_job_id
+    try:
+        with refusing():
+            TaskRecord(task_id).update(
+                [latest.set(job_id), TaskRecord.latest_status.set(status), TaskRecord.latest_at.set(at)],
+                condition=TaskRecord.name.exists() & (latest.does_not_exist() | (latest <= job_id)),
+            )
+    except Refused:
+        return
+
+
+def listed() -> Iterator[TaskRecord]:
+    """Every task, with the listing's columns only, newest first."""
+    yield from TaskRecord.by_listing.query(LISTING, scan_index_forward=False)
+
+
+def everything() -> Iterator[TaskRecord]:
+    """Every task whole, in no order; the cost grows with the number of definitions, not of jobs."""
+    yield from TaskRecord.scan()
+
+
+def shard(task_id: str) -> int:
+    return shard_of(task_id, DUE_SHARDS)
