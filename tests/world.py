@@ -1,0 +1,125 @@
+"""A whole stage in memory: the environment, every table of infra/tables.json, the queue, the bucket, and makers of records.
+
+Importing this module sets the environment, so import it before anything of chalicelib.
+Makers take overrides only: what a test does not name is not what it is about.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+REGION = "us-east-1"
+STAGE = "carillon-test"
+QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/{STAGE}-work"
+DATA_FOLDER = Path(tempfile.mkdtemp(prefix="carillon-data-"))
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "CARILLON_STAGE": "test",
+    "CARILLON_TABLES": STAGE,
+    "CARILLON_QUEUE_URL": QUEUE_URL,
+    "CARILLON_BUCKET": f"{STAGE}-files",
+    "CARILLON_SECRETS": STAGE,
+    "CARILLON_DATA_FOLDER": str(DATA_FOLDER),
+}
+os.environ.update(ENVIRONMENT)
+for _name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+    os.environ.pop(_name, None)
+
+import boto3  # noqa: E402
+from moto import mock_aws  # noqa: E402
+
+TABLES = Path(__file__).parent.parent / "infra" / "tables.json"
+START = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
+# What `create_table` takes of a template's table; the rest is for the real thing.
+_CREATED_WITH = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
+
+
+@cache
+def table_declarations() -> list[dict[str, Any]]:
+    """The arguments of `create_table` for each table, names resolved for this stage."""
+    resources = json.loads(TABLES.read_text())["Resources"]
+    return [
+        {
+            "TableName": resource["Properties"]["TableName"]["Fn::Sub"].replace("${AWS::StackName}", STAGE),
+            **{name: resource["Properties"][name] for name in _CREATED_WITH if name in resource["Properties"]},
+        }
+        for resource in resources.values()
+        if resource["Type"] == "AWS::DynamoDB::Table"
+    ]
+
+
+@cache
+def _client(service: str) -> Any:
+    """Clients outlive worlds: moto stands behind every one, and making them costs more than all the tables."""
+    return boto3.client(service, region_name=REGION)
+
+
+@dataclass
+class World:
+    """One stage, empty at the start of each test."""
+
+    now: datetime = START
+    bucket: str = ENVIRONMENT["CARILLON_BUCKET"]
+    queue_url: str = QUEUE_URL
+    data_folder: Path = DATA_FOLDER
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def client(self, service: str) -> Any:
+        return _client(service)
+
+    def forward(self, **delta: float) -> datetime:
+        """Move the test's clock: `world.forward(seconds=90)`."""
+        self.now += timedelta(**delta)
+        return self.now
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Every message now visible in the work queue, bodies parsed, taken off the queue."""
+        queue, found = self.client("sqs"), []
+        while batch := queue.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                found.append(json.loads(message["Body"]))
+                queue.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def objects(self) -> dict[str, bytes]:
+        """Every object in the bucket."""
+        s3 = self.client("s3")
+        return {
+            item["Key"]: s3.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read()
+            for item in s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        }
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """Every raw item of a table, as DynamoDB's own resource shows it."""
+        return boto3.resource("dynamodb", region_name=REGION).Table(f"{STAGE}-{table}").scan()["Items"]
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+
+@contextmanager
+def a_world() -> Iterator[World]:
+    with mock_aws():
+        world = World()
+        tables = world.client("dynamodb")
+        for declaration in table_declarations():
+            tables.create_table(**declaration)
+        made = world.client("sqs").create_queue(QueueName=f"{STAGE}-work")
+        assert made["QueueUrl"] == QUEUE_URL
+        world.client("s3").create_bucket(Bucket=world.bucket)
+        yield world
