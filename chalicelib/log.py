@@ -1,0 +1,29 @@
+"""One JSON line per event on standard output, which is where Lambda's log group reads.
+
+A line is one sentence plus fields. Never a secret, a presigned link or a row of data: fields whose names say so are masked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.core.instants import rfc3339
+from chalicelib.masking import masked
+
+
+def event(message: str, *, level: str = "INFO", **fields: Any) -> None:
+    """`log.event("A job was fired", job_id=…, task_id=…)`."""
+    line = {"time": rfc3339(datetime.now(UTC)), "level": level, "message": message, **masked(fields)}
+    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=_plain, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def error(message: str, **fields: Any) -> None:
+    event(message, level="ERROR", **fields)
+
+
+def _plain(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) and value.tzinfo else str(value)

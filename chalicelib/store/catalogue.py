@@ -1,0 +1,136 @@
+"""Reports, sources and calendars: what tasks refer to. Small tables that people edit, so lists read them whole."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+
+from chalicelib.errors import NotFound, ReportNotFound, SourceNotFound, StaleRevision
+from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+
+
+class ReportRecord(Record):
+    """`queries` is `[{"name", "sql", "key": [column, …] | null}]`; `parameters` is `[{"name", "type", "default", …}]`."""
+
+    class Meta:
+        table_name = table_name("reports")
+
+    report_id = UnicodeAttribute(hash_key=True)
+    name = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    source_id = UnicodeAttribute()
+    queries = DocumentAttribute()
+    parameters = DocumentAttribute(default=list)
+    creator = UnicodeAttribute()
+    # Grows by one with every edit; the ETag.
+    revision = NumberAttribute(default=1)
+    created_at = InstantAttribute()
+    updated_at = InstantAttribute()
+
+
+class SourceRecord(Record):
+    """A connection. Its password is in Secrets Manager only, under `aws.secrets.source_name(source_id)`."""
+
+    class Meta:
+        table_name = table_name("sources")
+
+    source_id = UnicodeAttribute(hash_key=True)
+    name = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    kind = UnicodeAttribute()
+    settings = DocumentAttribute()
+    has_secret = BooleanAttribute(default=False)
+    creator = UnicodeAttribute()
+    revision = NumberAttribute(default=1)
+    created_at = InstantAttribute()
+    updated_at = InstantAttribute()
+
+
+class CalendarRecord(Record):
+    """`days` maps a date to `workday` or `off`; dates outside `covers_from` .. `covers_to` are unknown, not workdays."""
+
+    class Meta:
+        table_name = table_name("calendars")
+
+    calendar_id = UnicodeAttribute(hash_key=True)
+    name = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    country = UnicodeAttribute(null=True)
+    covers_from = UnicodeAttribute()
+    covers_to = UnicodeAttribute()
+    days = DocumentAttribute()
+    creator = UnicodeAttribute()
+    revision = NumberAttribute(default=1)
+    created_at = InstantAttribute()
+    updated_at = InstantAttribute()
+
+
+R = TypeVar("R", ReportRecord, SourceRecord, CalendarRecord)
+_MISSING = {ReportRecord: ReportNotFound, SourceRecord: SourceNotFound, CalendarRecord: NotFound}
+
+
+def get_report(report_id: str) -> ReportRecord:
+    return _get(ReportRecord, report_id)
+
+
+def get_source(source_id: str) -> SourceRecord:
+    return _get(SourceRecord, source_id)
+
+
+def get_calendar(calendar_id: str) -> CalendarRecord:
+    return _get(CalendarRecord, calendar_id)
+
+
+def _get(model: type[R], record_id: str) -> R:
+    try:
+        return model.get(record_id, consistent_read=True)
+    except model.DoesNotExist:
+        raise _MISSING[model]() from None
+
+
+def everything(model: type[R]) -> list[R]:
+    """All records of one of these tables, newest first."""
+    key = model._hash_key_attribute().attr_name
+    return sorted(model.scan(consistent_read=True), key=lambda record: str(getattr(record, key)), reverse=True)
+
+
+def insert(record: ReportRecord | SourceRecord | CalendarRecord) -> bool:
+    """Put a new record; False when its id is there already, as it is when a request is repeated."""
+    try:
+        with refusing():
+            record.save(type(record)._hash_key_attribute().does_not_exist())
+    except Refused:
+        return False
+    return True
+
+
+def overwrite(record: R, changes: dict[str, Any], *, revision: int) -> R:
+    """The record with the changes, one revision on. Raises StaleRevision, or NotFound when it was deleted meanwhile."""
+    model = type(record)
+    actions = [getattr(model, name).set(value) for name, value in changes.items()]
+    try:
+        with refusing():
+            record.update([*actions, model.revision.set(revision + 1)], condition=model.revision == revision)
+    except Refused:
+        _get(model, _id(record))
+        raise StaleRevision from None
+    return record
+
+
+def remove(record: ReportRecord | SourceRecord | CalendarRecord, *, revision: int) -> None:
+    model = type(record)
+    try:
+        with refusing():
+            record.delete(condition=model.revision == revision)
+    except Refused:
+        _get(model, _id(record))
+        raise StaleRevision from None
+
+
+def _id(record: Record) -> str:
+    return str(getattr(record, type(record)._hash_key_attribute().attr_name))
+
+
+def reports_of_source(source_id: str) -> list[ReportRecord]:
+    return list(ReportRecord.scan(ReportRecord.source_id == source_id, consistent_read=True))

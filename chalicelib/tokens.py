@@ -1,0 +1,96 @@
+"""API tokens `carillon_<id>_<secret>`: made once, shown once, checked on every request, revoked for good."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import datetime, timedelta
+
+from chalicelib import audit
+from chalicelib.actor import Actor, Role
+from chalicelib.core.ids import ulid
+from chalicelib.core.instants import utc
+from chalicelib.errors import Invalid, Unauthenticated
+from chalicelib.paging import Page, cut
+from chalicelib.store import tokens as store
+from chalicelib.store.tokens import TokenRecord
+
+PREFIX = "carillon"
+SECRET_BYTES = 32
+# Writing the time of every use would cost a write a request.
+USE_NOTED_EVERY = timedelta(hours=1)
+
+_SHAPE = re.compile(r"carillon_([A-Za-z0-9]{4,40})_([A-Za-z0-9]{16,128})")
+
+
+def create(
+    *,
+    name: str,
+    role: Role,
+    pool: str | None,
+    expires_at: datetime | None,
+    actor: Actor,
+    now: datetime,
+    key: str | None = None,
+) -> tuple[TokenRecord, str | None]:
+    """The record and the whole token. The token is None when the request was answered before: it is shown once."""
+    if (role == Role.ROBOT) != (pool is not None):
+        raise Invalid("A robot's token names its pool, and no other token does.", field="pool")
+    if expires_at is not None and utc(expires_at) <= now:
+        raise Invalid("expires_at must be in the future.", field="expires_at")
+    token_id, secret = ulid(now, key), secrets.token_hex(SECRET_BYTES)
+    made = TokenRecord(
+        token_id,
+        name=name,
+        role=role.value,
+        pool=pool,
+        hash=digest(secret),
+        creator=actor.name,
+        created_at=now,
+        expires_at=None if expires_at is None else utc(expires_at),
+    )
+    if not store.insert(made):
+        return store.get(token_id), None
+    audit.record(actor, "create", "token", token_id, before=None, after=_shown(made), now=now)
+    return made, f"{PREFIX}_{token_id}_{secret}"
+
+
+def listing(*, page: int, page_size: int) -> Page:
+    return cut(store.everything(), page=page, page_size=page_size)
+
+
+def get(token_id: str) -> TokenRecord:
+    return store.get(token_id)
+
+
+def revoke(token_id: str, *, actor: Actor, now: datetime) -> TokenRecord:
+    """Revoking twice changes nothing. A gateway that caches answers may let the token in for AUTHORIZER_TTL more."""
+    token = store.get(token_id)
+    before = _shown(token)
+    if store.revoke(token, now=now):
+        audit.record(actor, "revoke", "token", token_id, before=before, after=_shown(token), now=now)
+        return token
+    return store.get(token_id)
+
+
+def verify(text: str, *, now: datetime) -> Actor:
+    """Whom the token speaks for, or Unauthenticated, which never says what exactly was wrong."""
+    shape = _SHAPE.fullmatch(text)
+    token = store.find(shape.group(1)) if shape else None
+    if shape is None or token is None or not hmac.compare_digest(token.hash, digest(shape.group(2))):
+        raise Unauthenticated
+    if token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
+        raise Unauthenticated
+    if token.last_used_at is None or now - token.last_used_at >= USE_NOTED_EVERY:
+        store.note_use(token, now=now, unless_since=now - USE_NOTED_EVERY)
+    return Actor(name=f"token:{token.name}", role=token.role, pool=token.pool)
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _shown(token: TokenRecord) -> dict[str, object]:
+    return {name: value for name, value in audit.snapshot(token).items() if name != "hash"}
