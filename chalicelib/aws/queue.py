@@ -1,0 +1,53 @@
+"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.aws.clients import client
+from chalicelib.errors import Unavailable
+from chalicelib.settings import settings
+
+# SQS holds a message back for at most 15 minutes.
+DELAY_LIMIT_SECONDS = 900
+BATCH = 10
+
+
+@dataclass(frozen=True)
+class Token:
+    pool: str
+    job_id: str
+
+
+def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
+    """Send tokens, each to arrive at its instant or, since SQS counts whole seconds, up to one second before.
+
+    The worker waits out that rest, so nothing starts early and nothing starts a second late for rounding's sake.
+    """
+    for at in range(0, len(tokens), BATCH):
+        entries = []
+        for number, (token, due) in enumerate(tokens[at : at + BATCH]):
+            delay = max(0, math.floor((due - now).total_seconds()))
+            if delay > DELAY_LIMIT_SECONDS:
+                raise ValueError(f"a token cannot be held back for {delay} s")
+            entries.append({"Id": str(number), "MessageBody": body(token), "DelaySeconds": delay})
+        answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
+        if answer.get("Failed"):
+            raise Unavailable(f"SQS refused {len(answer['Failed'])} of {len(entries)} tokens.")
+
+
+def body(token: Token) -> str:
+    return json.dumps({"pool": token.pool, "job": token.job_id}, separators=(",", ":"))
+
+
+def parse(text: str) -> Token:
+    """`ValueError` for a message that is no token."""
+    try:
+        found = json.loads(text)
+        return Token(pool=str(found["pool"]), job_id=str(found["job"]))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a token: {text[:200]!r}") from error

@@ -1,0 +1,152 @@
+"""Firing: from due tasks to one job per slot, whatever crashes.
+
+Per slot: put the job under the id that the slot gives it, send its token, then move the task past the slot. Each step
+may be repeated: the put is refused, the token is spare, the move goes through once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+
+from chalicelib import planning
+from chalicelib.aws import queue
+from chalicelib.core import TZDATA_VERSION
+from chalicelib.core import schedule as schedules
+from chalicelib.core.misfire import Verdict
+from chalicelib.line import HOLDABLE
+from chalicelib.log import event
+from chalicelib.store import jobs, tasks
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+
+# A tick comes every minute, give or take ten seconds, and takes a moment: it plans this far ahead.
+HORIZON = timedelta(seconds=90)
+# Slots planned in one tick: of one task, so that a long outage of a frequent task starves nobody; and of all.
+SLOTS_PER_TASK = 200
+SLOTS_PER_TICK = 5_000
+# Firing waits on DynamoDB, not on the processor.
+THREADS = 16
+
+
+@dataclass
+class Room:
+    """How much this tick may still do; what does not fit is left to the next one."""
+
+    slots: int = SLOTS_PER_TICK
+    time_left: Callable[[], float] = lambda: float("inf")
+    _lock: Lock = field(default_factory=Lock)
+
+    # The rest of the function's time is for slots in flight and for sending their tokens.
+    RESERVE_SECONDS = 10.0
+
+    def take(self) -> bool:
+        with self._lock:
+            if self.slots <= 0 or self.time_left() < self.RESERVE_SECONDS:
+                return False
+            self.slots -= 1
+            return True
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What a tick did: slots that became jobs now, and tasks looked at."""
+
+    tasks: int
+    slots: int
+
+
+def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Fired:
+    """Plan every slot due before `now` plus the horizon."""
+    room = Room(time_left=time_left)
+    with ThreadPoolExecutor(THREADS) as pool:
+        shards = list(pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS)))
+        due = tasks.get_many(task_id for ids in shards for task_id in ids)
+        planned = list(pool.map(lambda task: _plan_safely(task, now=now, room=room), due))
+        batches = [each for each in _batches([job for jobs_ in planned for job in jobs_])]
+        list(pool.map(lambda batch: _send(batch, now=now), batches))
+    fired = Fired(len(due), sum(len(jobs_) for jobs_ in planned))
+    if due:
+        event("tick", tasks=fired.tasks, slots=fired.slots)
+    return fired
+
+
+def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord]:
+    """One task whose record cannot be planned must not keep the others from firing; the tick alarm sees the error."""
+    try:
+        return plan(task, now=now, room=room)
+    except ValueError as error:
+        event("task cannot be planned", level="ERROR", task_id=task.task_id, error=str(error))
+        return []
+
+
+def plan_now(task: TaskRecord, *, now: datetime) -> None:
+    """Plan a task just saved, so that a slot nearer than the next tick is not late."""
+    if task.next_fire_at is not None and task.next_fire_at < now + HORIZON:
+        for batch in _batches(plan(task, now=now, room=Room())):
+            _send(batch, now=now)
+
+
+def plan(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord]:
+    """Record the task's slots up to the horizon, oldest first, and return the jobs whose tokens are to be sent.
+
+    Tokens go out after the task has moved on: should the process die in between, the job's lease runs out and `sweep`
+    sends its token. A job put by an earlier, interrupted try gets its token again; a spare token does no harm.
+    """
+    to_send: list[JobRecord] = []
+    if task.tzdata_version != TZDATA_VERSION and not _replan_for_new_zone_data(task):
+        return to_send
+    for _ in range(SLOTS_PER_TASK):
+        at = task.next_fire_at
+        if at is None or at >= now + HORIZON or not room.take():
+            break
+        slot = planning.judge(task, at, now=now)
+        job = planning.job_of_slot(task, slot, now=now)
+        if jobs.insert(job) or (at > now and jobs.replan(job)):
+            if planning.is_open(job):
+                to_send.append(job)
+            event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=str(at), status=job.status)
+        if not _advance(task, slot, job):
+            break
+    return [job for job in to_send if job.not_before - now <= HOLDABLE]
+
+
+def _advance(task: TaskRecord, slot: planning.Slot, job: JobRecord) -> bool:
+    missed_since = None
+    if slot.verdict is Verdict.MISSED:
+        missed_since = task.missed_since or job.window_start
+    return tasks.advance(
+        task,
+        next_fire_at=slot.following,
+        previous_fire_at=slot.at,
+        missed_since=missed_since,
+        tzdata_version=TZDATA_VERSION,
+    )
+
+
+def _replan_for_new_zone_data(task: TaskRecord) -> bool:
+    """The slot at hand was computed with other time-zone data; False when nothing is due by today's data."""
+    known = max(task.previous_fire_at or task.updated_at, task.updated_at)
+    fires = schedules.upcoming(task.schedule, after=known, count=1)
+    due = task.next_fire_at
+    if not fires or task.schedule["type"] in ("now", "once", "interval") or fires[0] == due:
+        return True
+    event("slot moved by new time-zone data", task_id=task.task_id, was=str(due), now=str(fires[0]))
+    return tasks.advance(
+        task,
+        next_fire_at=fires[0],
+        previous_fire_at=task.previous_fire_at or known,
+        missed_since=task.missed_since,
+        tzdata_version=TZDATA_VERSION,
+    )
+
+
+def _batches(planned: list[JobRecord]) -> list[list[JobRecord]]:
+    return [planned[at : at + queue.BATCH] for at in range(0, len(planned), queue.BATCH)]
+
+
+def _send(batch: list[JobRecord], *, now: datetime) -> None:
+    queue.send([(queue.Token(job.pool, job.job_id), job.not_before) for job in batch], now=now)

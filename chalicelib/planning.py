@@ -1,0 +1,148 @@
+"""From a task and a slot to the job that records it: everything a job will need is frozen here, from the slot alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.core import schedule as schedules
+from chalicelib.core import window as windows
+from chalicelib.core.ids import job_id_of_slot, month_bucket
+from chalicelib.core.jitter import jitter
+from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
+from chalicelib.core.misfire import Misfire, Verdict, decide
+from chalicelib.core.rank import rank
+from chalicelib.line import look_at, promise
+from chalicelib.settings import settings
+from chalicelib.store import jobs
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One planned fire time and what becomes of it."""
+
+    at: datetime
+    verdict: Verdict
+    following: datetime | None
+
+
+def zone_of(task: TaskRecord) -> str:
+    return str(task.schedule.get("timezone") or "UTC")
+
+
+def following(task: TaskRecord, slot: datetime) -> datetime | None:
+    """The task's next slot after this one, None when there is none."""
+    fires = schedules.upcoming(task.schedule, after=slot, count=1)
+    return fires[0] if fires else None
+
+
+def judge(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
+    """Whether the slot is still to be run, by the task's misfire policy."""
+
+    def later(count: int) -> Sequence[datetime]:
+        return schedules.upcoming(task.schedule, after=slot, count=count)
+
+    verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
+    return Slot(slot, verdict, following(task, slot))
+
+
+def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) -> tuple[datetime, datetime] | None:
+    """The data range of the slot; `previous` is the fire before it, where the window asks for one."""
+    if task.window is None:
+        return None
+    if previous is None:
+        start = task.schedule.get("start")
+        previous = schedules.range_start(task.schedule) if start else task.created_at
+    return windows.resolve(task.window, scheduled_for=slot, timezone=zone_of(task), previous=previous)
+
+
+def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
+    """The slot's job: waiting for its time, or ended at birth with the reason why the slot is not run."""
+    window = window_of(task, slot.at, previous=task.previous_fire_at)
+    job = build(
+        task,
+        job_id=job_id_of_slot(task.task_id, slot.at),
+        trigger=Trigger.SCHEDULE,
+        scheduled_for=slot.at,
+        window=window,
+        parameters={},
+        operator=None,
+        now=now,
+    )
+    if slot.verdict is Verdict.MISSED:
+        return _ended(job, JobStatus.MISSED, Reason.MISFIRE, now)
+    if window is not None and windows.is_empty(*window) and not (task.window or {}).get("allow_empty"):
+        return _ended(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now)
+    if slot.verdict is Verdict.RUN_LATE and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
+        job.window_start = min(task.missed_since, window[0])
+    seconds = int(task.schedule.get("jitter_seconds") or 0)
+    if seconds:
+        delay = jitter(task.task_id, slot.at, slot.following, seconds)
+        job.not_before = slot.at + delay
+    return job
+
+
+def build(
+    task: TaskRecord,
+    *,
+    job_id: str,
+    trigger: Trigger,
+    scheduled_for: datetime,
+    window: tuple[datetime, datetime] | None,
+    parameters: dict[str, Any],
+    operator: str | None,
+    now: datetime,
+) -> JobRecord:
+    """A waiting job of the task, to be claimed from `scheduled_for` on, or at once when that is past."""
+    not_before = scheduled_for if trigger is Trigger.SCHEDULE else min(scheduled_for, now)
+    enqueued_at = scheduled_for if trigger is Trigger.SCHEDULE else now
+    job = JobRecord(
+        job_id=job_id,
+        month=month_bucket(job_id),
+        task_id=task.task_id,
+        task_name=task.name,
+        task_revision=task.revision,
+        kind=task.kind,
+        group=task.group,
+        creator=task.creator,
+        description=task.description,
+        spec=task.spec,
+        parameters={**(task.parameters or {}), **parameters},
+        timezone=zone_of(task),
+        window_start=window[0] if window else None,
+        window_end=window[1] if window else None,
+        scheduled_for=scheduled_for,
+        created_at=now,
+        trigger=trigger,
+        operator=operator,
+        overlap=task.overlap,
+        retry=task.retry,
+        deadline_seconds=task.deadline_seconds,
+        queue_wait_limit_seconds=task.queue_wait_limit_seconds,
+        statement_timeout_seconds=task.statement_timeout_seconds,
+        status=JobStatus.WAITING,
+        pool=task.pool,
+        priority=task.priority,
+        enqueued_at=enqueued_at,
+        not_before=not_before,
+        rank=rank(enqueued_at, int(task.priority)),
+        lease_shard=jobs.lease_shard(job_id),
+        active_task=task.task_id,
+    )
+    job.lease_until = look_at(job, promise(not_before, now=now))
+    return job
+
+
+def _ended(job: JobRecord, status: JobStatus, reason: Reason, now: datetime) -> JobRecord:
+    job.status, job.reason, job.ended_at = status, reason, now
+    job.expires_at = now + timedelta(days=settings().job_retention_days)
+    job.lease_shard = job.lease_until = job.active_task = None
+    return job
+
+
+def is_open(job: JobRecord) -> bool:
+    return job.status in OPEN

@@ -1,0 +1,158 @@
+"""A run while it executes: its log, written in chunks, and the watch that stops it within two seconds of being asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from botocore.exceptions import BotoCoreError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib.clock import Clock
+from chalicelib.core.instants import rfc3339
+from chalicelib.core.lifecycle import Reason
+from chalicelib.errors import Stopped
+from chalicelib.kinds.protocol import JobFacts
+from chalicelib.log import event
+from chalicelib.store import jobs
+from chalicelib.store import logs as log_store
+from chalicelib.store.logs import LogLine
+
+# A cancel is seen within this time, so that the statement is gone within two seconds.
+WATCH_SECONDS = 1.0
+# Lines wait this long, or until there are this many, and go out together.
+FLUSH_SECONDS = 2.0
+FLUSH_LINES = 200
+# One line of a database's error can be long; a chunk must fit one DynamoDB item of 400 KB.
+LINE_LIMIT = 1_500
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a run must stop."""
+
+    reason: Reason
+    message: str
+    # Cancel and the clocks end the job; a lost lease or the worker's own end of time does not.
+    final: bool = True
+
+
+@dataclass
+class LiveRun:
+    """Implements kinds.protocol.RunContext."""
+
+    facts: JobFacts
+    job: jobs.JobRecord
+    clock: Clock
+    # When the worker itself must be done, and when the whole job must be.
+    worker_until: datetime
+    deadline: datetime | None = None
+    stop: Stop | None = None
+    stopped_at: datetime | None = None
+    rows: int = 0
+    bytes: int = 0
+    _lines: list[LogLine] = field(default_factory=list)
+    _sequence: int = 0
+    _flushed_at: datetime | None = None
+    _interrupt: Callable[[], None] | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    # --- what a kind calls ---
+
+    def log(self, level: str, message: str, *, type: str = "run") -> None:
+        with self._lock:
+            self._sequence += 1
+            text = message if len(message) <= LINE_LIMIT else message[:LINE_LIMIT] + " …"
+            self._lines.append(LogLine(self._sequence, rfc3339(self.clock.now()), level, type, text))
+            full = len(self._lines) >= FLUSH_LINES
+        if full:
+            self.flush()
+
+    def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
+        self.rows = self.rows if rows is None else rows
+        self.bytes = self.bytes if bytes is None else bytes
+
+    def on_stop(self, interrupt: Callable[[], None] | None) -> None:
+        with self._lock:
+            self._interrupt = interrupt
+            late = self.stop is not None and interrupt is not None
+        if late:
+            self._fire()
+
+    def check(self) -> None:
+        if self.stop is not None:
+            raise Stopped(self.stop.message)
+
+    # --- what the worker calls ---
+
+    def flush(self) -> None:
+        """Write the lines collected so far as one chunk."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            self._flushed_at = self.clock.now()
+        if lines:
+            log_store.write(self.facts.job_id, self.facts.run_no, lines, now=self.clock.now())
+
+    def watch(self) -> None:
+        """Begin to look for a cancel, the clocks and a lost lease, in a thread of its own."""
+        self._thread = threading.Thread(target=self._keep_watch, name=f"watch-{self.facts.job_id}", daemon=True)
+        self._thread.start()
+
+    def over(self) -> None:
+        """End the watch; no interrupt comes after this returns."""
+        self._over.set()
+        with self._lock:
+            self._interrupt = None
+        if self._thread is not None:
+            self._thread.join()
+
+    def look(self) -> None:
+        """One look: at the clocks, which cost nothing, and at the job's record."""
+        now = self.clock.now()
+        if self.deadline is not None and now >= self.deadline:
+            seconds = self.job.deadline_seconds
+            self._ask_to_stop(Stop(Reason.DEADLINE, f"The deadline of {seconds} s for the whole job ran out."))
+        elif now >= self.worker_until:
+            message = "The worker's own time ran out before the work was done."
+            self._ask_to_stop(Stop(Reason.ERROR, message, final=False))
+        else:
+            self._look_at_record()
+
+    def _look_at_record(self) -> None:
+        job = jobs.find(self.facts.job_id)
+        if job is None or job.fence != self.job.fence:
+            self._ask_to_stop(Stop(Reason.WORKER_LOST, "Another worker holds this job now.", final=False))
+        elif job.cancel_requested_at is not None:
+            by = job.cancel_requested_by or "somebody"
+            reason = Reason.BY_POLICY if by == Reason.BY_POLICY else Reason.BY_USER
+            self._ask_to_stop(Stop(reason, f"Cancel requested by {by}."))
+
+    def _ask_to_stop(self, stop: Stop) -> None:
+        with self._lock:
+            if self.stop is not None:
+                return
+            self.stop = stop
+        self.log("WARN", stop.message, type="stop")
+        self._fire()
+
+    def _fire(self) -> None:
+        with self._lock:
+            interrupt, self._interrupt = self._interrupt, None
+            if interrupt is not None:
+                interrupt()
+            self.stopped_at = self.clock.now()
+
+    def _keep_watch(self) -> None:
+        while not self._over.wait(WATCH_SECONDS):
+            try:
+                self.look()
+                flushed = self._flushed_at
+                if flushed is None or self.clock.now() - flushed >= timedelta(seconds=FLUSH_SECONDS):
+                    self.flush()
+            except (PynamoDBException, BotoCoreError) as error:
+                # A table that does not answer for a moment must not end the watch: the next look comes in a second.
+                event("watch could not look", level="WARN", job_id=self.facts.job_id, error=str(error))

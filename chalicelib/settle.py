@@ -1,0 +1,122 @@
+"""How a job comes to its end: after a run, or without one. Everything here may be repeated after a crash.
+
+The run's record is the point of decision: worker, cancel and sweep compete to write its end, and exactly one wins. The
+job then follows its run, by whoever comes first, in `settle`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chalicelib import line
+from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
+from chalicelib.core.overlap import OverlapPolicy
+from chalicelib.core.retry import Retry
+from chalicelib.core.retry import decide as retry_after
+from chalicelib.log import event
+from chalicelib.store import jobs, tasks
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+
+# A run that failed for one of these never tried anything.
+PRECONDITIONS = frozenset({Reason.NO_SOURCE, Reason.NO_REPORT, Reason.NO_ACCOUNT, Reason.NO_PROXY})
+# Under these policies a later job of the task may be held back until this one has ended.
+HOLDING = frozenset({OverlapPolicy.BUFFER_ONE, OverlapPolicy.BUFFER_ALL, OverlapPolicy.CANCEL_OTHER})
+
+
+def settle(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
+    """Bring an active job to where its ended run leads: an end, or the wait for another attempt."""
+    if run.status == RunStatus.SUCCEEDED:
+        _finish(job, run, JobStatus.SUCCEEDED, None, None, now=now)
+    elif run.status == RunStatus.CANCELED and run.reason in (Reason.DEADLINE, Reason.STATEMENT):
+        _finish(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
+    elif run.status == RunStatus.CANCELED or job.cancel_requested_at is not None:
+        reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
+        _finish(job, run, JobStatus.CANCELED, reason, run.error, now=now)
+    elif run.reason in PRECONDITIONS:
+        _finish(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
+    elif not _try_again(job, run, now=now):
+        status = JobStatus.TIMED_OUT if run.reason == Reason.STATEMENT else JobStatus.FAILED
+        _finish(job, run, status, run.reason, run.error, now=now)
+
+
+def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
+    delay = retry_after(
+        Retry.accept(job.retry), attempts_spent=int(job.attempts_spent), permanent=bool(run.permanent)
+    )
+    if delay is None:
+        return False
+    not_before = now + delay
+    end = line.deadline(job)
+    if end is not None and not_before >= end:
+        _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
+        return True
+    promised = line.look_at(job, line.promise(not_before, now=now))
+    if jobs.wait_again(job, not_before=not_before, lease_until=promised, error=run.error):
+        line.send_token(job, now=now)
+        event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=str(not_before))
+    return True
+
+
+def _past_deadline(job: JobRecord, run: RunRecord) -> str:
+    return f"The next attempt would start after the deadline of {job.deadline_seconds} s. The last error: {run.error}"
+
+
+def _finish(
+    job: JobRecord, run: RunRecord, status: JobStatus, reason: Reason | None, error: str | None, *, now: datetime
+) -> None:
+    # Before the job's own end, so that a crash between the two is made good when the lease runs out.
+    tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
+    ended = jobs.finish(
+        job,
+        status,
+        reason=reason,
+        error=error,
+        now=now,
+        stopped_at=run.stopped_at,
+        rows=run.rows,
+        bytes=run.bytes,
+        summary=run.summary,
+        files=run.files if status == JobStatus.SUCCEEDED else None,
+    )
+    if ended:
+        event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
+        let_next_in(job, now=now)
+
+
+def drop(
+    job: JobRecord,
+    status: JobStatus,
+    reason: Reason,
+    error: str | None,
+    *,
+    now: datetime,
+    by: str | None = None,
+    only_planned: bool = False,
+) -> bool:
+    """End a waiting job without a run; False when it is not waiting any more."""
+    if not only_planned:
+        tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
+    ended = jobs.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned)
+    if ended:
+        event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
+        let_next_in(job, now=now)
+    return ended
+
+
+def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
+    """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
+    message = f"Made way for job {job.job_id} of the same task."
+    if other.status in ACTIVE:
+        jobs.request_cancel(other, by=Reason.BY_POLICY, now=now)
+    else:
+        drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
+
+
+def let_next_in(job: JobRecord, *, now: datetime) -> None:
+    """Send the oldest job of the task that was held back to ask again. Should this be lost, its lease runs out."""
+    if OverlapPolicy(job.overlap) not in HOLDING:
+        return
+    held = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
+    for other in sorted(held, key=lambda each: each.job_id)[:1]:
+        line.send_token(other, now=now)

@@ -1,0 +1,175 @@
+"""The jobs table: one item per slot or start by hand, and the indexes that lists, claims and repair read."""
+
+from __future__ import annotations
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.store.base import DocumentAttribute, EnumAttribute, InstantAttribute, Record, table_name
+
+# The columns a row of a list shows.
+LISTED = [
+    "status", "reason", "kind", "group", "task_id", "task_name", "trigger", "pool", "priority", "operator",
+    "scheduled_for", "created_at", "started_at", "ended_at", "lateness_seconds", "rows", "bytes", "source_id",
+    "account_id", "action", "run_no",
+]  # fmt: skip
+# Spreads the leases of all open jobs; an idle sweep pays one query for each.
+LEASE_SHARDS = 4
+
+
+class TimelineIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "timeline"
+        projection = IncludeProjection(LISTED)
+
+    month = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByTaskIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_task"
+        projection = IncludeProjection([name for name in LISTED if name != "task_id"])
+
+    task_id = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByAccountIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_account"
+        projection = KeysOnlyProjection()
+
+    account_id = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByOperatorIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_operator"
+        projection = KeysOnlyProjection()
+
+    operator = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
+    """The line: jobs that may be claimed now, best rank first."""
+
+    class Meta:
+        index_name = "ready"
+        projection = KeysOnlyProjection()
+
+    ready_pool = UnicodeAttribute(hash_key=True)
+    rank = NumberAttribute(range_key=True)
+
+
+class LeasesIndex(GlobalSecondaryIndex["JobRecord"]):
+    """Every job not ended, by the instant until which somebody may be believed to look after it."""
+
+    class Meta:
+        index_name = "leases"
+        projection = KeysOnlyProjection()
+
+    lease_shard = NumberAttribute(hash_key=True)
+    lease_until = InstantAttribute(range_key=True)
+
+
+class ActiveIndex(GlobalSecondaryIndex["JobRecord"]):
+    """The jobs of a task that have not ended: what the overlap policy asks."""
+
+    class Meta:
+        index_name = "active"
+        projection = KeysOnlyProjection()
+
+    active_task = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class JobRecord(Record):
+    class Meta:
+        table_name = table_name("jobs")
+
+    timeline = TimelineIndex()
+    by_task = ByTaskIndex()
+    by_account = ByAccountIndex()
+    by_operator = ByOperatorIndex()
+    ready = ReadyIndex()
+    leases = LeasesIndex()
+    active = ActiveIndex()
+
+    job_id = UnicodeAttribute(hash_key=True)
+    month = UnicodeAttribute()
+
+    # Frozen when the job was made.
+    task_id = UnicodeAttribute()
+    task_name = UnicodeAttribute()
+    task_revision = NumberAttribute()
+    kind = UnicodeAttribute()
+    group = UnicodeAttribute(default="")
+    creator = UnicodeAttribute()
+    description = UnicodeAttribute(default="")
+    spec = DocumentAttribute()
+    parameters = DocumentAttribute(default=dict)
+    timezone = UnicodeAttribute(default="UTC")
+    window_start = InstantAttribute(null=True)
+    window_end = InstantAttribute(null=True)
+    scheduled_for = InstantAttribute()
+    created_at = InstantAttribute()
+    trigger = EnumAttribute(Trigger)
+    # Who started it by hand; absent for a job of a schedule.
+    operator = UnicodeAttribute(null=True)
+    source_id = UnicodeAttribute(null=True)
+    account_id = UnicodeAttribute(null=True)
+    action = UnicodeAttribute(null=True)
+    overlap = UnicodeAttribute()
+    retry = DocumentAttribute()
+    deadline_seconds = NumberAttribute(null=True)
+    queue_wait_limit_seconds = NumberAttribute(null=True)
+    statement_timeout_seconds = NumberAttribute(null=True)
+
+    # Where it is.
+    status = EnumAttribute(JobStatus)
+    reason = EnumAttribute(Reason, null=True)
+    error = UnicodeAttribute(null=True)
+    pool = UnicodeAttribute()
+    priority = NumberAttribute()
+    # Since when it stands in the line; with the priority it gives the rank.
+    enqueued_at = InstantAttribute()
+    # Not to be claimed before: the slot, or the time of the next attempt.
+    not_before = InstantAttribute()
+    # True once the overlap policy let it into the line.
+    admitted = BooleanAttribute(default=False)
+    # Held back by the overlap policy until an earlier job of the task ends.
+    buffered = BooleanAttribute(default=False)
+    ready_pool = UnicodeAttribute(null=True)
+    rank = NumberAttribute(null=True)
+    lease_shard = NumberAttribute(null=True)
+    lease_until = InstantAttribute(null=True)
+    active_task = UnicodeAttribute(null=True)
+    # How often its token was sent again: each repair waits twice as long as the one before.
+    tokens_sent = NumberAttribute(default=1)
+
+    # The run that holds it, or held it last. `fence` is new with every claim: a worker without it can change nothing.
+    run_no = NumberAttribute(default=0)
+    fence = UnicodeAttribute(null=True)
+    worker = UnicodeAttribute(null=True)
+    # Attempts since the start or the last re-run: what `retry.max_attempts` counts.
+    attempts_spent = NumberAttribute(default=0)
+    next_attempt_at = InstantAttribute(null=True)
+
+    first_started_at = InstantAttribute(null=True)
+    started_at = InstantAttribute(null=True)
+    ended_at = InstantAttribute(null=True)
+    cancel_requested_at = InstantAttribute(null=True)
+    cancel_requested_by = UnicodeAttribute(null=True)
+    stopped_at = InstantAttribute(null=True)
+    canceled_at = InstantAttribute(null=True)
+    lateness_seconds = NumberAttribute(null=True)
+
+    rows = NumberAttribute(null=True)
+    bytes = NumberAttribute(null=True)
+    summary = UnicodeAttribute(null=True)
+    files = DocumentAttribute(null=True)
+    expires_at = TTLAttribute(null=True)

@@ -1,0 +1,112 @@
+"""Repair, every minute: whatever nobody can be believed to look after any more is taken up again, or ended with its reason.
+
+Every job not ended stands in the `leases` index with the instant until which somebody looks after it. Past that, a
+waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib import gate, line, settle
+from chalicelib.aws.files import s3
+from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
+from chalicelib.exports.upload import discard
+from chalicelib.log import event
+from chalicelib.settings import settings
+from chalicelib.store import jobs, runs
+from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
+from chalicelib.store.runs import RunRecord
+
+# Jobs looked at in one sweep; the rest have waited the longest next time.
+JOBS_PER_SWEEP = 2_000
+RESERVE_SECONDS = 10.0
+
+
+@dataclass
+class Swept:
+    """What one sweep found."""
+
+    looked_at: int = 0
+    tokens: int = 0
+    lost: int = 0
+    settled: int = 0
+
+
+def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Swept:
+    """Look after every job whose lease ran out."""
+    swept = Swept()
+    for shard in range(LEASE_SHARDS):
+        for job_id in jobs.lapsed(shard, now=now):
+            if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
+                return swept
+            swept.looked_at += 1
+            job = jobs.find(job_id)
+            # The index may lag behind the job.
+            if job is None or job.lease_until is None or job.lease_until >= now:
+                continue
+            if job.status in ACTIVE:
+                _active(job, swept, now=now)
+            else:
+                _waiting(job, swept, now=now)
+    if swept.looked_at:
+        event("sweep", **vars(swept))
+    return swept
+
+
+def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
+    """A token that was lost, or that was not to be sent yet."""
+    verdict = gate.admit(job, now=now)
+    if verdict in (gate.Pass.ENDED, gate.Pass.HELD_BACK):
+        return
+    promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=int(job.tokens_sent) + 1))
+    if verdict is gate.Pass.GO and not jobs.make_ready(job):
+        return
+    line.send_token(job, now=now)
+    if jobs.token_sent_again(job, lease_until=promised):
+        swept.tokens += 1
+        event("token sent again", job_id=job.job_id, pool=job.pool, times=int(job.tokens_sent))
+
+
+def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
+    """A worker that is gone: its run gets an end, unless it wrote one itself, and the job follows."""
+    run = runs.find(job.job_id, int(job.run_no))
+    if run is None or run.status not in RUN_ENDED:
+        # What the run left in the bucket goes first: once the run has an end, nobody looks at it again.
+        discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+        lost = _lost(job, now=now)
+        if not runs.end(lost):
+            return
+        run = lost
+        swept.lost += 1
+        event("worker lost", level="WARN", job_id=job.job_id, run_no=int(job.run_no), worker=job.worker)
+    swept.settled += 1
+    settle.settle(job, run, now=now)
+
+
+def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
+    run = RunRecord(
+        job.job_id,
+        int(job.run_no),
+        worker=job.worker,
+        fence=str(job.fence),
+        created_at=now,
+        ended_at=now,
+        permanent=0,
+    )
+    end = line.deadline(job)
+    if job.cancel_requested_at is not None:
+        reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
+        run.status, run.reason, run.stopped_at = RunStatus.CANCELED, reason, now
+        run.error = "The worker did not answer the cancel; its lease has run out."
+    elif end is not None and end <= now:
+        run.status, run.reason = RunStatus.CANCELED, Reason.DEADLINE
+        run.error = f"The deadline of {job.deadline_seconds} s passed, and the worker is gone."
+    else:
+        run.status, run.reason = RunStatus.FAILED, Reason.WORKER_LOST
+        run.error = "The worker was lost: its lease ran out before it wrote an end."
+    return run
+
+

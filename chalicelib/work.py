@@ -1,0 +1,222 @@
+"""The worker: a token arrives, the best job of the pool is claimed, its kind runs, its end is written.
+
+Every step may be the last one of this process. What it leaves half done is picked up by `sweep` when the lease ends.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chalicelib import gate, line, settle
+from chalicelib.aws import queue
+from chalicelib.aws.files import s3
+from chalicelib.clock import Clock
+from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.errors import RunError, StatementTimedOut, Stopped
+from chalicelib.exports.upload import discard
+from chalicelib.kinds import kind_of
+from chalicelib.kinds.protocol import JobFacts, Outcome
+from chalicelib.log import event
+from chalicelib.running import LiveRun
+from chalicelib.settings import settings
+from chalicelib.store import jobs, runs
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+
+# A token may come up to a second before its time (see queue.send): that is waited out. One that comes earlier than
+# this, by a clock that runs ahead, is sent again.
+EARLY = timedelta(seconds=2)
+# The head of the line may be stale: so many are tried before the token's own job, and the token given up.
+HEAD = 5
+# Kept back from the worker's own time for writing the end.
+CLOSING_TIME = timedelta(seconds=15)
+# Lease beyond the worker's own end: its clock and ours may differ.
+LEASE_MARGIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who works, and until when it may."""
+
+    name: str
+    until: datetime
+    clock: Clock
+    # Tests step the watch themselves.
+    watched: bool = True
+
+
+def handle(text: str, *, worker: Worker) -> JobRecord | None:
+    """Do the work that a token stands for; None when there was none."""
+    token = queue.parse(text)
+    job = take(token, worker=worker)
+    if job is not None:
+        execute(job, worker=worker)
+    return job
+
+
+# --- claiming ---------------------------------------------------------------------------------------------------------
+
+
+def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+    """Claim the pool's first ready job, or the token's own if that comes first; None when there is nothing to do."""
+    own = _own(token, worker=worker)
+    now = worker.clock.now()
+    others = [job_id for job_id in jobs.first_in_line(token.pool, HEAD) if job_id != token.job_id]
+    candidates = jobs.get_many(others) if others else []
+    if own is not None:
+        candidates.append(own)
+    for job in sorted(candidates, key=lambda each: (each.rank, each.job_id)):
+        if job is not own and gate.admit(job, now=now) is not gate.Pass.GO:
+            continue
+        if _claim(job, worker=worker, now=now):
+            if own is not None and job is not own:
+                # This token is spent on another job; that one's token will find ours in the line.
+                jobs.make_ready(own)
+            return job
+    return None
+
+
+def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+    """The token's job, if it may be claimed now."""
+    job = jobs.find(token.job_id)
+    if job is None or job.status != JobStatus.WAITING:
+        return None
+    early = job.not_before - worker.clock.now()
+    if early > EARLY:
+        line.send_token(job, now=worker.clock.now())
+        return None
+    if early > timedelta(0):
+        worker.clock.sleep(early.total_seconds())
+    # A sleep may end a hair early by the clock that conditions are judged by: never before the slot.
+    now = max(worker.clock.now(), job.not_before)
+    return job if gate.admit(job, now=now) is gate.Pass.GO else None
+
+
+def _claim(job: JobRecord, *, worker: Worker, now: datetime) -> bool:
+    fence = uuid.uuid4().hex
+    lease_until = worker.until + LEASE_MARGIN
+    if not jobs.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=max(now, job.not_before)):
+        return False
+    created = RunRecord(
+        job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
+    )
+    runs.create(created)
+    return True
+
+
+# --- executing --------------------------------------------------------------------------------------------------------
+
+
+def execute(job: JobRecord, *, worker: Worker) -> None:
+    """Run a claimed job's kind and write how it ended."""
+    clock = worker.clock
+    now = clock.now()
+    if not (jobs.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)):
+        return
+    event(
+        "job started",
+        job_id=job.job_id,
+        task_id=job.task_id,
+        run_no=int(job.run_no),
+        lateness_seconds=(now - job.not_before).total_seconds(),
+    )
+    live = LiveRun(
+        facts=_facts(job),
+        job=job,
+        clock=clock,
+        worker_until=worker.until - CLOSING_TIME,
+        deadline=line.deadline(job),
+    )
+    live.log("INFO", f"Attempt {int(job.attempts_spent)} begins on worker {worker.name}.", type="run")
+    live.look()
+    if worker.watched:
+        live.watch()
+    ended = _run_kind(job, live)
+    live.over()
+    close(job, live, ended)
+
+
+def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
+    """The run's end as it is to be written, whatever the kind did."""
+    try:
+        live.check()
+        outcome = kind_of(job.kind).run(live)
+    except RunError as error:
+        return _failed(job, live, error)
+    # Here any failure of a kind becomes a failed run; nowhere else is every exception caught.
+    except Exception as error:
+        live.log("ERROR", f"Unexpected {type(error).__name__}: {error}")
+        event("kind failed unexpectedly", level="ERROR", job_id=job.job_id, error_type=type(error).__name__)
+        return _end(job, live, RunStatus.FAILED, Reason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}", permanent=False)
+    return _succeeded(job, live, outcome)
+
+
+def _succeeded(job: JobRecord, live: LiveRun, outcome: Outcome) -> RunRecord:
+    live.log("INFO", outcome.summary or "Done.")
+    run = _end(job, live, RunStatus.SUCCEEDED, None, None)
+    run.rows, run.bytes, run.summary, run.files = outcome.rows, outcome.bytes, outcome.summary, outcome.files
+    return run
+
+
+def _failed(job: JobRecord, live: LiveRun, error: RunError) -> RunRecord:
+    stop = live.stop
+    if stop is not None and stop.final:
+        live.log("WARN", f"Stopped: {stop.message}")
+        return _end(job, live, RunStatus.CANCELED, stop.reason, stop.message)
+    if isinstance(error, Stopped) and stop is not None:
+        live.log("ERROR", stop.message)
+        return _end(job, live, RunStatus.FAILED, stop.reason, stop.message, permanent=True)
+    live.log("ERROR", error.message)
+    reason = Reason.STATEMENT if isinstance(error, StatementTimedOut) else Reason(getattr(error, "reason", Reason.ERROR))
+    return _end(job, live, RunStatus.FAILED, reason, error.message, permanent=error.permanent)
+
+
+def _end(
+    job: JobRecord, live: LiveRun, status: RunStatus, reason: Reason | None, error: str | None, *, permanent: bool = False
+) -> RunRecord:
+    return RunRecord(
+        job.job_id,
+        int(job.run_no),
+        status=status,
+        reason=reason,
+        error=error,
+        permanent=int(permanent),
+        worker=job.worker,
+        fence=str(job.fence),
+        created_at=live.clock.now(),
+        ended_at=live.clock.now(),
+        stopped_at=live.stopped_at,
+    )
+
+
+def close(job: JobRecord, live: LiveRun, run: RunRecord) -> None:
+    """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first."""
+    if run.status != RunStatus.SUCCEEDED:
+        discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+    live.flush()
+    now = live.clock.now()
+    if runs.end(run):
+        settle.settle(job, run, now=now)
+        return
+    live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
+    live.flush()
+    discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+    event("late result ignored", level="WARN", job_id=job.job_id, run_no=int(job.run_no), status=run.status)
+
+
+def _facts(job: JobRecord) -> JobFacts:
+    return JobFacts(
+        job_id=job.job_id,
+        run_no=int(job.run_no),
+        task_id=job.task_id,
+        task_name=job.task_name,
+        spec=job.spec,
+        parameters=job.parameters or {},
+        scheduled_for=job.scheduled_for,
+        window_start=job.window_start,
+        window_end=job.window_end,
+        timezone=job.timezone,
+        statement_timeout_seconds=None if job.statement_timeout_seconds is None else int(job.statement_timeout_seconds),
+    )
