@@ -1,0 +1,147 @@
+"""The embedded AWS emulator as a child process: `start` it, `stop` it; run as a script it is that child.
+
+It gets a session of its own, so that a Ctrl-C in the terminal reaches the runner alone, which then stops it in order: the emulator
+writes its state when asked to terminate, and loses it when killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+# Writing the state takes under a second; a worker in the middle of an export gets two.
+STOP_SECONDS = 20.0
+START_SECONDS = 60.0
+
+# AWS polls a queue all the time. The emulator looks once a second when idle, which would make a delayed message up to a second late.
+WAKE_SECONDS = 0.1
+
+# prctl(PR_SET_PDEATHSIG, …) of Linux.
+PARENT_DEATH_SIGNAL = 1
+
+
+class EmulatorProblem(Exception):
+    """The emulator did not start."""
+
+
+def start(state: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start the emulator on a port with its state below a folder; returns when it answers."""
+    for name in ("services", "s3", "tmp"):
+        (state / name).mkdir(parents=True, exist_ok=True)
+    with (state / "emulator.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "infra.local.emulator"],
+            env=environment(state, port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/health", timeout=2) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return child
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    stop(child, state)
+    raise EmulatorProblem(f"the emulator did not start; its log is {state / 'emulator.log'}")
+
+
+def environment(state: Path, port: int) -> dict[str, str]:
+    """All that the emulator, and every function it runs, gets to see. Nothing of the caller's AWS configuration reaches it."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START") if name in os.environ
+    }
+    return kept | {
+        "HOME": str(state / "tmp"),
+        "TMPDIR": str(state / "tmp"),
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        # Enforces the functions' roles, so a permission that is missing is missing here too.
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",  # noqa: S105
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state / "services"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state / "s3"),
+        "LOG_LEVEL": "WARNING",
+        # Listeners that nothing here uses, one of which would be open to the network.
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        # No Docker: every function runs as a process of this machine.
+        "DOCKER_HOST": f"unix://{state / 'tmp' / 'no-docker.sock'}",
+    }
+
+
+def stop(child: subprocess.Popen[bytes], state: Path) -> None:
+    """Have the emulator write its state and end, and leave none of the functions' processes behind."""
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    shutil.rmtree(state / "tmp", ignore_errors=True)
+
+
+def free_port(wanted: int | None = None) -> int:
+    """A port of loopback that nothing listens on: the wanted one when it is free."""
+    for port in filter(None, [wanted]):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                return port
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def serve() -> None:
+    """Be the emulator, until asked to stop or until the runner is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    from ministack.app import main
+    from ministack.core.concurrency import esm_wake
+    from ministack.services import lambda_svc
+
+    # A number that a template takes from a parameter stays text in the emulator, and this one is compared.
+    limit = lambda_svc._sqs_esm_concurrency
+    lambda_svc._sqs_esm_concurrency = lambda *given: int(limit(*given))
+
+    def keep_awake() -> None:
+        while True:
+            time.sleep(WAKE_SECONDS)
+            esm_wake.set()
+
+    threading.Thread(target=keep_awake, daemon=True).start()
+    sys.argv = ["ministack"]
+    main()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,161 @@
+"""`make package STAGE=prod`: what `make deploy` uploads, in build/<stage>/. Needs no AWS account and no credentials.
+
+template.json               plain CloudFormation
+<digest>.zip                the code, and the layer of its dependencies
+manifest.json               stage, template and archives, for the deploy
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra import archives, template
+
+ROOT = Path(__file__).parent.parent
+REQUIREMENTS = ROOT / "infra" / "requirements-package.txt"
+
+# The runtime is the interpreter that packages. Newest first; both are runtimes of Lambda.
+PYTHONS = ((3, 13), (3, 12))
+
+# chalice reports a dependency without a wheel as a warning and goes on.
+MISSING_WHEEL = "Could not install dependencies"
+
+PACKAGED_BLOCK = "prod"
+
+
+class PackageProblem(Exception):
+    """The package cannot be made."""
+
+
+def lay_out(target: Path, stage: str, *, layer: bool) -> None:
+    """Copy the project as chalice wants to see it, so that the packaging leaves no trace in the work tree.
+
+    Every stage is packaged like `prod` unless config.json has a block of its own for it. Without a layer there are no
+    dependencies either: the emulator's own environment has them.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    skip = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
+    shutil.copytree(ROOT / "chalicelib", target / "chalicelib", ignore=skip)
+    shutil.copytree(ROOT / ".chalice", target / ".chalice", ignore=skip)
+    shutil.copy(ROOT / "app.py", target)
+    config = json.loads((target / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    config["stages"] = {stage: config["stages"].get(stage, config["stages"][PACKAGED_BLOCK])}
+    config["automatic_layer"] = layer
+    (target / ".chalice" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8") if layer else ""
+    (target / "requirements.txt").write_text(requirements, encoding="utf-8")
+
+
+def run_chalice(project: Path, stage: str, out: Path) -> dict[str, Any]:
+    """Have chalice package a laid out project; answers the SAM template."""
+    merge = project / "merge.json"
+    merge.write_text(json.dumps(template.merge_file(stage)), encoding="utf-8")
+    command = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
+    command += ["--stage", stage, "--merge-template", str(merge), str(out)]
+    region = {"AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", template.REGION)}
+    done = subprocess.run(command, cwd=project, env=os.environ | region, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    if done.returncode or MISSING_WHEEL in said:
+        raise PackageProblem(f"chalice could not package the project:\n{said}")
+    sam: dict[str, Any] = json.loads((out / "sam.json").read_text(encoding="utf-8"))
+    return sam
+
+
+def build(stage: str, out: Path, *, layer: bool) -> dict[str, Any]:
+    """Package a stage into a folder; answers the manifest."""
+    shutil.rmtree(out, ignore_errors=True)
+    project = out / "project"
+    lay_out(project, stage, layer=layer)
+    sam = run_chalice(project, stage, out)
+    keys, total = {}, 0
+    for name in (template.CODE, template.LAYER):
+        archive = out / name
+        if archive.exists():
+            if layer:
+                total += archives.prepare(archive, out / "unpacked" / archive.stem)
+            keys[name] = f"{archives.digest(archive)}.zip"
+            archive.rename(out / keys[name])
+    archives.check(total)
+    responses = template.gateway_responses(sam)
+    (out / "template.json").write_text(json.dumps(template.expand(sam, keys), indent=1), encoding="utf-8")
+    manifest = {
+        "stage": stage,
+        "archives": sorted(keys.values()),
+        "unpacked_bytes": total,
+        "gateway_responses": responses,
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for leftover in (project, out / "unpacked"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (out / "sam.json").unlink()
+    return manifest
+
+
+def interpreter() -> Path:
+    """A Python whose version is a runtime of Lambda: the one on PATH, or one that pyenv has."""
+    for major, minor in PYTHONS:
+        name = f"python{major}.{minor}"
+        found = [Path(path) for path in filter(None, [shutil.which(name)])]
+        found += sorted((Path.home() / ".pyenv" / "versions").glob(f"{major}.{minor}.*/bin/{name}"))
+        for candidate in found:
+            # A shim of pyenv stands on PATH for versions that are not active, and fails when called.
+            if not subprocess.run([candidate, "-c", "import venv"], capture_output=True).returncode:
+                return candidate
+    wanted = " or ".join(f"python{major}.{minor}" for major, minor in PYTHONS)
+    raise PackageProblem(f"packaging needs {wanted} on PATH: Lambda's runtime is the version that packages")
+
+
+def environment() -> Path:
+    """The virtual environment to package in, made on first use; answers its interpreter."""
+    folder = ROOT / "build" / ".package-venv"
+    python, stamp = folder / "bin" / "python", folder / "requirements"
+    wanted = REQUIREMENTS.read_text(encoding="utf-8") + (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        base = interpreter()
+        print(f"Making the packaging environment with {base} …", flush=True)
+        subprocess.run([base, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", REQUIREMENTS], check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def lint(path: Path) -> None:
+    """Have cfn-lint read the finished template."""
+    done = subprocess.run([Path(sys.executable).parent / "cfn-lint", path], capture_output=True, text=True)
+    if done.returncode:
+        raise PackageProblem(f"cfn-lint is not content with {path.name}:\n{done.stdout}{done.stderr}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.package", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--stage", required=True)
+    stage = parser.parse_args().stage
+    out = ROOT / "build" / stage
+    try:
+        python = environment()
+        if Path(sys.prefix).resolve() != python.parent.parent.resolve():
+            return subprocess.run([python, "-m", "infra.package", "--stage", stage], cwd=ROOT).returncode
+        manifest = build(stage, out, layer=True)
+        lint(out / "template.json")
+    except (PackageProblem, archives.TooLarge, template.TemplateProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    packed = sum((out / name).stat().st_size for name in manifest["archives"])
+    print(f"Packaged stage {stage} in build/{stage}/ for Python {sys.version_info.major}.{sys.version_info.minor}:")
+    print(f"  {archives.megabytes(packed)} packed, {archives.megabytes(manifest['unpacked_bytes'])} unpacked")
+    print(f"  of the {archives.megabytes(archives.LIMIT_BYTES)} that Lambda takes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The CloudFormation template: fragments joined, merged into what chalice packages, expanded offline.
+
+    tables.json + queues.json + … --join--> merge file --chalice package--> SAM template --expand--> template.json
+
+The code's place in S3 is a parameter (`ArtifactsBucket`) and a key that is the archive's digest, so one template serves
+every account and a redeploy changes exactly the functions whose code changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+# Every function runs this code; `automatic_layer` adds the second one.
+CODE = "deployment.zip"
+LAYER = "layer-deployment.zip"
+
+# The runtime's own regions differ in nothing the expansion looks at; it only refuses to work without one.
+REGION = "us-east-1"
+
+
+class TemplateProblem(Exception):
+    """The template cannot be made."""
+
+
+def fragments() -> list[Path]:
+    """The files that the template is joined from."""
+    return sorted(HERE.glob("*.json"))
+
+
+def join(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """One template out of several, section by section. A name given twice is a mistake, never an override."""
+    joined: dict[str, Any] = {}
+    for part in parts:
+        for section, content in part.items():
+            if not isinstance(content, Mapping):
+                if section in joined:
+                    raise TemplateProblem(f"{section} is given twice")
+                joined[section] = content
+                continue
+            into = joined.setdefault(section, {})
+            for name, value in content.items():
+                if name in into:
+                    raise TemplateProblem(f"{section}.{name} is given twice")
+                into[name] = value
+    return joined
+
+
+def merge_file(stage: str) -> dict[str, Any]:
+    """What chalice merges over its own template for a stage."""
+    joined = join(json.loads(path.read_text(encoding="utf-8")) for path in fragments())
+    joined["Parameters"]["Stage"]["Default"] = stage
+    return joined
+
+
+def expand(sam: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """A SAM template as plain CloudFormation, without AWS. `keys` names the S3 key of each archive."""
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+
+    for resource in sam["Resources"].values():
+        properties = resource.get("Properties", {})
+        for name in ("CodeUri", "ContentUri"):
+            if name in properties:
+                archive = Path(properties[name]).name
+                properties[name] = {"Bucket": {"Ref": "ArtifactsBucket"}, "Key": keys[archive]}
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+    expanded: dict[str, Any] = Translator({}, Parser()).translate(sam, {})
+    return expanded
+
+
+def gateway_responses(sam: Mapping[str, Any]) -> dict[str, Any]:
+    """What API Gateway answers itself, as the API's definition says it."""
+    definition = sam["Resources"]["RestAPI"]["Properties"].get("DefinitionBody") or {}
+    responses: dict[str, Any] = definition.get("x-amazon-apigateway-gateway-responses", {})
+    return responses
