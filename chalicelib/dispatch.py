@@ -83,15 +83,16 @@ def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobReco
         return []
 
 
-def plan_now(task: TaskRecord, *, now: datetime) -> None:
-    """Plan a task just saved, so that a slot nearer than the next tick is not late."""
-    if task.next_fire_at is not None and task.next_fire_at < now + HORIZON:
-        for batch in _batches(plan(task, now=now, room=Room())):
+def plan_now(task: TaskRecord, *, now: datetime, until: datetime | None = None) -> None:
+    """Plan a task just saved, so that a slot nearer than the next tick is not late; or about to be edited, so that
+    what was due before the edit is recorded as it was defined then."""
+    if task.next_fire_at is not None and task.next_fire_at < (until or now + HORIZON):
+        for batch in _batches(plan(task, now=now, room=Room(), until=until)):
             _send(batch, now=now)
 
 
-def plan(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord]:
-    """Record the task's slots up to the horizon, oldest first, and return the jobs whose tokens are to be sent.
+def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None = None) -> list[JobRecord]:
+    """Record the task's slots before `until` (else the horizon), oldest first; return the jobs to send tokens for.
 
     Tokens go out after the task has moved on: should the process die in between, the job's lease runs out and `sweep`
     sends its token. A job put by an earlier, interrupted try gets its token again; a spare token does no harm.
@@ -101,11 +102,12 @@ def plan(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord]:
         return to_send
     for _ in range(SLOTS_PER_TASK):
         at = task.next_fire_at
-        if at is None or at >= now + HORIZON or not room.take():
+        if at is None or at >= (until or now + HORIZON) or not room.take():
             break
         slot = planning.judge(task, at, now=now)
         job = planning.job_of_slot(task, slot, now=now)
-        if jobs.insert(job) or (at > now and jobs.replan(job)):
+        # A slot from before the last edit stays as it was recorded.
+        if jobs.insert(job) or (at > task.updated_at and jobs.replan(job)):
             if planning.is_open(job):
                 to_send.append(job)
             event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=str(at), status=job.status)

@@ -21,6 +21,9 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 
 
+SECOND = timedelta(seconds=1)
+
+
 @dataclass(frozen=True)
 class Slot:
     """One planned fire time and what becomes of it."""
@@ -74,9 +77,9 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         now=now,
     )
     if slot.verdict is Verdict.MISSED:
-        return _ended(job, JobStatus.MISSED, Reason.MISFIRE, now)
-    if window is not None and windows.is_empty(*window) and not (task.window or {}).get("allow_empty"):
-        return _ended(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now)
+        return end_at_birth(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
+    if is_empty(task, window):
+        return end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     if slot.verdict is Verdict.RUN_LATE and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
         job.window_start = min(task.missed_since, window[0])
     seconds = int(task.schedule.get("jitter_seconds") or 0)
@@ -137,7 +140,13 @@ def build(
     return job
 
 
-def _ended(job: JobRecord, status: JobStatus, reason: Reason, now: datetime) -> JobRecord:
+def is_empty(task: TaskRecord, window: tuple[datetime, datetime] | None) -> bool:
+    """Whether the slot has nothing to cover and the task does not want a job for nothing."""
+    return window is not None and windows.is_empty(*window) and not (task.window or {}).get("allow_empty")
+
+
+def end_at_birth(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:
+    """Make the job a record of a slot that is not run."""
     job.status, job.reason, job.ended_at = status, reason, now
     job.expires_at = now + timedelta(days=settings().job_retention_days)
     job.lease_shard = job.lease_until = job.active_task = None

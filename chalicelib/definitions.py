@@ -1,0 +1,98 @@
+"""From what a caller wrote to what a task stores: every field checked, canonical, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.core import TZDATA_VERSION
+from chalicelib.core import schedule as schedules
+from chalicelib.core import window as windows
+from chalicelib.core.instants import floor_second
+from chalicelib.core.misfire import Misfire
+from chalicelib.core.overlap import OverlapPolicy
+from chalicelib.core.retry import Retry
+from chalicelib.errors import Invalid
+from chalicelib.kinds import KINDS, kind_of
+from chalicelib.settings import settings
+from chalicelib.store import tasks
+from chalicelib.store.tasks import TaskRecord
+
+# Copied from the caller's body as they are: the request model has checked their types and ranges.
+PLAIN = (
+    "name", "group", "description", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
+    "statement_timeout_seconds",
+)  # fmt: skip
+DEFAULTS: dict[str, Any] = {
+    "group": "", "description": "", "priority": 1000, "pool": "cloud", "trigger": "tick", "parameters": {},
+    "enabled": True, "misfire": "fire_once", "overlap": OverlapPolicy.SKIP.value,
+}  # fmt: skip
+
+
+def accept(body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The columns of a task's definition. Raises Invalid naming each field that cannot be.
+
+    `known_schedule` is the one the task has already: sent back unchanged it is taken as it is, also when a slot of it
+    (a `once` in the past) could not be accepted today.
+    """
+    given = {**DEFAULTS, **{name: value for name, value in body.items() if value is not None}}
+    kind = given.get("kind")
+    if kind not in KINDS:
+        raise Invalid(f"There is no kind {kind!r}; there are {', '.join(sorted(KINDS))}.", field="kind")
+    schedule = _schedule(given["schedule"], now=now, known=known_schedule)
+    zone = str(schedule.get("timezone") or "UTC")
+    window = given.get("window")
+    if window is not None:
+        window = windows.accept(window, schedule_type=schedule["type"])
+    try:
+        overlap = OverlapPolicy(given["overlap"])
+    except ValueError:
+        options = ", ".join(OverlapPolicy)
+        raise Invalid(f"{given['overlap']!r} is not one of {options}.", field="overlap") from None
+    Misfire.accept(given["misfire"])
+    Retry.accept(given.get("retry"))
+    return {
+        **{name: given.get(name) for name in PLAIN},
+        "kind": kind,
+        "enabled": bool(given["enabled"]),
+        "schedule": schedule,
+        "window": window,
+        "misfire": given["misfire"],
+        "overlap": overlap.value,
+        "retry": given.get("retry") or {},
+        "parameters": dict(given["parameters"]),
+        "spec": kind_of(kind).check_spec(given.get("spec") or {}, has_window=window is not None, timezone=zone),
+    }
+
+
+def _schedule(given: Mapping[str, Any], *, now: datetime, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    if known is not None and _same(given, known):
+        return dict(known)
+    return schedules.accept(given, now=now, minimum_gap_seconds=settings().minimum_gap_seconds)
+
+
+def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether a schedule is the known one, perhaps without what acceptance filled in."""
+    present = {name: value for name, value in given.items() if value is not None}
+    return all(known.get(name) == value for name, value in present.items()) and present.get("type") == known.get("type")
+
+
+def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
+    """Set the task's next slot: None when it is disabled or its schedule is over.
+
+    `fire_now` starts a `now` task, and a `once` task that may run though it is past: on saving it, not on every edit.
+    """
+    following = None
+    if task.enabled:
+        kind = task.schedule["type"]
+        if kind == "now":
+            following = floor_second(now) if fire_now else None
+        else:
+            fires = schedules.upcoming(task.schedule, after=now, count=1)
+            following = fires[0] if fires else None
+            if not fires and fire_now and kind == "once" and task.schedule.get("run_if_past"):
+                following = schedules.latest(task.schedule, at_or_before=now)
+    task.next_fire_at = following
+    task.due_shard = None if following is None else tasks.shard(task.task_id)
+    task.tzdata_version = TZDATA_VERSION

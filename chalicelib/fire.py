@@ -1,0 +1,71 @@
+"""Fires asked for by a rule that somebody made in the AWS console: an EventBridge rule or a Scheduler schedule.
+
+The target's input is `{"task": "<id or name>", "parameters": {...}}`. What tells two deliveries of one event apart from
+two events, best first: `event_id` (put there with an input transformer from `$.id`, or `<aws.scheduler.execution-id>`),
+the event's own `id` where the rule passes the event on and names the task in its `detail`, and last the id of the
+invocation, which AWS keeps when it delivers the same asynchronous invocation again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib import tasks
+from chalicelib.core.ids import job_id_of_request
+from chalicelib.core.instants import floor_second, parse
+from chalicelib.core.lifecycle import Trigger
+from chalicelib.errors import Invalid, TaskNotFound
+from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+
+OPERATOR = "eventbridge"
+
+
+def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord:
+    """Start the job that an event asks for, once per event. Raises Invalid or TaskNotFound naming what is wrong."""
+    detail = event.get("detail")
+    asked: Mapping[str, Any] = detail if isinstance(detail, Mapping) and "task" in detail else event
+    task = _task(asked.get("task"))
+    parameters = asked.get("parameters") or {}
+    if not isinstance(parameters, Mapping):
+        raise Invalid("parameters must be an object.", field="parameters")
+    event_id = asked.get("event_id") or event.get("id") or invocation_id
+    at = _instant(asked.get("scheduled_for") or event.get("time"))
+    scheduled_for = floor_second(min(at or now, now))
+    # The id must be the same for every delivery: only an instant that came with the event may be part of it.
+    job_id = job_id_of_request(at or task.created_at, task.task_id, f"event|{event_id}")
+    return tasks.start(
+        task,
+        job_id=job_id,
+        trigger=Trigger.EVENT,
+        parameters=dict(parameters),
+        scheduled_for=scheduled_for,
+        operator=OPERATOR,
+        now=now,
+    )
+
+
+def _task(named: Any) -> TaskRecord:
+    if not isinstance(named, str) or not named:
+        raise Invalid('The event must name its task: {"task": "<id or name>"}.', field="task")
+    found = store.find(named)
+    if found is not None:
+        return found
+    matches = [task.task_id for task in store.listed() if task.name == named]
+    if len(matches) > 1:
+        raise Invalid(f"{len(matches)} tasks are named {named!r}; use the id.", field="task")
+    if not matches:
+        raise TaskNotFound(f"There is no task {named!r}.")
+    return store.get(matches[0])
+
+
+def _instant(text: Any) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse(str(text))
+    except ValueError:
+        raise Invalid("scheduled_for must be an RFC 3339 instant with a zone.", field="scheduled_for") from None

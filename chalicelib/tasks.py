@@ -1,0 +1,201 @@
+"""Tasks: definitions that people edit, and what an edit means for the slots already planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib import audit, definitions, dispatch, planning, settle
+from chalicelib.actor import Actor
+from chalicelib.core import schedule as schedules
+from chalicelib.core.ids import job_id_of_request, ulid
+from chalicelib.core.instants import floor_second
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.errors import Invalid, StaleRevision
+from chalicelib.line import send_token
+from chalicelib.log import event
+from chalicelib.store import jobs
+from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+from chalicelib.task_lists import listing
+
+__all__ = ["create", "delete", "disable", "enable", "get", "listing", "patch", "replace", "run", "start"]
+
+EDITED = "The task was edited before the slot."
+DISABLED = "The task was disabled before the slot."
+DELETED = "The task was deleted before the slot."
+
+
+def get(task_id: str) -> TaskRecord:
+    return store.get(task_id)
+
+
+def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> TaskRecord:
+    """Save a new task and plan what is due before the next tick; a `now` task starts at once.
+
+    With the same `key` (an idempotency key, unique to its caller) and `now` the task is made once.
+    """
+    columns = definitions.accept(body, now=now)
+    task_id = ulid(now, None if key is None else f"task|{key}")
+    task = TaskRecord(task_id, creator=actor.name, created_at=now, updated_at=now, **columns)
+    definitions.plan(task, now=now, fire_now=True)
+    if not store.insert(task):
+        task = store.get(task_id)
+    audit.record(actor, "create", "task", task_id, before=None, after=audit.snapshot(task), now=now)
+    event("task created", task_id=task_id, kind=task.kind, next_fire_at=str(task.next_fire_at))
+    dispatch.plan_now(task, now=now)
+    return task
+
+
+def replace(
+    task_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> TaskRecord:
+    """Save a task's new definition; slots planned ahead by the old one are taken out of the plan.
+
+    Never fires a past slot. Raises StaleRevision when `revision` is given and is not the task's.
+    """
+    task = _current(task_id, revision, now=now)
+    columns = definitions.accept(body, now=now, known_schedule=task.schedule)
+    return _save(task, columns, "update", EDITED, actor=actor, now=now)
+
+
+def patch(
+    task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> TaskRecord:
+    """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
+    task = _current(task_id, revision, now=now)
+    names = (*definitions.PLAIN, "kind", "enabled", "schedule", "window", "misfire", "overlap", "retry", "parameters", "spec")
+    body = {name: getattr(task, name) for name in names} | dict(changes)
+    columns = definitions.accept(body, now=now, known_schedule=task.schedule)
+    return _save(task, columns, "update", EDITED, actor=actor, now=now)
+
+
+def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
+    """Let the schedule fire again, from now on: time spent disabled is no misfire."""
+    return _switch(task_id, True, note, "enable", actor=actor, now=now)
+
+
+def disable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
+    """Stop firing; what is planned and not yet due is cancelled, what waits or runs goes on."""
+    return _switch(task_id, False, note, "disable", actor=actor, now=now)
+
+
+def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: datetime) -> None:
+    """Remove the definition. Its jobs stay readable, and those waiting or running come to their proper end."""
+    task = _current(task_id, revision, now=now)
+    store.remove(task_id, expected_revision=int(task.revision))
+    _withdraw(task_id, DELETED, now=now)
+    audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
+    event("task deleted", task_id=task_id)
+
+
+def run(
+    task_id: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    scheduled_for: datetime | None = None,
+    actor: Actor,
+    now: datetime,
+    key: str | None = None,
+) -> JobRecord:
+    """Start a job now. A past `scheduled_for` gives it that slot's window; with the same key and now it starts once."""
+    task = store.get(task_id)
+    if scheduled_for is not None and scheduled_for > now:
+        raise Invalid("scheduled_for is for past slots; a future one belongs in a schedule.", field="scheduled_for")
+    job_id = job_id_of_request(now, task_id, key) if key is not None else ulid(now)
+    job = start(
+        task,
+        job_id=job_id,
+        trigger=Trigger.MANUAL,
+        parameters=dict(parameters or {}),
+        scheduled_for=floor_second(scheduled_for or now),
+        operator=actor.name,
+        now=now,
+    )
+    audit.record(actor, "run", "task", task_id, before=None, after={"job_id": job.job_id}, now=now)
+    return job
+
+
+def start(
+    task: TaskRecord,
+    *,
+    job_id: str,
+    trigger: Trigger,
+    parameters: dict[str, Any],
+    scheduled_for: datetime,
+    operator: str | None,
+    now: datetime,
+) -> JobRecord:
+    """Put one job into the line at once, or give back the one that this id has already."""
+    window = planning.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
+    job = planning.build(
+        task,
+        job_id=job_id,
+        trigger=trigger,
+        scheduled_for=scheduled_for,
+        window=window,
+        parameters=parameters,
+        operator=operator,
+        now=now,
+    )
+    if planning.is_empty(task, window):
+        planning.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+    else:
+        job.admitted, job.ready_pool = True, job.pool
+    if not jobs.insert(job):
+        job = jobs.get(job_id)
+    if job.status == JobStatus.WAITING:
+        send_token(job, now=now)
+    event("job started by request", job_id=job.job_id, task_id=task.task_id, trigger=trigger)
+    return job
+
+
+def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
+    """The schedule's last fire before the instant: where `since_previous_fire` begins for a start by hand."""
+    if task.schedule["type"] in ("now", "once"):
+        return None
+    before = schedules.latest(task.schedule, at_or_before=instant)
+    if before == instant:
+        before = schedules.latest(task.schedule, at_or_before=instant - planning.SECOND)
+    return before
+
+
+def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord:
+    """The task as it is to be edited. Slots due before the edit are recorded first, as they were defined."""
+    task = store.get(task_id)
+    if revision is not None and revision != task.revision:
+        raise StaleRevision(f"The task was edited since: its revision is {task.revision}, not {revision}.")
+    dispatch.plan_now(task, now=now, until=now)
+    return task
+
+
+def _switch(task_id: str, on: bool, note: str | None, action: str, *, actor: Actor, now: datetime) -> TaskRecord:
+    task = _current(task_id, None, now=now)
+    return _save(task, {"enabled": on, "note": note or ""}, action, DISABLED, actor=actor, now=now)
+
+
+def _save(
+    task: TaskRecord, columns: Mapping[str, Any], action: str, why: str, *, actor: Actor, now: datetime
+) -> TaskRecord:
+    before, revision = audit.snapshot(task), int(task.revision)
+    newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
+    never_fired = task.previous_fire_at is None
+    for name, value in columns.items():
+        setattr(task, name, value)
+    task.updated_at = now
+    definitions.plan(task, now=now, fire_now=newly_now or never_fired)
+    store.overwrite(task, expected_revision=revision)
+    _withdraw(task.task_id, why, now=now)
+    audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
+    event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
+    dispatch.plan_now(task, now=now)
+    return task
+
+
+def _withdraw(task_id: str, why: str, *, now: datetime) -> None:
+    """Cancel the task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
+    for job in jobs.get_many(jobs.open_ids_of_task(task_id)):
+        if job.trigger == Trigger.SCHEDULE and job.not_before > now:
+            settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
