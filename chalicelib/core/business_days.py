@@ -1,0 +1,125 @@
+"""Calendars of working days, and the dates of a schedule rolled onto them.
+
+A calendar is data: dates that are working days or off against the rule of its weekend, for the years it covers. Beyond
+its cover only the weekend is known; such dates are flagged, holidays are never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from chalicelib.core.clock_changes import Flag
+from chalicelib.errors import Invalid
+
+# No holiday is longer; a date that finds no working day within it has none.
+LONGEST_HOLIDAY = timedelta(days=60)
+_ONE = timedelta(days=1)
+
+
+class OnNonBusiness(StrEnum):
+    """What happens to a date that is not a working day."""
+
+    RUN = "run"
+    SKIP = "skip"
+    NEXT = "next"
+    PREVIOUS = "previous"
+    MODIFIED_FOLLOWING = "modified_following"  # next, but previous where next leaves the month
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """`days`: True is a working day, False is off. `first` and `last`: the dates it covers; None has no end."""
+
+    version: str = "weekends"
+    days: Mapping[date, bool] = field(default_factory=dict)
+    first: date | None = None
+    last: date | None = None
+    weekend: frozenset[int] = frozenset({6, 7})  # ISO: Monday is 1
+
+    @classmethod
+    def accept(cls, value: Mapping[str, Any]) -> Calendar:
+        """From `{version, days: {"2026-10-01": "off", "2026-10-10": "workday"}, first?, last?}`.
+
+        Without `first` and `last` it covers the whole years its days lie in.
+        """
+        days: dict[date, bool] = {}
+        given = value.get("days") or {}
+        if not isinstance(given, Mapping):
+            raise Invalid("A mapping of dates to workday or off is needed.", field="calendar.days")
+        for text, kind in given.items():
+            if kind not in ("workday", "off"):
+                raise Invalid("A day is workday or off.", field=f"calendar.days.{text}")
+            days[_day(text, f"calendar.days.{text}")] = kind == "workday"
+        first, last = (
+            _day(value[end], f"calendar.{end}") if value.get(end) is not None else None for end in ("first", "last")
+        )
+        if days:
+            first = first or date(min(days).year, 1, 1)
+            last = last or date(max(days).year, 12, 31)
+        if first and last and first > last:
+            raise Invalid("The last day lies before the first.", field="calendar.last")
+        return cls(version=str(value.get("version", "1")), days=days, first=first, last=last)
+
+    def covers(self, day: date) -> bool:
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+    def works(self, day: date) -> bool:
+        return self.days.get(day, day.isoweekday() not in self.weekend)
+
+    def roll(self, day: date, rule: OnNonBusiness) -> date | None:
+        """The working day a date moves to; None when it is skipped or no working day is near."""
+        if rule is OnNonBusiness.RUN or self.works(day):
+            return day
+        if rule is OnNonBusiness.SKIP:
+            return None
+        if rule is OnNonBusiness.PREVIOUS:
+            return self._next(day, -_ONE)
+        found = self._next(day, _ONE)
+        if rule is OnNonBusiness.MODIFIED_FOLLOWING and (found is None or found.month != day.month):
+            return self._next(day, -_ONE)
+        return found
+
+    def _next(self, day: date, step: timedelta) -> date | None:
+        found = day
+        while abs(found - day) < LONGEST_HOLIDAY:
+            found += step
+            if self.works(found):
+                return found
+        return None
+
+
+WEEKENDS_OFF = Calendar()
+
+
+def rolled(dates: Iterable[date], calendar: Calendar, rule: OnNonBusiness) -> Iterator[tuple[date, frozenset[Flag]]]:
+    """Ascending dates rolled one by one; those that land on one date become one.
+
+    Each rule keeps the order, so dates that collapse are neighbours.
+    """
+
+    def target(day: date) -> date | None:
+        return calendar.roll(day, rule)
+
+    for day, sources in groupby(dates, key=target):
+        if day is None:
+            continue
+        flags = set()
+        if day not in list(sources):
+            flags.add(Flag.HOLIDAY_MOVED)
+        if rule is not OnNonBusiness.RUN and not calendar.covers(day):
+            flags.add(Flag.BEYOND_CALENDAR)
+        yield day, frozenset(flags)
+
+
+def _day(text: object, field: str) -> date:
+    if isinstance(text, date):
+        return text
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError as error:
+        raise Invalid(f"{text!r} is not a date.", field=field) from error

@@ -1,0 +1,274 @@
+"""A whole cron expression: parsed, put into canonical form, and walked date by date.
+
+`m h dom mon dow`; with six fields the seconds come first, with seven the year comes last. The dates come from croniter,
+used only as a naive walker over normalised numbers: one walker for each group of day conditions that must hold
+together, their union merged in order. What croniter does not know, or reads otherwise (`LW`, `L-n`, `nW`, OR with `#`),
+is a predicate on its dates. Clocks and zones are no business of this module.
+"""
+
+from __future__ import annotations
+
+import calendar
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import product
+
+from chalicelib.core.cron_fields import (
+    DAY_OF_MONTH,
+    DAY_OF_WEEK,
+    HOUR,
+    MINUTE,
+    MONTH,
+    SECOND,
+    YEAR,
+    DaySpecial,
+    Field,
+    FieldKind,
+    LastDay,
+    NearestWeekday,
+    NthWeekday,
+    parse_field,
+    refuse,
+)
+
+MAX_LENGTH = 256
+# A search for the next date gives up after this many years. 29 February on one weekday can take 40.
+HORIZON_YEARS = 60
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_ALL_DAYS = frozenset(range(1, 32))
+_ALL_WEEKDAYS = frozenset(range(7))
+
+
+@dataclass(frozen=True, slots=True)
+class DayGroup:
+    """Conditions on a date that must all hold."""
+
+    days: frozenset[int] = _ALL_DAYS
+    weekdays: frozenset[int] = _ALL_WEEKDAYS
+    also: tuple[DaySpecial, ...] = ()
+
+    def __and__(self, other: DayGroup) -> DayGroup:
+        return DayGroup(self.days & other.days, self.weekdays & other.weekdays, self.also + other.also)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression; its text is the canonical form."""
+
+    second: Field
+    minute: Field
+    hour: Field
+    day: Field
+    month: Field
+    weekday: Field
+    year: Field
+
+    def __str__(self) -> str:
+        """The canonical text, with as few fields as hold the meaning."""
+        fields = [self.minute, self.hour, self.day, self.month, self.weekday]
+        if not self.year.full:
+            fields = [self.second, *fields, self.year]
+        elif self.second.values != {0}:
+            fields = [self.second, *fields]
+        return " ".join(map(str, fields))
+
+    @property
+    def wild(self) -> bool:
+        """Whether the minute or hour text starts with `*`: such a schedule follows the clock through its changes."""
+        return self.minute.starred or self.hour.starred
+
+    @property
+    def day_rule(self) -> str | None:
+        """How day of month and weekday combine when both are restricted: "or", "and" (Debian's rule); else None.
+
+        As in Debian's cron it is the text that counts: `1-31` is a restriction, though all days meet it.
+        """
+        if any(field.starred and field.full for field in (self.day, self.weekday)):
+            return None
+        return "and" if self.day.starred or self.weekday.starred else "or"
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """The seconds of a day at which it fires, ascending."""
+        return _times(self.hour.values, self.minute.values, self.second.values)
+
+    def dates(self, first: date) -> Iterator[date]:
+        """The dates it fires on, from `first` on, ascending; ends when the next is more than 60 years off."""
+        if self.year.full:
+            yield from self._dates(first, date(YEAR.high, 12, 31))
+            return
+        for year in sorted(self.year.values):
+            if year >= first.year:
+                yield from self._dates(max(first, date(year, 1, 1)), date(year, 12, 31))
+
+    def _dates(self, first: date, last: date) -> Iterator[date]:
+        groups = self._groups()
+        if self.month.full and DayGroup() in groups:
+            day = first
+            while day <= last:
+                yield day
+                day += timedelta(days=1)
+            return
+        previous: date | None = None
+        for day in heapq.merge(*(_walk(group, self.month.values, first, last) for group in groups)):
+            if day != previous:
+                yield day
+            previous = day
+
+    def _groups(self) -> list[DayGroup]:
+        by_day = _tokens(self.day)
+        by_weekday = _tokens(self.weekday)
+        if self.day_rule == "or":
+            return by_day + by_weekday
+        # One side is unrestricted or starred: both must hold, so each pair of tokens is a group.
+        return [a & b for a, b in product(by_day, by_weekday)]
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Expression:
+    """Parse an expression of 5, 6 or 7 fields or a macro; InvalidSchedule says what is wrong where."""
+    if not isinstance(text, str) or not text.strip():
+        raise refuse("A cron expression is needed.")
+    if len(text) > MAX_LENGTH:
+        raise refuse(f"A cron expression has at most {MAX_LENGTH} characters.")
+    if not text.isascii() or not text.replace("\t", " ").isprintable():
+        raise refuse("A cron expression is plain ASCII.")
+    text = text.strip()
+    if text.startswith("@"):
+        if text.lower() not in MACROS:
+            raise refuse(f"{text!r} is not one of {', '.join(MACROS)}.")
+        text = MACROS[text.lower()]
+    parts = text.split()
+    if len(parts) == 5:
+        parts = ["0", *parts, "*"]
+    elif len(parts) == 6:
+        parts = [*parts, "*"]
+    elif len(parts) != 7:
+        raise refuse(
+            f"A cron expression has 5 fields, 6 with seconds first, or 7 with the year last; this one has {len(parts)}."
+        )
+    kinds: list[FieldKind] = [SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK, YEAR]
+    return Expression(*(parse_field(part, kind) for part, kind in zip(parts, kinds, strict=True)))
+
+
+def cron_weekday(day: date) -> int:
+    """Sunday is 0."""
+    return day.isoweekday() % 7
+
+
+@lru_cache(maxsize=64)
+def _times(hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[int]) -> tuple[int, ...]:
+    return tuple(h * 3600 + m * 60 + s for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
+
+
+def _tokens(field: Field) -> list[DayGroup]:
+    """A day field as alternatives, each with the plain numbers within which a special can only fall."""
+    groups = []
+    if field.values and field.kind is DAY_OF_MONTH:
+        groups.append(DayGroup(days=field.values))
+    elif field.values:
+        groups.append(DayGroup(weekdays=field.values))
+    for special in field.specials:
+        weekdays = frozenset({special.weekday}) if isinstance(special, NthWeekday) else _ALL_WEEKDAYS
+        groups.append(DayGroup(_ALL_DAYS.intersection(_within(special)), weekdays, (special,)))
+    return groups
+
+
+def _within(special: DaySpecial) -> range:
+    match special:
+        case NthWeekday(nth=0):
+            return range(22, 32)
+        case NthWeekday(nth=nth):
+            return range(7 * nth - 6, 7 * nth + 1)
+        case NearestWeekday(day=day):
+            return range(day - 2, day + 3)
+        case LastDay(before=before, weekday=nearest):
+            near = 2 if nearest else 0
+            return range(28 - before - near, 32 - before + near)
+
+
+def _walk(group: DayGroup, months: frozenset[int], first: date, last: date) -> Iterator[date]:
+    if not group.days or not group.weekdays:
+        return
+    if not any(min(group.days) <= _LONGEST[month] for month in months):
+        return
+    # Imported here: most schedules fire every day and never need it, and it costs a cold start 80 ms.
+    from croniter import CroniterBadDateError, croniter
+
+    def text(values: frozenset[int], everything: frozenset[int]) -> str:
+        return "*" if values == everything else ",".join(map(str, sorted(values)))
+
+    days, weekdays = text(group.days, _ALL_DAYS), text(group.weekdays, _ALL_WEEKDAYS)
+    normal = f"0 0 {days} {text(months, frozenset(range(1, 13)))} {weekdays}"
+    walker = croniter(
+        normal,
+        datetime.combine(first, time()) - timedelta(seconds=1),
+        day_or=False,
+        max_years_between_matches=HORIZON_YEARS + 1,
+    )
+    give_up = _years_on(first)
+    while True:
+        try:
+            day = walker.get_next(datetime).date()
+        except CroniterBadDateError:
+            return
+        if day > last or day > give_up:
+            return
+        if all(_CHECKS[type(special)](special, day) for special in group.also):
+            give_up = _years_on(day)
+            yield day
+
+
+def _years_on(day: date) -> date:
+    return day + timedelta(days=HORIZON_YEARS * 366)
+
+
+_LONGEST = {month: calendar.monthrange(2024, month)[1] for month in range(1, 13)}
+
+
+def month_length(day: date) -> int:
+    return calendar.monthrange(day.year, day.month)[1]
+
+
+def nearest_weekday(day: date) -> date:
+    """Saturday becomes Friday and Sunday Monday, but never in another month: then two days the other way."""
+    weekday = day.isoweekday()
+    if weekday == 6:
+        return day - timedelta(days=1) if day.day > 1 else day + timedelta(days=2)
+    if weekday == 7:
+        return day + timedelta(days=1) if day.day < month_length(day) else day - timedelta(days=2)
+    return day
+
+
+def _is_last_day(special: LastDay, day: date) -> bool:
+    target = month_length(day) - special.before
+    if target < 1:
+        return False
+    wanted = day.replace(day=target)
+    return day == (nearest_weekday(wanted) if special.weekday else wanted)
+
+
+def _is_nearest(special: NearestWeekday, day: date) -> bool:
+    return special.day <= month_length(day) and day == nearest_weekday(day.replace(day=special.day))
+
+
+def _is_nth(special: NthWeekday, day: date) -> bool:
+    if cron_weekday(day) != special.weekday:
+        return False
+    return (day.day - 1) // 7 + 1 == special.nth if special.nth else day.day + 7 > month_length(day)
+
+
+_CHECKS: dict[type, Callable[..., bool]] = {LastDay: _is_last_day, NearestWeekday: _is_nearest, NthWeekday: _is_nth}

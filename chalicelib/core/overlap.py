@@ -1,0 +1,52 @@
+"""Overlap: whether a slot may start while an earlier job of its task is still waiting, assigned or running."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from chalicelib.errors import Invalid
+
+# Buffered jobs of one task. More than this means the task takes longer than its period, and always will.
+BUFFER_CAP = 1000
+
+
+class OverlapPolicy(StrEnum):
+    SKIP = "skip"  # the slot is recorded as skipped, reason overlap
+    BUFFER_ONE = "buffer_one"  # one slot waits for the earlier job to end, further ones are skipped
+    BUFFER_ALL = "buffer_all"  # all wait, up to BUFFER_CAP
+    CANCEL_OTHER = "cancel_other"  # the earlier jobs are cancelled, this one starts
+    ALLOW_ALL = "allow_all"
+
+    @classmethod
+    def accept(cls, value: object) -> OverlapPolicy:
+        """From the API's text; None is the default, `skip`."""
+        if value is None:
+            return cls.SKIP
+        try:
+            return cls(value)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise Invalid(f"One of {', '.join(cls)} is needed.", field="overlap") from error
+
+
+class Gate(StrEnum):
+    ADMIT = "admit"
+    SKIP = "skip"
+    BUFFER = "buffer"
+    CANCEL_OTHERS = "cancel_others"
+
+
+def decide(policy: OverlapPolicy, *, earlier_active: int, earlier_buffered: int) -> Gate:
+    """`earlier_active`: earlier jobs of the task that have not ended and are not buffered; retries count.
+
+    `earlier_buffered`: earlier jobs that wait for one of those to end. A buffered job passes this gate again when an
+    earlier one ends, and is admitted when nothing earlier is left.
+    """
+    earlier = earlier_active + earlier_buffered
+    if policy is OverlapPolicy.ALLOW_ALL or earlier == 0:
+        return Gate.ADMIT
+    if policy is OverlapPolicy.CANCEL_OTHER:
+        return Gate.CANCEL_OTHERS
+    return Gate.BUFFER if earlier_buffered < _ROOM[policy] else Gate.SKIP
+
+
+_ROOM = {OverlapPolicy.SKIP: 0, OverlapPolicy.BUFFER_ONE: 1, OverlapPolicy.BUFFER_ALL: BUFFER_CAP}

@@ -1,0 +1,207 @@
+"""A schedule compiled for walking: the fires of each type, as ascending UTC seconds. Compiled plans are cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from chalicelib.core import expression
+from chalicelib.core.business_days import Calendar, OnNonBusiness, rolled
+from chalicelib.core.clock_changes import DstPolicy, Fires, Flag, Reading, fires
+from chalicelib.core.moments import from_seconds, read_instant, seconds, settle, wall, zone
+from chalicelib.core.recurrence import (
+    EPOCH_DATE,
+    EveryDays,
+    EveryMonths,
+    EveryWeeks,
+    read_month_day,
+    read_weekday,
+)
+from chalicelib.core.schedule_form import UNIT_SECONDS, normalise, read_time
+from chalicelib.errors import InvalidSchedule
+
+# Rolled dates come from sources this far away at most: the longest holiday, and a month for `modified_following`.
+_ROLL_REACH = timedelta(days=92)
+# A fold repeats up to a day, and a date-line move shifts by one.
+_CHANGE_REACH = timedelta(days=2)
+
+
+class Dates(Protocol):
+    """Something that fires on dates."""
+
+    def dates(self, first: date) -> Iterator[date]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`first` and `last`: the range, both inclusive; None is open."""
+
+    tz: ZoneInfo
+    first: int | None
+    last: int | None
+
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+        """The fires near and after an instant, ascending; the first batch may hold earlier ones."""
+        raise NotImplementedError
+
+    def walk(self, after: int, calendar: Calendar, *, with_skipped: bool = False) -> Iterator[tuple[int, Fires]]:
+        """The fires strictly after an instant and inside the range, each with the batch that knows its flags."""
+        if self.first is not None:
+            after = max(after, self.first - 1)
+        for batch in self.batches(after, calendar, with_skipped=with_skipped):
+            for fire in batch.after(after):
+                if self.last is not None and fire > self.last:
+                    return
+                yield fire, batch
+
+
+@dataclass(frozen=True)
+class NowPlan(Plan):
+    """Fires when it is accepted, and never by itself."""
+
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+        return iter(())
+
+
+@dataclass(frozen=True)
+class OncePlan(Plan):
+    at: int
+
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+        yield Fires(self.at, (0,))
+
+
+@dataclass(frozen=True)
+class IntervalPlan(Plan):
+    """Elapsed time: `anchor + k * step`, whatever the clocks do."""
+
+    anchor: int
+    step: int
+
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+        fire = after + 1 + (self.anchor - after - 1) % self.step
+        while fire < _END_OF_TIME:
+            yield Fires(fire, (0,))
+            fire += self.step
+
+
+_END_OF_TIME = seconds(datetime.fromisoformat("2600-01-01T00:00:00+00:00"))
+
+
+@dataclass(frozen=True)
+class DatePlan(Plan):
+    """Wall-clock time: dates, each with the same times of day."""
+
+    source: Dates
+    times: Sequence[int]
+    reading: Reading
+    rule: OnNonBusiness
+
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+        begin = wall(from_seconds(after), self.tz).date() - _CHANGE_REACH
+        return fires(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.reading)
+
+    def _dates(self, begin: date, calendar: Calendar, with_skipped: bool) -> Iterator[tuple[date, frozenset[Flag]]]:
+        rule = self.rule
+        if rule is OnNonBusiness.SKIP and with_skipped:
+            rule = OnNonBusiness.RUN
+        reach = timedelta(0) if rule in (OnNonBusiness.RUN, OnNonBusiness.SKIP) else _ROLL_REACH
+        for day, flags in rolled(self.source.dates(begin - reach), calendar, rule):
+            if day >= begin:
+                yield day, flags
+
+
+def compile_plan(schedule: Mapping[str, Any]) -> Plan:
+    """The plan of a schedule as in the API; InvalidSchedule when there is none."""
+    if not isinstance(schedule, Mapping):
+        raise InvalidSchedule("A schedule is an object.", field="schedule")
+    try:
+        key = json.dumps(schedule, sort_keys=True, default=_instant_text)
+    except TypeError as error:
+        raise InvalidSchedule("A schedule holds JSON values only.", field="schedule") from error
+    return _compiled(key)
+
+
+def _instant_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+@lru_cache(maxsize=2048)
+def _compiled(key: str) -> Plan:
+    form = normalise(json.loads(key))
+    tz = zone(form["timezone"])
+    ends = [
+        seconds(read_instant(form[end], tz, field=f"schedule.{end}")) if end in form else None
+        for end in ("start", "end")
+    ]
+    return _BUILDERS[form["type"]](form, tz, ends[0], ends[1])
+
+
+def _now(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
+    return NowPlan(tz, first, last)
+
+
+def _once(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
+    # In a gap it fires when the gap ends: accepted before the zone's rules changed, it must not be lost.
+    at = settle(datetime.fromisoformat(form["at"]), tz, fold=form.get("fold", 0))
+    return OncePlan(tz, first, last, at)
+
+
+def _interval(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
+    anchor = anchor_of(form, tz)
+    step = form["every"] * UNIT_SECONDS[form["unit"]]
+    return IntervalPlan(tz, first, last, seconds(anchor) if anchor else 0, step)
+
+
+def _calendar(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
+    at = read_time(form["at"], field="schedule.at")
+    instant = anchor_of(form, tz)
+    anchor = wall(instant, tz).date() if instant else None
+    source: Dates
+    if form["unit"] == "day":
+        source = EveryDays(form["every"], anchor or EPOCH_DATE)
+    elif form["unit"] == "week":
+        if "weekdays" in form:
+            weekdays = frozenset(read_weekday(day, field="schedule.weekdays") for day in form["weekdays"])
+        elif anchor:
+            weekdays = frozenset({expression.cron_weekday(anchor)})
+        else:
+            raise InvalidSchedule("Weekdays are needed.", field="schedule.weekdays")
+        week_start = read_weekday(form["week_start"], field="schedule.week_start")
+        source = EveryWeeks(form["every"], anchor or EPOCH_DATE, weekdays, week_start)
+    else:
+        if "month_day" not in form and anchor is None:
+            raise InvalidSchedule("A day of the month is needed.", field="schedule.month_day")
+        day = read_month_day(form.get("month_day", anchor.day if anchor else 1), field="schedule.month_day")
+        source = EveryMonths(form["every"], anchor or EPOCH_DATE, day, form["if_missing"] == "clamp")
+    times = (at.hour * 3600 + at.minute * 60 + at.second,)
+    return DatePlan(tz, first, last, source, times, _reading(form, wild=False), _rule(form))
+
+
+def _cron(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
+    parsed = expression.parse(form["expression"])
+    return DatePlan(tz, first, last, parsed, parsed.times, _reading(form, wild=parsed.wild), _rule(form))
+
+
+_BUILDERS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}
+
+
+def anchor_of(form: Mapping[str, Any], tz: ZoneInfo) -> datetime | None:
+    """Where periods are counted from: the range's start, else the moment of acceptance."""
+    text = form.get("start", form.get("anchor"))
+    return read_instant(text, tz, field="schedule.anchor") if text else None
+
+
+def _reading(form: Mapping[str, Any], *, wild: bool) -> Reading:
+    return Reading.of(DstPolicy(form.get("dst_policy", "vixie")), wild=wild)
+
+
+def _rule(form: Mapping[str, Any]) -> OnNonBusiness:
+    return OnNonBusiness(form.get("on_non_business", "run"))

@@ -1,0 +1,75 @@
+"""What a schedule will do, for people to look at: each fire with its local time, its flags and its window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from chalicelib.core import window as windows
+from chalicelib.core.business_days import WEEKENDS_OFF, Calendar
+from chalicelib.core.clock_changes import Flag
+from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall, whole
+from chalicelib.core.plan import Plan, anchor_of, compile_plan
+from chalicelib.core.schedule import latest
+from chalicelib.core.schedule_form import normalise
+
+MAX_PREVIEW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """`local` is ISO 8601 with the offset; window bounds are None without a window."""
+
+    at: datetime
+    local: str
+    flags: tuple[str, ...] = ()
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+
+
+def preview(
+    schedule: Mapping[str, Any],
+    *,
+    after: datetime,
+    count: int,
+    window: Mapping[str, Any] | None = None,
+    calendar: Calendar | None = None,
+) -> list[Fire]:
+    """At most `count` (up to 100) fires strictly after an instant: the same as `upcoming`, explained."""
+    whole(count, low=0, high=MAX_PREVIEW, field="count")
+    plan, days = compile_plan(schedule), calendar or WEEKENDS_OFF
+    begin = seconds(aware(after, field="after"))
+    found: list[Fire] = []
+    previous: datetime | None = None
+    for fire, batch in islice(plan.walk(begin, days), count):
+        at = from_seconds(fire)
+        bounds: tuple[datetime | None, datetime | None] = (None, None)
+        if window is not None:
+            if window.get("type") == "since_previous_fire" and previous is None:
+                previous = _before(schedule, at, plan, days)
+            if previous is not None or window.get("type") != "since_previous_fire":
+                bounds = windows.resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
+        flags = {*batch.flags_of(fire), *_fold(at, plan.tz)}
+        found.append(Fire(at, local_text(at, plan.tz), tuple(flag for flag in Flag if flag in flags), *bounds))
+        previous = at
+    return found
+
+
+def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
+    local = wall(at, tz)
+    pinned = pin(local.replace(fold=0), tz)
+    if not isinstance(pinned, tuple) or len(pinned) == 1:
+        return set()
+    return {Flag.FOLD_SECOND if local.fold else Flag.FOLD_FIRST}
+
+
+def _before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
+    """The fire before the first one shown, else the range's start, else the anchor."""
+    earlier = latest(schedule, at_or_before=from_seconds(seconds(at) - 1), calendar=calendar)
+    if earlier is not None:
+        return earlier
+    return anchor_of(normalise(schedule), plan.tz)

@@ -1,0 +1,35 @@
+"""Rank: the place of a waiting job in its pool. The lowest rank is claimed first.
+
+    rank = enqueued_at - priority * POINT
+
+One number, fixed when the job is enqueued, gives the order and bounds starvation: of two jobs whose priorities differ
+by d points, the higher one goes first exactly when it was enqueued less than d hours after the lower one. So a job is
+overtaken only by jobs enqueued within `(PRIORITY_MAX - its priority) * POINT` after it, 5000 hours at the most, and
+after that it is ahead of everything that still comes in, whatever its priority.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from chalicelib.core.moments import EPOCH, aware
+from chalicelib.errors import Invalid
+
+# What one point of priority is worth in waiting time.
+POINT = timedelta(hours=1)
+PRIORITY_MIN = 0
+PRIORITY_MAX = 5000
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def accept_priority(value: object, *, field: str = "priority") -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not PRIORITY_MIN <= value <= PRIORITY_MAX:
+        raise Invalid(f"A whole number from {PRIORITY_MIN} to {PRIORITY_MAX} is needed.", field=field)
+    return value
+
+
+def rank(enqueued_at: datetime, priority: int) -> int:
+    """Milliseconds; positive for every date after 1971."""
+    waited_from = aware(enqueued_at, field="enqueued_at") - EPOCH
+    return (waited_from - accept_priority(priority) * POINT) // _MILLISECOND

@@ -1,0 +1,78 @@
+"""Retry: whether a failed attempt is followed by another, and after how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from chalicelib.errors import Invalid
+
+MAX_ATTEMPTS = 32
+# A delay of more than a day is a schedule, not a retry.
+LONGEST_DELAY_SECONDS = 86_400
+
+
+class Backoff(StrEnum):
+    FIXED = "fixed"
+    EXPONENTIAL = "exponential"  # doubles after each attempt, up to max_delay_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    max_attempts: int = 1
+    delay_seconds: int = 60
+    backoff: Backoff = Backoff.FIXED
+    max_delay_seconds: int = 3600
+
+    @classmethod
+    def accept(cls, value: Mapping[str, Any] | None) -> Retry:
+        """From `{max_attempts 1..32, delay_seconds, backoff: fixed|exponential, max_delay_seconds}`; None: defaults."""
+        if value is not None and not isinstance(value, Mapping):
+            raise Invalid("An object is needed.", field="retry")
+        given = {key: item for key, item in (value or {}).items() if item is not None}
+        for key in given.keys() - set(cls.__dataclass_fields__):
+            raise Invalid(f"{key!r} means nothing for retry.", field=f"retry.{key}")
+        try:
+            backoff = Backoff(given.get("backoff", Backoff.FIXED))
+        except ValueError as error:
+            raise Invalid(f"One of {', '.join(Backoff)} is needed.", field="retry.backoff") from error
+        delay = _whole(given, "delay_seconds", 60, 0, LONGEST_DELAY_SECONDS)
+        longest = _whole(given, "max_delay_seconds", max(3600, delay), 0, LONGEST_DELAY_SECONDS)
+        if longest < delay:
+            raise Invalid("The longest delay is shorter than the first.", field="retry.max_delay_seconds")
+        return cls(_whole(given, "max_attempts", 1, 1, MAX_ATTEMPTS), delay, backoff, longest)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "max_attempts": self.max_attempts,
+            "delay_seconds": self.delay_seconds,
+            "backoff": str(self.backoff),
+            "max_delay_seconds": self.max_delay_seconds,
+        }
+
+
+def delay_after(retry: Retry, attempts_spent: int) -> timedelta:
+    """How long to wait after that many attempts (1 or more) before the next."""
+    if attempts_spent < 1:
+        raise ValueError("there is no delay before the first attempt")
+    if retry.backoff is Backoff.FIXED:
+        return timedelta(seconds=retry.delay_seconds)
+    doubled = retry.delay_seconds * 2 ** min(attempts_spent - 1, MAX_ATTEMPTS)
+    return timedelta(seconds=min(doubled, retry.max_delay_seconds))
+
+
+def decide(retry: Retry, *, attempts_spent: int, permanent: bool) -> timedelta | None:
+    """The delay before the next attempt, or None: the error would come again, or the attempts are spent."""
+    if permanent or attempts_spent >= retry.max_attempts:
+        return None
+    return delay_after(retry, attempts_spent)
+
+
+def _whole(given: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+    value = given.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise Invalid(f"A whole number from {low} to {high} is needed.", field=f"retry.{key}")
+    return value

@@ -1,0 +1,196 @@
+"""When a schedule fires. Schedules are mappings as in the API (see `schedule_form`); instants are aware UTC datetimes.
+
+Every function that can refuse raises InvalidSchedule with the field. None reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice, pairwise
+from typing import Any
+
+from chalicelib.core.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
+from chalicelib.core.cron_fields import WEEKDAYS
+from chalicelib.core.expression import HORIZON_YEARS, cron_weekday
+from chalicelib.core.moments import DAY, Gap, aware, from_seconds, local_text, pin, seconds, wall, z, zone
+from chalicelib.core.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
+from chalicelib.core.schedule_form import normalise
+from chalicelib.errors import InvalidSchedule
+
+# The stage may allow less; below a minute most work has no time to finish.
+MINIMUM_GAP_SECONDS = 60
+
+_YEAR = 366 * DAY
+_HORIZON = HORIZON_YEARS * _YEAR
+# Where a type's own timing is stated: the field to blame when its fires are too close or never come.
+_TIMING = {
+    "once": "schedule.at",
+    "interval": "schedule.every",
+    "calendar": "schedule.every",
+    "cron": "schedule.expression",
+}
+
+
+def iterate(
+    schedule: Mapping[str, Any], *, after: datetime, calendar: Calendar | None = None, with_skipped: bool = False
+) -> Iterator[datetime]:
+    """The fires strictly after an instant, lazily, strictly ascending.
+
+    `with_skipped` gives the slots that `on_non_business: skip` does not run as well (see `runs_on`), for the ledger.
+    """
+    plan, begin = compile_plan(schedule), seconds(aware(after, field="after"))
+    walk = plan.walk(begin, calendar or WEEKENDS_OFF, with_skipped=with_skipped)
+    return (from_seconds(fire) for fire, _ in walk)
+
+
+def upcoming(
+    schedule: Mapping[str, Any],
+    *,
+    after: datetime,
+    count: int,
+    calendar: Calendar | None = None,
+    with_skipped: bool = False,
+) -> list[datetime]:
+    """At most `count` fires strictly after an instant; fewer when the schedule is exhausted."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidSchedule("A count of fires is needed.", field="count")
+    return list(islice(iterate(schedule, after=after, calendar=calendar, with_skipped=with_skipped), count))
+
+
+def latest(
+    schedule: Mapping[str, Any], *, at_or_before: datetime, calendar: Calendar | None = None, with_skipped: bool = False
+) -> datetime | None:
+    """The last fire at or before an instant, or None when there was none in 60 years."""
+    plan, until = compile_plan(schedule), seconds(aware(at_or_before, field="at_or_before"))
+    if isinstance(plan, OncePlan):
+        return from_seconds(plan.at) if plan.at <= until else None
+    if plan.last is not None:
+        until = min(until, plan.last)
+    reach = plan.step if isinstance(plan, IntervalPlan) else 60
+    while reach <= 8 * _HORIZON:
+        found = None
+        for fire, _ in plan.walk(until - reach, calendar or WEEKENDS_OFF, with_skipped=with_skipped):
+            if fire > until:
+                break
+            found = fire
+        if found is not None:
+            return from_seconds(found)
+        if plan.first is not None and until - reach < plan.first:
+            return None
+        reach *= 8
+    return None
+
+
+def runs_on(schedule: Mapping[str, Any], fire: datetime, *, calendar: Calendar | None = None) -> bool:
+    """Whether a slot runs at all: False on a day off under `on_non_business: skip` (reason `non_business_day`)."""
+    plan = compile_plan(schedule)
+    if not isinstance(plan, DatePlan) or plan.rule is not OnNonBusiness.SKIP:
+        return True
+    return (calendar or WEEKENDS_OFF).works(wall(aware(fire, field="fire"), plan.tz).date())
+
+
+def accept(
+    schedule: Mapping[str, Any],
+    *,
+    now: datetime,
+    minimum_gap_seconds: int = MINIMUM_GAP_SECONDS,
+    calendar: Calendar | None = None,
+) -> dict[str, Any]:
+    """The canonical mapping to store and show, with what only the moment of acceptance can fill in.
+
+    Refuses what `normalise` refuses, and a `once` in a gap or in the past, fires nearer than the minimum gap anywhere
+    in a year, and a schedule with no fire within 60 years.
+    """
+    moment = aware(now, field="now").replace(microsecond=0)
+    form = normalise(schedule)
+    if form["type"] == "now":
+        return form
+    if form["type"] == "once":
+        _check_once(form, moment)
+    if form["type"] in ("interval", "calendar"):
+        form = _anchored(form, moment)
+    plan = compile_plan(form)
+    days = calendar or WEEKENDS_OFF
+    begin = seconds(moment) - 1
+    if isinstance(plan, OncePlan):
+        begin = min(begin, plan.at - 1)
+    first = next((fire for fire, _ in plan.walk(begin, days)), None)
+    if first is None or first > seconds(moment) + _HORIZON:
+        over = plan.last is not None and plan.last < seconds(moment)
+        field = "schedule.end" if over else _TIMING[form["type"]]
+        raise InvalidSchedule(f"never_fires: no fire within {HORIZON_YEARS} years.", field=field)
+    _check_gap(plan, first, days, minimum_gap_seconds, field=_TIMING[form["type"]])
+    return form
+
+
+def _check_once(form: Mapping[str, Any], moment: datetime) -> None:
+    tz = zone(form["timezone"])
+    pinned = pin(datetime.fromisoformat(form["at"]), tz)
+    if isinstance(pinned, Gap):
+        later = wall(from_seconds(pinned.end), tz).isoformat(timespec="seconds")
+        raise InvalidSchedule(
+            f"{form['at']} does not exist in {tz.key}: the clocks are put forward. The next time that does is {later}.",
+            field="schedule.at",
+        )
+    at = pinned[min(form.get("fold", 0), len(pinned) - 1)]
+    if at < seconds(moment) and not form.get("run_if_past"):
+        raise InvalidSchedule(f"{form['at']} ({tz.key}) is in the past.", field="schedule.at")
+
+
+def _anchored(form: dict[str, Any], moment: datetime) -> dict[str, Any]:
+    tz = zone(form["timezone"])
+    if "start" not in form:
+        form.setdefault("anchor", z(moment))
+    anchor = anchor_of(form, tz)
+    assert anchor is not None
+    day = wall(anchor, tz).date()
+    if form.get("unit") == "week":
+        form.setdefault("weekdays", [WEEKDAYS[cron_weekday(day)]])
+    if form.get("unit") == "month":
+        form.setdefault("month_day", day.day)
+    return normalise(form)
+
+
+def _check_gap(plan: Plan, first: int, calendar: Calendar, minimum: int, *, field: str) -> None:
+    for earlier, later in _close_pairs(plan, first, calendar):
+        if later - earlier < minimum:
+            raise InvalidSchedule(
+                f"Fires {later - earlier} s apart, at {local_text(from_seconds(earlier), plan.tz)} and then "
+                f"{local_text(from_seconds(later), plan.tz)}; the least allowed is {minimum} s.",
+                field=field,
+            )
+
+
+def _close_pairs(plan: Plan, first: int, calendar: Calendar) -> Iterator[tuple[int, int]]:
+    """Neighbouring fires of one year among which the closest are.
+
+    Dates with the same times and no change of the clock repeat one pattern, so inside it only its closest pair counts.
+    """
+    until = first + _YEAR if plan.last is None else min(first + _YEAR, plan.last)
+    if isinstance(plan, IntervalPlan):
+        if first + plan.step <= until:
+            yield first, first + plan.step
+        return
+    pattern: Sequence[int] | None = None
+    previous: int | None = None
+    for batch in plan.batches(first - 1, calendar, with_skipped=True):
+        if not batch.times or batch.base + batch.times[-1] < first:
+            continue
+        low, high = batch.base + batch.times[0], batch.base + batch.times[-1]
+        if low > until:
+            return
+        if low < first or high > until:
+            inside = [fire for fire in batch.after(first - 1) if fire <= until]
+            if not inside:
+                return
+            yield from pairwise(inside)
+            low, high = inside[0], inside[-1]
+        elif pattern is not batch.times:
+            pattern = batch.times
+            if len(pattern) > 1:
+                earlier, later = min(pairwise(pattern), key=lambda pair: pair[1] - pair[0])
+                yield batch.base + earlier, batch.base + later
+        if previous is not None:
+            yield previous, low
+        previous = high

@@ -1,0 +1,218 @@
+"""The data window of a slot: half-open `[start, end)`, computed from the slot's planned time and nothing else.
+
+Start, retry and catch-up times never matter, so the same slot always covers the same data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.moments import (
+    aware,
+    from_seconds,
+    read_instant,
+    seconds,
+    settle,
+    start_of_day,
+    wall,
+    zone,
+)
+from chalicelib.core.recurrence import day_in_month, month_number, read_weekday, start_of_week
+from chalicelib.core.window_form import normalise
+from chalicelib.errors import InvalidSchedule
+
+_ELAPSED = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+_ONE_DAY = timedelta(days=1)
+
+
+def accept(window: Mapping[str, Any], *, schedule_type: str, timezone: str = "UTC") -> dict[str, Any]:
+    """The canonical mapping to store and show; InvalidSchedule names the field (`window.…`)."""
+    form = normalise(window, zone(timezone))
+    if form["type"] == "since_previous_fire" and schedule_type == "now":
+        raise InvalidSchedule("A task that runs now has no previous fire to start from.", field="window.type")
+    if form["type"] == "custom":
+        _check_order(form)
+    return form
+
+
+def resolve(
+    window: Mapping[str, Any], *, scheduled_for: datetime, timezone: str, previous: datetime | None = None
+) -> tuple[datetime, datetime]:
+    """`(start, end)` in UTC for the slot `scheduled_for`.
+
+    `previous`: the fire before it, or for the first fire the range's start, else the task's creation; only
+    `since_previous_fire` needs it. A custom window whose ends cross is empty.
+    """
+    fire = aware(scheduled_for, field="scheduled_for").replace(microsecond=0)
+    tz = zone(timezone)
+    form = _form(json.dumps(window, sort_keys=True, default=_text), timezone)
+    kind = form["type"]
+    if kind == "since_previous_fire":
+        if previous is None:
+            raise InvalidSchedule("There is no previous fire to start the window from.", field="window.type")
+        return aware(previous, field="previous").replace(microsecond=0), fire
+    if kind == "fixed":
+        start, end = (read_instant(form[edge], tz, field=f"window.{edge}") for edge in ("start", "end"))
+        return start, end
+    return _RESOLVERS[kind](form, fire, tz)
+
+
+def is_empty(start: datetime, end: datetime) -> bool:
+    return aware(end, field="end") <= aware(start, field="start")
+
+
+def union(windows: Iterable[tuple[datetime, datetime]]) -> tuple[datetime, datetime]:
+    """The smallest window over all of them; empty ones count only when there is no other."""
+    pairs = [(aware(start, field="start"), aware(end, field="end")) for start, end in windows]
+    filled = [pair for pair in pairs if not is_empty(*pair)] or pairs
+    if not filled:
+        raise ValueError("no windows to unite")
+    return min(start for start, _ in filled), max(end for _, end in filled)
+
+
+def parameters(
+    start: datetime | None, end: datetime | None, scheduled_for: datetime, timezone: str
+) -> dict[str, datetime | date | str]:
+    """What queries are given. `<edge>` is `window_start`, `window_end` or `scheduled_for`:
+
+    - `<edge>`: the instant, an aware UTC datetime, for columns that hold instants;
+    - `<edge>_local`: its wall-clock time in the task's zone as text, `2026-03-08 03:00:00`, for columns without a zone;
+    - `<edge>_date`: its local date. The window is half-open, so compare with `< window_end_date`;
+    - `window_last_date`: the last local date the window touches, for columns of dates and inclusive comparisons.
+
+    Without a window only those of `scheduled_for` are there.
+    """
+    tz = zone(timezone)
+    given = {"scheduled_for": aware(scheduled_for, field="scheduled_for")}
+    if start is not None and end is not None:
+        given["window_start"] = aware(start, field="start")
+        given["window_end"] = aware(end, field="end")
+    found: dict[str, datetime | date | str] = {}
+    for name, instant in given.items():
+        local = wall(instant, tz)
+        found[name] = instant
+        found[f"{name}_local"] = local.strftime("%Y-%m-%d %H:%M:%S")
+        found[f"{name}_date"] = local.date()
+    if "window_end" in given:
+        last = max(given["window_start"], given["window_end"] - timedelta(microseconds=1))
+        found["window_last_date"] = wall(last, tz).date()
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _form(key: str, timezone: str) -> dict[str, Any]:
+    return normalise(json.loads(key), zone(timezone))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise InvalidSchedule("A window holds JSON values only.", field="window")
+
+
+def _yesterday(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    today = wall(fire, tz).date()
+    return start_of_day(today - _ONE_DAY, tz), start_of_day(today, tz)
+
+
+def _last(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    if form["unit"] == "day":
+        today = wall(fire, tz).date()
+        return start_of_day(today - form["n"] * _ONE_DAY, tz), start_of_day(today, tz)
+    end = truncate(fire, form["unit"], tz)
+    return end - form["n"] * _ELAPSED[form["unit"]], end
+
+
+def _rolling(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    return fire - form["n"] * _ELAPSED[form["unit"]], fire
+
+
+def _previous(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    first = period_start(wall(fire, tz).date(), form["unit"], form.get("week_start", "MON"))
+    return start_of_day(_periods_on(first, -form["n"], form["unit"]), tz), start_of_day(first, tz)
+
+
+def _to_date(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    today = wall(fire, tz).date()
+    start = start_of_day(period_start(today, form["unit"]), tz)
+    return start, fire if form["until"] == "to_now" else start_of_day(today, tz)
+
+
+def _custom(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    start, end = (_edge(form[edge], fire, tz, form.get("week_start", "MON")) for edge in ("start", "end"))
+    return start, max(start, end)
+
+
+_RESOLVERS: dict[str, Callable[[Mapping[str, Any], datetime, ZoneInfo], tuple[datetime, datetime]]] = {
+    "yesterday": _yesterday,
+    "last": _last,
+    "rolling": _rolling,
+    "previous": _previous,
+    "to_date": _to_date,
+    "custom": _custom,
+}
+
+
+def truncate(instant: datetime, unit: str, tz: ZoneInfo, week_start: str = "MON") -> datetime:
+    """The last moment at or before an instant at which its local unit began."""
+    local = wall(instant, tz)
+    if unit in ("second", "minute", "hour"):
+        second = local.second if unit == "second" else 0
+        minute = 0 if unit == "hour" else local.minute
+        cut = local.replace(minute=minute, second=second, microsecond=0, fold=0)
+        return from_seconds(settle(cut, tz, fold=local.fold))
+    return start_of_day(period_start(local.date(), unit, week_start), tz)
+
+
+def period_start(day: date, unit: str, week_start: str = "MON") -> date:
+    if unit == "day":
+        return day
+    if unit == "week":
+        return start_of_week(day, read_weekday(week_start, field="window.week_start"))
+    months = _MONTHS[unit]
+    return date(day.year, (day.month - 1) // months * months + 1, 1)
+
+
+def _periods_on(day: date, n: int, unit: str) -> date:
+    """n units later, by the calendar; a day the month does not have becomes its last."""
+    if unit in ("day", "week"):
+        return day + n * _ELAPSED[unit]
+    number = month_number(day) + n * _MONTHS[unit]
+    found = day_in_month(day.day, date(number // 12, number % 12 + 1, 1), clamp=True)
+    assert found is not None
+    return found
+
+
+def _edge(edge: Mapping[str, Any], fire: datetime, tz: ZoneInfo, week_start: str) -> datetime:
+    base = truncate(fire, edge["trunc"], tz, week_start) if "trunc" in edge else fire
+    if "offset" not in edge:
+        return base
+    unit = edge["unit"]
+    if unit in ("second", "minute", "hour"):
+        return base + edge["offset"] * _ELAPSED[unit]
+    local = wall(base, tz)
+    moved = datetime.combine(_periods_on(local.date(), edge["offset"], unit), local.time().replace(fold=0))
+    return from_seconds(settle(moved, tz))
+
+
+def _check_order(form: Mapping[str, Any]) -> None:
+    """Refuse a custom window that is empty or upside down whenever it is asked for, over a year of slots."""
+    begin = datetime.combine(date(2027, 1, 1), time(0, 30))
+    utc = zone("UTC")
+    for hours in range(0, 366 * 24, 11):
+        fire = from_seconds(seconds(begin.replace(tzinfo=utc)) + hours * 3600)
+        if not is_empty(*_custom(form, fire, utc)):
+            return
+    raise InvalidSchedule("The window ends before it starts.", field="window.end")
