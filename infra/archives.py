@@ -30,7 +30,7 @@ def prepare(archive: Path, folder: Path) -> int:
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     prune(folder)
-    # Unchecked: the files in Lambda all have one date, so a check by date would prove nothing and cost each import a stat.
+    # Unchecked: in Lambda all files have one date, so comparing dates would prove nothing and cost each import a stat.
     compileall.compile_dir(
         folder,
         quiet=1,

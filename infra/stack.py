@@ -1,4 +1,4 @@
-"""Bring a packaged stage up in an account: artifacts bucket, upload, change set, wait. The account may be an emulator's.
+"""Bring a packaged stage up in an account, which may be an emulator's: artifacts bucket, upload, change set, wait.
 
 The stack carries the digest of what it was deployed from as a tag, so an unchanged package is not deployed again.
 """
@@ -154,7 +154,7 @@ def template_key(package: Package) -> str:
 
 
 def upload(session: boto3.Session, bucket: str, package: Package) -> None:
-    """Put the archives and the template where CloudFormation reads them. Names are digests: what is there is not sent again."""
+    """Put the archives and the template where CloudFormation reads them. Names are digests: nothing is sent twice."""
     s3 = session.client("s3")
     for path, key in [(package.folder / name, name) for name in package.archives] + [
         (package.template, template_key(package))

@@ -1,7 +1,7 @@
 """The embedded AWS emulator as a child process: `start` it, `stop` it; run as a script it is that child.
 
-It gets a session of its own, so that a Ctrl-C in the terminal reaches the runner alone, which then stops it in order: the emulator
-writes its state when asked to terminate, and loses it when killed.
+It gets a session of its own, so that a Ctrl-C in the terminal reaches the runner alone, which then stops it in order:
+the emulator writes its state when asked to terminate, and loses it when killed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import urllib.request
 from pathlib import Path
 
 HOST = "127.0.0.1"
+ROOT = Path(__file__).parent.parent.parent
 
 # Writing the state takes under a second; a worker in the middle of an export gets two.
 STOP_SECONDS = 20.0
 START_SECONDS = 60.0
 
-# AWS polls a queue all the time. The emulator looks once a second when idle, which would make a delayed message up to a second late.
+# AWS polls a queue all the time. The emulator looks once a second when idle: a delayed message would be that late.
 WAKE_SECONDS = 0.1
 
 # prctl(PR_SET_PDEATHSIG, …) of Linux.
@@ -44,6 +45,7 @@ def start(state: Path, port: int) -> subprocess.Popen[bytes]:
     with (state / "emulator.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "infra.local.emulator"],
+            cwd=ROOT,
             env=environment(state, port),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -55,7 +57,7 @@ def start(state: Path, port: int) -> subprocess.Popen[bytes]:
         if child.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/health", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/health", timeout=2) as answer:
                 if answer.status == 200:
                     return child
         except (urllib.error.URLError, OSError):
@@ -65,14 +67,13 @@ def start(state: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def environment(state: Path, port: int) -> dict[str, str]:
-    """All that the emulator, and every function it runs, gets to see. Nothing of the caller's AWS configuration reaches it."""
+    """All that the emulator and every function it runs get to see: nothing of the caller's AWS configuration."""
     kept = {
         name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START") if name in os.environ
     }
     return kept | {
         "HOME": str(state / "tmp"),
         "TMPDIR": str(state / "tmp"),
-        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
@@ -80,7 +81,7 @@ def environment(state: Path, port: int) -> dict[str, str]:
         # Enforces the functions' roles, so a permission that is missing is missing here too.
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",  # noqa: S105
+        "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "services"),
@@ -125,13 +126,16 @@ def serve() -> None:
     """Be the emulator, until asked to stop or until the runner is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    from ministack.app import main
+    from ministack import app
     from ministack.core.concurrency import esm_wake
     from ministack.services import lambda_svc
 
     # A number that a template takes from a parameter stays text in the emulator, and this one is compared.
     limit = lambda_svc._sqs_esm_concurrency
     lambda_svc._sqs_esm_concurrency = lambda *given: int(limit(*given))
+    # The policies refuse what does not come over TLS; here loopback stands for it.
+    origin = app.pin_request_origin
+    app.pin_request_origin = lambda address, _secure: origin(address, True)
 
     def keep_awake() -> None:
         while True:
@@ -140,7 +144,7 @@ def serve() -> None:
 
     threading.Thread(target=keep_awake, daemon=True).start()
     sys.argv = ["ministack"]
-    main()
+    app.main()
 
 
 if __name__ == "__main__":
