@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from chalicelib import planning
+from chalicelib.calendars import calendar_of
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core import schedule as schedules
 from chalicelib.core import window as windows
@@ -69,7 +71,8 @@ def accept(body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[st
 def _schedule(given: Mapping[str, Any], *, now: datetime, known: Mapping[str, Any] | None) -> dict[str, Any]:
     if known is not None and _same(given, known):
         return dict(known)
-    return schedules.accept(given, now=now, minimum_gap_seconds=settings().minimum_gap_seconds)
+    gap = settings().minimum_gap_seconds
+    return schedules.accept(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
 
 
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
@@ -89,9 +92,8 @@ def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
         if kind == "now":
             following = floor_second(now) if fire_now else None
         else:
-            fires = schedules.upcoming(task.schedule, after=now, count=1)
-            following = fires[0] if fires else None
-            if not fires and fire_now and kind == "once" and task.schedule.get("run_if_past"):
+            following = planning.following(task, now)
+            if following is None and fire_now and kind == "once" and task.schedule.get("run_if_past"):
                 following = schedules.latest(task.schedule, at_or_before=now)
     task.next_fire_at = following
     task.due_shard = None if following is None else tasks.shard(task.task_id)

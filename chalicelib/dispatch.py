@@ -15,8 +15,8 @@ from threading import Lock
 from chalicelib import planning
 from chalicelib.aws import queue
 from chalicelib.core import TZDATA_VERSION
-from chalicelib.core import schedule as schedules
 from chalicelib.core.misfire import Verdict
+from chalicelib.errors import CarillonError
 from chalicelib.line import HOLDABLE
 from chalicelib.log import event
 from chalicelib.store import jobs, tasks
@@ -78,7 +78,7 @@ def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobReco
     """One task whose record cannot be planned must not keep the others from firing; the tick alarm sees the error."""
     try:
         return plan(task, now=now, room=room)
-    except ValueError as error:
+    except (ValueError, CarillonError) as error:
         event("task cannot be planned", level="ERROR", task_id=task.task_id, error=str(error))
         return []
 
@@ -132,14 +132,14 @@ def _advance(task: TaskRecord, slot: planning.Slot, job: JobRecord) -> bool:
 def _replan_for_new_zone_data(task: TaskRecord) -> bool:
     """The slot at hand was computed with other time-zone data; False when nothing is due by today's data."""
     known = max(task.previous_fire_at or task.updated_at, task.updated_at)
-    fires = schedules.upcoming(task.schedule, after=known, count=1)
+    following = planning.following(task, known)
     due = task.next_fire_at
-    if not fires or task.schedule["type"] in ("now", "once", "interval") or fires[0] == due:
+    if following is None or task.schedule["type"] in ("now", "once", "interval") or following == due:
         return True
-    event("slot moved by new time-zone data", task_id=task.task_id, was=str(due), now=str(fires[0]))
+    event("slot moved by new time-zone data", task_id=task.task_id, was=str(due), now=str(following))
     return tasks.advance(
         task,
-        next_fire_at=fires[0],
+        next_fire_at=following,
         previous_fire_at=task.previous_fire_at or known,
         missed_since=task.missed_since,
         tzdata_version=TZDATA_VERSION,

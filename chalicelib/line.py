@@ -23,7 +23,8 @@ def promise(not_before: datetime, *, now: datetime, tokens_sent: int = 1) -> dat
     """Until when a job's token may be believed on its way."""
     if not_before - now > HOLDABLE:
         return not_before - FIRST_LEASE
-    lease = min(FIRST_LEASE * 2 ** (tokens_sent - 1), LONGEST_LEASE)
+    doublings = min(tokens_sent - 1, 6)
+    lease = min(FIRST_LEASE * int(2**doublings), LONGEST_LEASE)
     return max(not_before, now) + lease
 
 

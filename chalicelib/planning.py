@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.calendars import calendar_of
 from chalicelib.core import schedule as schedules
 from chalicelib.core import window as windows
 from chalicelib.core.ids import job_id_of_slot, month_bucket
+from chalicelib.core.instants import parse
 from chalicelib.core.jitter import jitter
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
@@ -39,7 +41,7 @@ def zone_of(task: TaskRecord) -> str:
 
 def following(task: TaskRecord, slot: datetime) -> datetime | None:
     """The task's next slot after this one, None when there is none."""
-    fires = schedules.upcoming(task.schedule, after=slot, count=1)
+    fires = schedules.upcoming(task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
     return fires[0] if fires else None
 
 
@@ -47,7 +49,7 @@ def judge(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
     """Whether the slot is still to be run, by the task's misfire policy."""
 
     def later(count: int) -> Sequence[datetime]:
-        return schedules.upcoming(task.schedule, after=slot, count=count)
+        return schedules.upcoming(task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True)
 
     verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
     return Slot(slot, verdict, following(task, slot))
@@ -59,7 +61,7 @@ def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) ->
         return None
     if previous is None:
         start = task.schedule.get("start")
-        previous = schedules.range_start(task.schedule) if start else task.created_at
+        previous = parse(start) if start else task.created_at
     return windows.resolve(task.window, scheduled_for=slot, timezone=zone_of(task), previous=previous)
 
 
@@ -78,6 +80,8 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     )
     if slot.verdict is Verdict.MISSED:
         return end_at_birth(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
+    if not schedules.runs_on(task.schedule, slot.at, calendar=calendar_of(task.schedule)):
+        return end_at_birth(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
         return end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     if slot.verdict is Verdict.RUN_LATE and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
@@ -85,7 +89,8 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     seconds = int(task.schedule.get("jitter_seconds") or 0)
     if seconds:
         delay = jitter(task.task_id, slot.at, slot.following, seconds)
-        job.not_before = slot.at + delay
+        job.not_before = slot.at + timedelta(seconds=delay)
+        job.lease_until = look_at(job, promise(job.not_before, now=now))
     return job
 
 

@@ -11,7 +11,7 @@ from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, R
 
 
 class ReportRecord(Record):
-    """`queries` is `[{"name", "sql", "key": [column, …] | null}]`; `parameters` is `[{"name", "type", "default", …}]`."""
+    """`queries` is `[{"name", "sql", "key": [column, …] | null}]`; `parameters` is `[{"name", "type", "default"}]`."""
 
     class Meta:
         table_name = table_name("reports")
@@ -48,7 +48,7 @@ class SourceRecord(Record):
 
 
 class CalendarRecord(Record):
-    """`days` maps a date to `workday` or `off`; dates outside `covers_from` .. `covers_to` are unknown, not workdays."""
+    """`days` maps a date to `workday` or `off`; dates outside `covers_from` .. `covers_to` are unknown."""
 
     class Meta:
         table_name = table_name("calendars")
@@ -67,22 +67,28 @@ class CalendarRecord(Record):
 
 
 R = TypeVar("R", ReportRecord, SourceRecord, CalendarRecord)
-_MISSING = {ReportRecord: ReportNotFound, SourceRecord: SourceNotFound, CalendarRecord: NotFound}
+Model = type[ReportRecord] | type[SourceRecord] | type[CalendarRecord]
+_KEYS: dict[Model, str] = {ReportRecord: "report_id", SourceRecord: "source_id", CalendarRecord: "calendar_id"}
+_MISSING: dict[Model, type[NotFound]] = {
+    ReportRecord: ReportNotFound,
+    SourceRecord: SourceNotFound,
+    CalendarRecord: NotFound,
+}
 
 
 def get_report(report_id: str) -> ReportRecord:
-    return _get(ReportRecord, report_id)
+    return get(ReportRecord, report_id)
 
 
 def get_source(source_id: str) -> SourceRecord:
-    return _get(SourceRecord, source_id)
+    return get(SourceRecord, source_id)
 
 
 def get_calendar(calendar_id: str) -> CalendarRecord:
-    return _get(CalendarRecord, calendar_id)
+    return get(CalendarRecord, calendar_id)
 
 
-def _get(model: type[R], record_id: str) -> R:
+def get(model: type[R], record_id: str) -> R:
     try:
         return model.get(record_id, consistent_read=True)
     except model.DoesNotExist:
@@ -91,15 +97,14 @@ def _get(model: type[R], record_id: str) -> R:
 
 def everything(model: type[R]) -> list[R]:
     """All records of one of these tables, newest first."""
-    key = model._hash_key_attribute().attr_name
-    return sorted(model.scan(consistent_read=True), key=lambda record: str(getattr(record, key)), reverse=True)
+    return sorted(model.scan(consistent_read=True), key=id_of, reverse=True)
 
 
 def insert(record: ReportRecord | SourceRecord | CalendarRecord) -> bool:
     """Put a new record; False when its id is there already, as it is when a request is repeated."""
     try:
         with refusing():
-            record.save(type(record)._hash_key_attribute().does_not_exist())
+            record.save(type(record).revision.does_not_exist())
     except Refused:
         return False
     return True
@@ -108,28 +113,31 @@ def insert(record: ReportRecord | SourceRecord | CalendarRecord) -> bool:
 def overwrite(record: R, changes: dict[str, Any], *, revision: int) -> R:
     """The record with the changes, one revision on. Raises StaleRevision, or NotFound when it was deleted meanwhile."""
     model = type(record)
-    actions = [getattr(model, name).set(value) for name, value in changes.items()]
+    actions: list[Any] = [model.revision.set(revision + 1)]
+    for name, value in changes.items():
+        column = getattr(model, name)
+        actions.append(column.remove() if value is None else column.set(value))
     try:
         with refusing():
-            record.update([*actions, model.revision.set(revision + 1)], condition=model.revision == revision)
+            record.update(actions, condition=model.revision == revision)
     except Refused:
-        _get(model, _id(record))
+        get(model, id_of(record))
         raise StaleRevision from None
     return record
 
 
-def remove(record: ReportRecord | SourceRecord | CalendarRecord, *, revision: int) -> None:
+def remove(record: R, *, revision: int) -> None:
     model = type(record)
     try:
         with refusing():
             record.delete(condition=model.revision == revision)
     except Refused:
-        _get(model, _id(record))
+        get(model, id_of(record))
         raise StaleRevision from None
 
 
-def _id(record: Record) -> str:
-    return str(getattr(record, type(record)._hash_key_attribute().attr_name))
+def id_of(record: ReportRecord | SourceRecord | CalendarRecord) -> str:
+    return str(getattr(record, _KEYS[type(record)]))
 
 
 def reports_of_source(source_id: str) -> list[ReportRecord]:

@@ -85,7 +85,8 @@ def _move(job: JobRecord, move: Move, target: JobStatus, actions: list[Any], gua
 
 def _held(job: JobRecord) -> Condition:
     """The job is still in the hands of the run that `job` was read with."""
-    return (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
+    held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
+    return held
 
 
 def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now: datetime) -> bool:
@@ -165,22 +166,15 @@ def finish(
     error: str | None,
     now: datetime,
     stopped_at: datetime | None = None,
-    rows: int | None = None,
-    bytes: int | None = None,
+    rows: float | None = None,
+    bytes: float | None = None,
     summary: str | None = None,
     files: list[dict[str, Any]] | None = None,
 ) -> bool:
     """assigned or running -> ended, with what the run left behind; this write is what makes the files visible."""
     actions = _ending(reason, error, now, target)
-    for column, value in (
-        (JobRecord.stopped_at, stopped_at),
-        (JobRecord.rows, rows),
-        (JobRecord.bytes, bytes),
-        (JobRecord.summary, summary),
-        (JobRecord.files, files),
-    ):
-        if value is not None:
-            actions.append(column.set(value))
+    left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files}
+    actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
     try:
         _move(job, Move.FINISH, target, actions, _held(job))
     except Refused:
@@ -249,7 +243,8 @@ def _touch(job: JobRecord, actions: list[Any], condition: Condition) -> bool:
 
 
 def _unclaimed(job: JobRecord) -> Condition:
-    return (JobRecord.status == JobStatus.WAITING) & (JobRecord.run_no == job.run_no)
+    unclaimed: Condition = (JobRecord.status == JobStatus.WAITING) & (JobRecord.run_no == job.run_no)
+    return unclaimed
 
 
 def make_ready(job: JobRecord) -> bool:

@@ -35,7 +35,7 @@ class LogRecord(Record):
     # The sequence of the chunk's first line.
     sequence = NumberAttribute(range_key=True)
     lines = UnicodeAttribute()
-    count = NumberAttribute()
+    line_count = NumberAttribute()
     expires_at = TTLAttribute()
 
 
@@ -50,7 +50,7 @@ def write(job_id: str, run_no: int, lines: Sequence[LogLine], *, now: datetime) 
     for key, chunk in ((key_of(job_id, run_no, alerts=True), alerts), (key_of(job_id, run_no), lines)):
         if chunk:
             text = json.dumps([asdict(line) for line in chunk], separators=(",", ":"), ensure_ascii=False)
-            LogRecord(key, chunk[0].sequence, lines=text, count=len(chunk), expires_at=expires_at).save()
+            LogRecord(key, chunk[0].sequence, lines=text, line_count=len(chunk), expires_at=expires_at).save()
 
 
 def read(job_id: str, run_no: int, *, alerts: bool = False, after: int = 0) -> Iterator[LogLine]:

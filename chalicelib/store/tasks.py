@@ -89,7 +89,7 @@ class TaskRecord(Record):
     tzdata_version = UnicodeAttribute(null=True)
     # The last slot taken out of the plan, run or not: where `since_previous_fire` begins.
     previous_fire_at = InstantAttribute(null=True)
-    # The first of the slots recorded missed since one last ran: where a `union` window begins.
+    # Where the window of the first slot recorded missed since one last ran begins: so does a `union` window.
     missed_since = InstantAttribute(null=True)
     latest_job_id = UnicodeAttribute(null=True)
     latest_status = EnumAttribute(JobStatus, null=True)
@@ -136,7 +136,7 @@ def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
         "retry", "parameters", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
         "statement_timeout_seconds", "updated_at", "due_shard", "next_fire_at", "tzdata_version",
     ]  # fmt: skip
-    actions = [TaskRecord.revision.set(expected_revision + 1)]
+    actions: list[Any] = [TaskRecord.revision.set(expected_revision + 1)]
     for name in columns:
         column, value = getattr(TaskRecord, name), getattr(task, name)
         actions.append(column.remove() if value is None else column.set(value))

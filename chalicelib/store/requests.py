@@ -1,0 +1,92 @@
+"""Answers kept for 24 hours under the key a client sent, so that a repeated POST is answered, not done, again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+
+from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+
+
+class RequestRecord(Record):
+    """In progress while `status` is absent; then whoever holds the lease is believed to be at it."""
+
+    class Meta:
+        table_name = table_name("requests")
+
+    request_id = UnicodeAttribute(hash_key=True)
+    fingerprint = UnicodeAttribute()
+    # Ids are made from this instant, so that a request taken over after a crash makes the same ids.
+    accepted_at = InstantAttribute()
+    lease_until = InstantAttribute()
+    status = NumberAttribute(null=True)
+    headers = DocumentAttribute(null=True)
+    body = UnicodeAttribute(null=True)
+    expires_at = TTLAttribute()
+
+
+def accept(request_id: str, fingerprint: str, *, now: datetime, lease: timedelta, kept: timedelta) -> RequestRecord | None:
+    """Begin a request; None when it is known already. What expired counts as unknown before DynamoDB deletes it."""
+    record = RequestRecord(
+        request_id, fingerprint=fingerprint, accepted_at=now, lease_until=now + lease, expires_at=now + kept
+    )
+    try:
+        with refusing():
+            record.save(RequestRecord.request_id.does_not_exist() | (RequestRecord.expires_at <= now))
+    except Refused:
+        return None
+    return record
+
+
+def find(request_id: str) -> RequestRecord | None:
+    try:
+        return RequestRecord.get(request_id, consistent_read=True)
+    except RequestRecord.DoesNotExist:
+        return None
+
+
+def take_over(record: RequestRecord, *, now: datetime, lease: timedelta) -> bool:
+    """Take an unfinished request whose lease ran out; False when somebody else was faster."""
+    try:
+        with refusing():
+            record.update([RequestRecord.lease_until.set(now + lease)], condition=_held(record))
+    except Refused:
+        return False
+    return True
+
+
+def finish(record: RequestRecord, *, status: int, headers: dict[str, str], body: str) -> None:
+    try:
+        with refusing():
+            record.update(
+                [
+                    RequestRecord.status.set(status),
+                    RequestRecord.headers.set(headers),
+                    RequestRecord.body.set(body),
+                ],
+                condition=_held(record),
+            )
+    except Refused:
+        return
+
+
+def let_go(record: RequestRecord, *, at: datetime) -> None:
+    """Give up the lease, so that the next asking takes over at once with the same instant of acceptance."""
+    try:
+        with refusing():
+            record.update([RequestRecord.lease_until.set(at)], condition=_held(record))
+    except Refused:
+        return
+
+
+def forget(record: RequestRecord) -> None:
+    try:
+        with refusing():
+            record.delete(condition=_held(record))
+    except Refused:
+        return
+
+
+def _held(record: RequestRecord):  # type: ignore[no-untyped-def]
+    return RequestRecord.status.does_not_exist() & (RequestRecord.lease_until == record.lease_until)
