@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from chalicelib.core import expression
 from chalicelib.core.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.clock_changes import DstPolicy, Fires, Flag, Reading, fires
-from chalicelib.core.moments import from_seconds, read_instant, seconds, settle, wall, zone
+from chalicelib.core.expression import HORIZON_YEARS
+from chalicelib.core.moments import DAY, from_seconds, read_instant, seconds, settle, wall, zone
 from chalicelib.core.recurrence import (
     EPOCH_DATE,
     EveryDays,
@@ -59,6 +60,29 @@ class Plan:
                     return
                 yield fire, batch
 
+    def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
+        """The last fire at or before an instant, looking back ever further, 60 years at least."""
+        if self.last is not None:
+            until = min(until, self.last)
+        reach = self.reach
+        while reach <= 8 * HORIZON_YEARS * 366 * DAY:
+            found = None
+            for fire, _ in self.walk(until - reach, calendar, with_skipped=with_skipped):
+                if fire > until:
+                    break
+                found = fire
+            if found is not None:
+                return found
+            if self.first is not None and until - reach < self.first:
+                return None
+            reach *= 8
+        return None
+
+    @property
+    def reach(self) -> int:
+        """How far back, in seconds, a search for the latest fire looks first."""
+        return 60
+
 
 @dataclass(frozen=True)
 class NowPlan(Plan):
@@ -72,6 +96,9 @@ class NowPlan(Plan):
 class OncePlan(Plan):
     at: int
 
+    def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
+        return self.at if self.at <= until else None
+
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
         yield Fires(self.at, (0,))
 
@@ -82,6 +109,10 @@ class IntervalPlan(Plan):
 
     anchor: int
     step: int
+
+    @property
+    def reach(self) -> int:
+        return self.step
 
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
         fire = after + 1 + (self.anchor - after - 1) % self.step

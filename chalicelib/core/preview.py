@@ -14,7 +14,6 @@ from chalicelib.core.business_days import WEEKENDS_OFF, Calendar
 from chalicelib.core.clock_changes import Flag
 from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall, whole
 from chalicelib.core.plan import Plan, anchor_of, compile_plan
-from chalicelib.core.schedule import latest
 from chalicelib.core.schedule_form import normalise
 
 MAX_PREVIEW = 100
@@ -69,7 +68,7 @@ def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
 
 def _before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
     """The fire before the first one shown, else the range's start, else the anchor."""
-    earlier = latest(schedule, at_or_before=from_seconds(seconds(at) - 1), calendar=calendar)
+    earlier = plan.latest(seconds(at) - 1, calendar)
     if earlier is not None:
-        return earlier
+        return from_seconds(earlier)
     return anchor_of(normalise(schedule), plan.tz)

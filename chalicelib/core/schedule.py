@@ -15,11 +15,14 @@ from chalicelib.core.cron_fields import WEEKDAYS
 from chalicelib.core.expression import HORIZON_YEARS, cron_weekday
 from chalicelib.core.moments import DAY, Gap, aware, from_seconds, local_text, pin, seconds, wall, z, zone
 from chalicelib.core.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
+from chalicelib.core.preview import Fire, preview
 from chalicelib.core.schedule_form import normalise
 from chalicelib.errors import InvalidSchedule
 
 # The stage may allow less; below a minute most work has no time to finish.
 MINIMUM_GAP_SECONDS = 60
+
+__all__ = ["MINIMUM_GAP_SECONDS", "Fire", "accept", "iterate", "latest", "preview", "runs_on", "upcoming"]
 
 _YEAR = 366 * DAY
 _HORIZON = HORIZON_YEARS * _YEAR
@@ -63,23 +66,8 @@ def latest(
 ) -> datetime | None:
     """The last fire at or before an instant, or None when there was none in 60 years."""
     plan, until = compile_plan(schedule), seconds(aware(at_or_before, field="at_or_before"))
-    if isinstance(plan, OncePlan):
-        return from_seconds(plan.at) if plan.at <= until else None
-    if plan.last is not None:
-        until = min(until, plan.last)
-    reach = plan.step if isinstance(plan, IntervalPlan) else 60
-    while reach <= 8 * _HORIZON:
-        found = None
-        for fire, _ in plan.walk(until - reach, calendar or WEEKENDS_OFF, with_skipped=with_skipped):
-            if fire > until:
-                break
-            found = fire
-        if found is not None:
-            return from_seconds(found)
-        if plan.first is not None and until - reach < plan.first:
-            return None
-        reach *= 8
-    return None
+    found = plan.latest(until, calendar or WEEKENDS_OFF, with_skipped=with_skipped)
+    return None if found is None else from_seconds(found)
 
 
 def runs_on(schedule: Mapping[str, Any], fire: datetime, *, calendar: Calendar | None = None) -> bool:

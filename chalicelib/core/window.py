@@ -201,7 +201,8 @@ def _edge(edge: Mapping[str, Any], fire: datetime, tz: ZoneInfo, week_start: str
         return base
     unit = edge["unit"]
     if unit in ("second", "minute", "hour"):
-        return base + edge["offset"] * _ELAPSED[unit]
+        moved_by: timedelta = edge["offset"] * _ELAPSED[unit]
+        return base + moved_by
     local = wall(base, tz)
     moved = datetime.combine(_periods_on(local.date(), edge["offset"], unit), local.time().replace(fold=0))
     return from_seconds(settle(moved, tz))
