@@ -26,7 +26,9 @@ class RequestRecord(Record):
     expires_at = TTLAttribute()
 
 
-def accept(request_id: str, fingerprint: str, *, now: datetime, lease: timedelta, kept: timedelta) -> RequestRecord | None:
+def accept(
+    request_id: str, fingerprint: str, *, now: datetime, lease: timedelta, kept: timedelta
+) -> RequestRecord | None:
     """Begin a request; None when it is known already. What expired counts as unknown before DynamoDB deletes it."""
     record = RequestRecord(
         request_id, fingerprint=fingerprint, accepted_at=now, lease_until=now + lease, expires_at=now + kept

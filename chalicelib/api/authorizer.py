@@ -1,0 +1,45 @@
+"""The Lambda authorizer: who speaks, and in which role. What the role may do is decided per route, in `blueprint.py`.
+
+A bad token answers 401 by raising exactly "Unauthorized", which is what API Gateway maps to it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from chalice import Blueprint
+from chalice.app import AuthRequest, AuthResponse
+
+from chalicelib import tokens
+from chalicelib.actor import Actor
+from chalicelib.errors import Unauthenticated
+
+# API Gateway keeps an answer this long for the same token: it spares a start of this function for each of a console's many
+# requests, and is as long as a revoked token may go on. Failures are not kept.
+AUTHORIZER_TTL_SECONDS = 30
+
+bp = Blueprint(__name__)
+
+
+@bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)  # type: ignore[untyped-decorator]
+def authorize(request: AuthRequest) -> AuthResponse:
+    try:
+        actor = who(request.token, now=datetime.now(UTC))
+    except Unauthenticated:
+        raise Exception("Unauthorized") from None
+    # All routes, since the answer is kept for the token, not for the route.
+    context = {"name": actor.name, "role": actor.role, "pool": actor.pool or ""}
+    return AuthResponse(routes=["*"], principal_id=actor.name, context=context)
+
+
+def who(header: str, *, now: datetime) -> Actor:
+    """The actor of an Authorization header: an API token, or a JWT of the stage's issuer."""
+    scheme, _, text = header.strip().partition(" ")
+    text = text.strip()
+    if scheme.lower() != "bearer" or not text:
+        raise Unauthenticated
+    if text.startswith(f"{tokens.PREFIX}_"):
+        return tokens.verify(text, now=now)
+    from chalicelib.api import identity  # cryptography is heavy, and most calls come with an API token
+
+    return identity.verify(text, now=now)

@@ -1,0 +1,136 @@
+"""A Blueprint whose routes are wrapped here, each: role, body, query, once-only, the view, the answer, the error map.
+
+Chalice's own middleware never sees a view's exception, hence the wrapping.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import chalice
+from chalice.app import Request
+from pydantic import BaseModel
+
+from chalicelib import log, requests
+from chalicelib.actor import Actor, allows
+from chalicelib.api import BASE, errors, reading
+from chalicelib.api.authorizer import authorize
+from chalicelib.api.operation import Call, Operation, View
+from chalicelib.api.roles import OPEN, ROLES
+from chalicelib.errors import Forbidden
+from chalicelib.requests import Answer
+
+HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Blueprint(chalice.Blueprint):
+    """`@bp.operation("GET", "/tasks", …)` instead of `@bp.route`: every route has its models, and none goes unwrapped."""
+
+    def __init__(self, import_name: str, tag: str):
+        super().__init__(import_name)
+        self.tag = tag
+        self.operations: list[Operation] = []
+
+    def route(self, path: str, **options: Any) -> Any:
+        """Every route goes through `operation`, so that its role, its models and its errors are known."""
+        raise TypeError(f"use operation() for {path}")
+
+    def operation(self, method: str, path: str, **facts: Any) -> Callable[[View], View]:
+        """Register a view `(call, **path ids)`; `facts` are the fields of Operation."""
+
+        def register(view: View) -> View:
+            operation = Operation(method=method, path=path, view=view, tag=self.tag, **facts)
+            self.operations.append(operation)
+
+            def handle(**values: str) -> chalice.Response:
+                return self._respond(operation, values)
+
+            handle.__name__ = view.__name__
+            # No content types: what the body is decides, not what the header says it is.
+            options: dict[str, Any] = {"methods": [method], "content_types": [], "name": view.__name__}
+            if not operation.open:
+                options["authorizer"] = authorize
+            super(Blueprint, self).route(path, **options)(handle)
+            return view
+
+        return register
+
+    def _respond(self, operation: Operation, values: dict[str, str]) -> chalice.Response:
+        request, started = self.current_request, monotonic()
+        caller = reading.actor(request)
+        try:
+            answer = _answer(operation, request, caller, values)
+        except Exception as error:
+            answer = errors.answer(error)
+        log.event(
+            "A request was answered",
+            method=operation.method,
+            path=operation.path,
+            ids=values,
+            status=answer.status,
+            actor=caller.name,
+            milliseconds=round((monotonic() - started) * 1000),
+        )
+        return chalice.Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
+
+
+def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:
+    _check_role(operation, caller)
+    ids = reading.ids(values)
+    query = reading.query(operation.query, request)
+    found = reading.json_body(request)
+    body = reading.body(operation.body, found)
+    revision = reading.revision(request) if operation.revised else None
+
+    def do(now: datetime, key: str | None) -> Answer:
+        call = Call(actor=caller, now=now, body=body, query=query, key=key, revision=revision)
+        return shape(operation, operation.view(call, **ids))
+
+    now = datetime.now(UTC)
+    key = request.headers.get(requests.HEADER)
+    if operation.method != "POST" or key is None:
+        return do(now, None)
+    target = f"POST {operation.path.format(**ids)}"
+    payload = {"body": found, "query": None if query is None else query.model_dump(mode="json")}
+    return requests.once(
+        key, actor=caller, target=target, payload=payload, now=now, do=do, keep_answer=operation.keep_answer
+    )
+
+
+def _check_role(operation: Operation, caller: Actor) -> None:
+    try:
+        needed = ROLES[operation.method, operation.path]
+    except KeyError:
+        raise Forbidden("No role may do this.") from None
+    if needed is not OPEN and not allows(caller.role, needed):
+        raise Forbidden(f"This needs the role {needed}; the token's role is {caller.role or 'none'}.")
+
+
+def shape(operation: Operation, value: Any) -> Answer:
+    """The answer a view's result makes, checked against the model that documents it."""
+    if isinstance(value, Answer):
+        return value
+    if operation.answer is None:
+        return Answer(204)
+    shown = operation.answer.model_validate(value)
+    headers: dict[str, str] = {}
+    if operation.revised and (revision := getattr(shown, "revision", None)) is not None:
+        headers["ETag"] = f'"{revision}"'
+    if operation.id_field:
+        headers["Location"] = f"{BASE}{operation.path}/{getattr(shown, operation.id_field)}"
+    kept = _text(shown, operation.shown_once) if operation.shown_once else None
+    return Answer(operation.status, _text(shown, ()), headers, kept_body=kept)
+
+
+def _text(shown: BaseModel, left_out: tuple[str, ...]) -> str:
+    plain = shown.model_dump(mode="json")
+    plain.update(dict.fromkeys(left_out))
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))

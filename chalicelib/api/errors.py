@@ -1,0 +1,121 @@
+"""The one place that turns an error into an HTTP answer: a status along the error's MRO, and one shape of body."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+from pynamodb.exceptions import PynamoDBException
+
+from chalicelib import errors, log
+from chalicelib.requests import Answer
+
+STATUS: dict[type[errors.CarillonError], int] = {
+    errors.Malformed: 400,
+    errors.BodyTooLarge: 413,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.StaleRevision: 412,
+    errors.Invalid: 422,
+    errors.TooManyRequests: 429,
+    errors.Unavailable: 503,
+    # A source that does not answer is the caller's choice of source: the request cannot be done as it stands.
+    errors.RunError: 422,
+}
+# Where a source's error belongs when the use case did not say.
+FIELD: dict[type[errors.RunError], str] = {
+    errors.SourceUnreachable: "settings",
+    errors.SourceRefused: "password",
+    errors.ConnectionDropped: "settings",
+    errors.QueryFailed: "sql",
+    errors.StatementTimedOut: "sql",
+}
+RETRY_AFTER = {429: "1", 503: "1"}
+
+# What DynamoDB, SQS, S3 and Secrets Manager say when asking again later will do.
+PASSING = frozenset(
+    {
+        "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "LimitExceededException",
+        "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable",
+        "ServiceUnavailableException", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)  # fmt: skip
+
+
+def status_of(error: type[errors.CarillonError]) -> int:
+    """`LookupError` for an error nobody gave a status."""
+    for base in error.__mro__:
+        if base in STATUS:
+            return STATUS[base]
+    raise LookupError(f"{error.__name__} has no status")
+
+
+def answer(error: Exception) -> Answer:
+    """The answer to any error. Details of what nobody expected go to the log, never to the caller."""
+    if isinstance(error, ValidationError):
+        error = invalid(error)
+    elif isinstance(error, ClientError | BotoCoreError | PynamoDBException):
+        error = _service_error(error)
+    if not isinstance(error, errors.CarillonError):
+        log.error(
+            "A request failed",
+            error=type(error).__name__,
+            trace="".join(traceback.format_exception(error))[-4_000:],
+        )
+        return shaped(500, "InternalError", "Something went wrong here; it was logged.")
+    status = status_of(type(error))
+    problems = [{"field": item.field, "message": item.message} for item in error.problems]
+    if not problems and isinstance(error, errors.RunError):
+        problems = [{"field": FIELD.get(type(error), "source"), "message": error.message}]
+    return shaped(status, type(error).__name__, error.message, problems)
+
+
+def shaped(status: int, code: str, message: str, problems: list[dict[str, str]] | None = None) -> Answer:
+    body = json.dumps({"Code": code, "Message": message, "Errors": problems or []}, ensure_ascii=False)
+    headers = {"Content-Type": "application/json"}
+    if status in RETRY_AFTER:
+        headers["Retry-After"] = RETRY_AFTER[status]
+    return Answer(status, body, headers)
+
+
+def invalid(error: ValidationError) -> errors.CarillonError:
+    """Our error for pydantic's, each field with its dotted name. Rejected values are left out: they may be secrets."""
+    found = error.errors(include_url=False, include_input=False)
+    if any(item["type"] == "json_invalid" for item in found):
+        return errors.Malformed("The body is not JSON.")
+    problems = [errors.FieldProblem(_dotted(item["loc"]), _message(item)) for item in found]
+    if len(problems) == 1:
+        return errors.Invalid(f"{problems[0].field}: {problems[0].message}", problems=problems)
+    return errors.Invalid(f"{len(problems)} fields cannot be accepted.", problems=problems)
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "body"
+
+
+def _message(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "There is no such field."
+    if item["type"] == "missing":
+        return "This field is required."
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _service_error(error: Exception) -> Exception:
+    """Unavailable where asking again may help; otherwise the error itself, which answers 500."""
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, ClientError):
+        code = str(cause.response.get("Error", {}).get("Code", ""))
+        if code not in PASSING:
+            return error
+    elif not isinstance(cause, BotoCoreError):
+        return error
+    log.error("A service did not answer", error=type(cause).__name__, detail=str(cause)[:500])
+    return errors.Unavailable()

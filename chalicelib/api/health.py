@@ -1,0 +1,43 @@
+"""Health and the description of the API: the two routes that ask for no token."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from chalicelib import health
+from chalicelib.api import VERSION, openapi
+from chalicelib.api.blueprint import Blueprint
+from chalicelib.api.models.health import Health
+from chalicelib.api.operation import Call
+from chalicelib.requests import Answer
+from chalicelib.settings import settings
+
+bp = Blueprint(__name__, "service")
+
+
+@bp.operation(
+    "GET",
+    "/health",
+    answer=Health,
+    more_answers={"503": "The same, with a service that is not reached"},
+    summary="Version, stage, and whether each service is reached; 503 when one is not",
+)
+def read_health(call: Call) -> Any:
+    found = health.checks()
+    well = all(check.reachable for check in found)
+    shown = Health.model_validate(
+        {
+            "status": "ok" if well else "unavailable",
+            "version": VERSION,
+            "stage": settings().stage,
+            "time": call.now,
+            "services": found,
+        }
+    )
+    return Answer(200 if well else 503, shown.model_dump_json())
+
+
+@bp.operation("GET", "/openapi.json", summary="This API as OpenAPI 3.1")
+def read_openapi(call: Call) -> Any:
+    return Answer(200, json.dumps(openapi.document(), ensure_ascii=False))

@@ -1,0 +1,140 @@
+"""JWTs of the stage's issuer: a Cognito user pool, or any OpenID Connect issuer. RS256 only, keys fetched and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+
+from chalicelib import log
+from chalicelib.actor import LADDER, Actor
+from chalicelib.errors import Unauthenticated
+from chalicelib.settings import settings
+
+# Issuers rotate keys over days.
+KEYS_KEPT_SECONDS = 3_600.0
+# A token that names an unknown key makes us ask again, but no oftener than this: anybody can make up key ids.
+ASK_AGAIN_SECONDS = 60.0
+FETCH_SECONDS = 3.0
+LEEWAY_SECONDS = 30
+ANSWER_LIMIT_BYTES = 1_000_000
+ALGORITHMS = ["RS256"]
+
+
+@dataclass
+class _Keys:
+    fetched_at: float
+    by_id: dict[str, Any]
+
+
+_kept: dict[str, _Keys] = {}
+
+
+def verify(text: str, *, now: datetime) -> Actor:
+    """The actor a JWT speaks for, with the highest of its groups as role; Unauthenticated for any flaw."""
+    issuer, audience = settings().issuer, settings().audience
+    if not issuer:
+        raise Unauthenticated
+    try:
+        claims = jwt.decode(
+            text,
+            key=_key(issuer, jwt.get_unverified_header(text)),
+            algorithms=ALGORITHMS,
+            issuer=issuer,
+            leeway=LEEWAY_SECONDS,
+            # Access tokens of Cognito carry `client_id` instead of `aud`; both are checked below. Times are checked by `now`.
+            options={"require": ["exp", "iss", "sub"], "verify_aud": False, "verify_exp": False, "verify_nbf": False},
+        )
+    except jwt.PyJWTError as error:
+        raise Unauthenticated from error
+    if not _is_for(claims, audience) or not _in_time(claims, now):
+        raise Unauthenticated
+    return Actor(name=_name(claims), role=_role(claims))
+
+
+def forget_keys() -> None:
+    _kept.clear()
+
+
+def _key(issuer: str, header: dict[str, Any]) -> Any:
+    if header.get("alg") not in ALGORITHMS:
+        raise Unauthenticated
+    key_id = str(header.get("kid") or "")
+    keys, asked = _kept.get(issuer), time.monotonic()
+    if keys is None or asked - keys.fetched_at > KEYS_KEPT_SECONDS:
+        keys = _fetch(issuer)
+    if key_id not in keys.by_id and asked - keys.fetched_at > ASK_AGAIN_SECONDS:
+        keys = _fetch(issuer)
+    try:
+        return keys.by_id[key_id]
+    except KeyError:
+        raise Unauthenticated from None
+
+
+def _fetch(issuer: str) -> _Keys:
+    """The issuer's signing keys. When it does not answer, the keys kept so far stay good."""
+    try:
+        discovered = _get_json(f"{_reachable(issuer)}/.well-known/openid-configuration")
+        found = jwt.PyJWKSet.from_dict(_get_json(str(discovered["jwks_uri"]))).keys
+    except (OSError, ValueError, KeyError, jwt.PyJWTError) as error:
+        log.error("The issuer's keys could not be fetched", error=type(error).__name__, issuer=issuer)
+        if issuer in _kept:
+            return _kept[issuer]
+        raise Unauthenticated from error
+    _kept[issuer] = _Keys(time.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
+    return _kept[issuer]
+
+
+def _reachable(issuer: str) -> str:
+    """Where to ask an issuer: a Cognito pool's own address, or the emulator's when there is one."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    pool = urlsplit(issuer)
+    if endpoint and (pool.hostname or "").startswith("cognito-idp."):
+        return endpoint.rstrip("/") + pool.path
+    return issuer.rstrip("/")
+
+
+def _get_json(url: str) -> dict[str, Any]:
+    if urlsplit(url).scheme not in ("https", "http"):
+        raise ValueError("an issuer is asked over HTTP")
+    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
+        found: dict[str, Any] = json.loads(answer.read(ANSWER_LIMIT_BYTES))
+    return found
+
+
+def _is_for(claims: dict[str, Any], audience: str) -> bool:
+    if not audience:
+        return False
+    if claims.get("token_use") == "access":
+        return claims.get("client_id") == audience
+    named = claims.get("aud", [])
+    return audience in (named if isinstance(named, list) else [named])
+
+
+def _in_time(claims: dict[str, Any], now: datetime) -> bool:
+    seconds = now.timestamp()
+    try:
+        return (
+            seconds < float(claims["exp"]) + LEEWAY_SECONDS and float(claims.get("nbf", 0)) <= seconds + LEEWAY_SECONDS
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def _name(claims: dict[str, Any]) -> str:
+    return str(claims.get("cognito:username") or claims.get("username") or claims["sub"])
+
+
+def _role(claims: dict[str, Any]) -> str:
+    """The highest of the groups that are roles of people; empty when none is, which may do nothing."""
+    groups = claims.get("cognito:groups") or []
+    held = [role for role in LADDER if isinstance(groups, list) and role.value in groups]
+    return held[-1].value if held else ""

@@ -1,0 +1,90 @@
+"""What all models share. Requests refuse unknown fields by name; answers are read from records; instants end in `Z`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from chalicelib.core.instants import rfc3339, utc
+from chalicelib.paging import DEFAULT_PAGE_SIZE, PAGE_SIZES
+
+
+def _representable(instant: datetime) -> datetime:
+    try:
+        return utc(instant)
+    except OverflowError as error:
+        raise ValueError("the instant is out of range") from error
+
+
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_representable),
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-08T07:00:00Z"]}),
+]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+]
+Text = Annotated[str, StringConstraints(max_length=4_000)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class Request(BaseModel):
+    # Strict, so that "5" is no number and 1 is no boolean. Built when first used, not when imported.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
+
+
+class Query(BaseModel):
+    """Query parameters: all text on the way in."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True, defer_build=True)
+
+
+class PageQuery(Query):
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    page_size: Annotated[
+        int,
+        AfterValidator(lambda size: _one_of_sizes(size)),
+        WithJsonSchema({"type": "integer", "enum": list(PAGE_SIZES)}),
+    ] = DEFAULT_PAGE_SIZE
+
+
+def _one_of_sizes(size: int) -> int:
+    if size not in PAGE_SIZES:
+        raise ValueError(f"must be one of {', '.join(map(str, PAGE_SIZES))}")
+    return size
+
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class Listing(Answer, Generic[Row]):
+    """One page. When `total_is_lower_bound`, there are at least `total`."""
+
+    items: list[Row]
+    page: int
+    page_size: int
+    total: int
+    total_is_lower_bound: bool
+    pages: int
+
+
+def unset() -> Any:
+    """The default of a field that a patch may leave out: absent is not the same as null."""
+    return None

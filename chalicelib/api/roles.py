@@ -1,0 +1,59 @@
+"""Which role each route needs. A route that is not here is denied to everybody."""
+
+from __future__ import annotations
+
+from chalicelib.actor import Role
+
+OPEN = None  # no token asked: says nothing about anybody's data
+
+V, O, E, A = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN  # noqa: E741 - columns of a table
+
+ROLES: dict[tuple[str, str], Role | None] = {
+    ("GET", "/health"): OPEN,
+    ("GET", "/openapi.json"): OPEN,
+    ("GET", "/me"): V,
+    ("GET", "/tasks"): V,
+    ("POST", "/tasks"): E,
+    ("GET", "/tasks/{task_id}"): V,
+    ("PUT", "/tasks/{task_id}"): E,
+    ("PATCH", "/tasks/{task_id}"): E,
+    ("DELETE", "/tasks/{task_id}"): E,
+    ("POST", "/tasks/{task_id}/run"): O,
+    ("POST", "/tasks/{task_id}/enable"): O,
+    ("POST", "/tasks/{task_id}/disable"): O,
+    ("POST", "/schedules/preview"): V,
+    ("GET", "/jobs"): V,
+    ("GET", "/jobs/counts"): V,
+    ("GET", "/jobs/{job_id}"): V,
+    ("PATCH", "/jobs/{job_id}"): O,
+    ("DELETE", "/jobs/{job_id}"): O,
+    ("GET", "/jobs/{job_id}/runs"): V,
+    ("GET", "/jobs/{job_id}/logs"): V,
+    ("GET", "/jobs/{job_id}/files"): V,
+    ("GET", "/jobs/{job_id}/download"): V,
+    ("POST", "/jobs/{job_id}/cancel"): O,
+    ("POST", "/jobs/{job_id}/rerun"): O,
+    ("GET", "/reports"): V,
+    ("POST", "/reports"): E,
+    ("GET", "/reports/{report_id}"): V,
+    ("PUT", "/reports/{report_id}"): E,
+    ("DELETE", "/reports/{report_id}"): E,
+    # A preview runs SQL on a source, as an export does.
+    ("POST", "/reports/{report_id}/preview"): E,
+    ("GET", "/sources"): V,
+    ("POST", "/sources"): A,
+    ("GET", "/sources/{source_id}"): V,
+    ("PUT", "/sources/{source_id}"): A,
+    ("DELETE", "/sources/{source_id}"): A,
+    ("POST", "/sources/{source_id}/test"): E,
+    ("GET", "/calendars"): V,
+    ("POST", "/calendars"): E,
+    ("GET", "/calendars/{calendar_id}"): V,
+    ("PUT", "/calendars/{calendar_id}"): E,
+    ("DELETE", "/calendars/{calendar_id}"): E,
+    ("GET", "/tokens"): A,
+    ("POST", "/tokens"): A,
+    ("GET", "/tokens/{token_id}"): A,
+    ("DELETE", "/tokens/{token_id}"): A,
+    ("GET", "/audit"): A,
+}

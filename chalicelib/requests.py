@@ -1,0 +1,105 @@
+"""`Idempotency-Key`: the same request under the same key is done once, whatever crashes.
+
+accept ──> do it ──> finish: the answer is kept, and given to every repeat
+  │          ├─ refused (4xx): forgotten, nothing was done
+  │          └─ failed (5xx) or died: the next asking takes over, with the same ids
+  └─ known: finished -> its answer; under way -> 409; another body -> 422
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.actor import Actor
+from chalicelib.errors import CarillonError, Invalid, Unavailable, WrongState
+from chalicelib.store import requests as store
+from chalicelib.store.requests import RequestRecord
+
+HEADER = "Idempotency-Key"
+KEPT = timedelta(hours=24)
+# API Gateway gives up after 29 s, and the function a second later.
+LEASE = timedelta(seconds=35)
+# A DynamoDB item holds 400 KB; a longer answer is made anew for a repeat.
+ANSWER_LIMIT = 300_000
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, ready to send."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    # What is kept for repeats instead of `body`, where the body holds what is shown once only.
+    kept_body: str | None = None
+
+
+def once(
+    key: str,
+    *,
+    actor: Actor,
+    target: str,
+    payload: Any,
+    now: datetime,
+    do: Callable[[datetime, str], Answer],
+    keep_answer: bool = True,
+) -> Answer:
+    """The answer of `do(accepted_at, unique)`, or the one it gave before. `target` is the method and the path."""
+    if not _KEY.fullmatch(key):
+        raise Invalid("A key is 1 to 255 visible ASCII characters.", field=HEADER)
+    request_id = _digest(actor.role, actor.name, target, key)
+    record = _begin(request_id, _fingerprint(key, payload), now=now)
+    if record.status is not None and record.headers is not None and record.body is not None:
+        return Answer(int(record.status), record.body, {**record.headers, "Idempotent-Replayed": "true"})
+    try:
+        answer = do(record.accepted_at, request_id)
+    except CarillonError as error:
+        if isinstance(error, Unavailable):
+            store.let_go(record, at=now)
+        else:
+            store.forget(record)
+        raise
+    except Exception:
+        store.let_go(record, at=now)
+        raise
+    kept = answer.body if answer.kept_body is None else answer.kept_body
+    if keep_answer and len(kept.encode()) <= ANSWER_LIMIT:
+        store.finish(record, status=answer.status, headers=answer.headers, body=kept)
+    else:
+        store.let_go(record, at=now)
+    return answer
+
+
+def _begin(request_id: str, fingerprint: str, *, now: datetime) -> RequestRecord:
+    """A record this process may act on, or a finished one."""
+    made = store.accept(request_id, fingerprint, now=now, lease=LEASE, kept=KEPT)
+    if made is not None:
+        return made
+    known = store.find(request_id)
+    if known is not None and not hmac.compare_digest(known.fingerprint, fingerprint):
+        raise Invalid("This key was sent with another request before.", field=HEADER)
+    if known is not None and known.status is not None:
+        return known
+    # Gone again means that the first asking was refused this very moment: as good as under way.
+    if known is None or known.lease_until > now or not store.take_over(known, now=now, lease=LEASE):
+        raise WrongState("The first request with this key is still being answered.", field=HEADER)
+    return known
+
+
+def _fingerprint(key: str, payload: Any) -> str:
+    # Keyed, and the key is not stored: a body may hold a password, whose plain hash could be guessed at.
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
