@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.world import World, a_world
+from tests.world import World, a_world  # isort: skip
+
+from chalicelib.aws.clients import client
 
 
 @pytest.fixture
@@ -14,3 +17,12 @@ def world() -> Iterator[World]:
     """A stage in memory, empty."""
     with a_world() as made:
         yield made
+
+
+@pytest.fixture
+def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A stage whose ticks, deliveries and sweeps the test drives, under its own clock."""
+    from tests.stage import a_stage
+
+    yield a_stage(world, monkeypatch)
+    client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chalicelib import dispatch, tasks
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.store import tasks as task_store
+from tests.stage import OPERATOR, Stage
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def slots(stage: Stage) -> list[str]:
+    return [job.scheduled_for.strftime("%H:%M:%S") for job in stage.jobs()]
+
+
+def test_an_every_minute_task_left_alone_for_ten_minutes_has_ten_jobs(stage: Stage) -> None:
+    stage.task()
+    begin = stage.now
+    stage.minutes(10)
+    past = [job for job in stage.jobs() if begin < job.scheduled_for <= stage.now]
+    assert [job.status for job in past] == [JobStatus.SUCCEEDED] * 10
+    assert len({job.scheduled_for for job in past}) == 10
+
+
+def test_a_job_never_starts_before_its_slot(stage: Stage) -> None:
+    stage.task()
+    stage.minutes(5)
+    started = [job for job in stage.jobs() if job.started_at]
+    assert started
+    assert all(job.started_at >= job.scheduled_for for job in started)
+
+
+def test_saving_an_enabled_now_task_starts_it_at_once(stage: Stage) -> None:
+    stage.task(schedule={"type": "now"})
+    stage.deliver()
+    [job] = stage.jobs()
+    assert (job.status, job.scheduled_for) == (JobStatus.SUCCEEDED, stage.now)
+    stage.minutes(3)
+    assert len(stage.jobs()) == 1
+
+
+def test_a_disabled_now_task_starts_when_it_is_enabled(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "now"}, enabled=False)
+    stage.minutes(1)
+    assert stage.jobs() == []
+    tasks.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED]
+
+
+def test_editing_a_now_task_does_not_start_it_again(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "now"})
+    stage.minutes(1)
+    tasks.patch(task.task_id, {"description": "new"}, revision=None, actor=OPERATOR, now=stage.now)
+    stage.minutes(2)
+    assert len(stage.jobs()) == 1
+
+
+def test_a_once_task_goes_quiet_after_its_slot(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:15", "timezone": "UTC"})
+    stage.minutes(4)
+    [job] = stage.jobs()
+    assert (job.status, job.started_at) == (JobStatus.SUCCEEDED, at("2026-03-02T09:01:15"))
+    assert task_store.get(task.task_id).next_fire_at is None
+
+
+def test_two_ticks_at_once_make_one_job_per_slot(stage: Stage) -> None:
+    for _ in range(5):
+        stage.task(schedule={"type": "cron", "expression": "30 9 * * *"})
+    stage.world.now = at("2026-03-02T09:29:00")
+    dispatch.tick(now=stage.now)
+    dispatch.tick(now=stage.now)
+    assert slots(stage) == ["09:30:00"] * 5
+
+
+def test_missed_slots_are_recorded_and_the_latest_runs(stage: Stage) -> None:
+    stage.task()
+    stage.world.forward(minutes=10, seconds=20)
+    stage.tick()
+    stage.deliver()
+    found = [(job.scheduled_for.minute, job.status, job.reason) for job in stage.jobs()]
+    missed = [(minute, JobStatus.MISSED, Reason.MISFIRE) for minute in range(2, 10)]
+    # 09:01 was planned when the task was saved; the token that waited for it is late, but it was dispatched.
+    assert found[1:9] == missed
+    assert (10, JobStatus.SUCCEEDED, None) in found
+
+
+def test_a_long_outage_is_caught_up_a_bounded_number_of_slots_per_tick(stage: Stage) -> None:
+    stage.task(misfire={"policy": "skip"})
+    stage.world.forward(minutes=450)
+    stage.tick()
+    assert len(stage.jobs()) <= dispatch.SLOTS_PER_TASK + 1
+    stage.tick()
+    stage.tick()
+    assert len({job.scheduled_for for job in stage.jobs()}) == len(stage.jobs()) >= 450
+
+
+def test_a_union_window_covers_all_missed_slots(stage: Stage) -> None:
+    stage.task(
+        schedule={"type": "cron", "expression": "0 * * * *"},
+        window={"type": "last_hour"},
+        misfire={"policy": "fire_once", "union": True},
+    )
+    stage.world.now = at("2026-03-02T14:05:00")
+    stage.tick()
+    ran = stage.jobs()[-1]
+    assert (ran.window_start, ran.window_end) == (at("2026-03-02T09:00:00"), at("2026-03-02T14:00:00"))
+
+
+def test_an_empty_window_is_a_skipped_job(stage: Stage) -> None:
+    stage.task(schedule={"type": "cron", "expression": "0 0 * * *"}, window={"type": "month_to_date"})
+    stage.world.now = at("2026-03-31T23:59:30")
+    stage.minutes(2)
+    job = stage.jobs()[-1]
+    assert (job.scheduled_for, job.status, job.reason) == (at("2026-04-01T00:00:00"), JobStatus.SKIPPED, Reason.EMPTY_WINDOW)
+
+
+def test_a_day_off_is_a_skipped_job(stage: Stage) -> None:
+    stage.task(schedule={"type": "cron", "expression": "0 10 * * *", "on_non_business": "skip"})
+    for _ in range(7):
+        stage.world.now = stage.now.replace(hour=9, minute=59)
+        stage.minutes(2)
+        stage.world.forward(days=1)
+    by_status = {job.scheduled_for.strftime("%a"): (job.status, job.reason) for job in stage.jobs()}
+    assert by_status["Sat"] == (JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY)
+    assert by_status["Fri"] == (JobStatus.SUCCEEDED, None)
+
+
+def test_consecutive_windows_since_the_previous_fire_tile(stage: Stage) -> None:
+    task = stage.task(window={"type": "since_previous_fire"})
+    stage.minutes(5)
+    windows = [(job.window_start, job.window_end) for job in stage.jobs()]
+    assert windows[0][0] == task.created_at
+    assert all(before[1] == after[0] for before, after in zip(windows, windows[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("disable", JobStatus.CANCELED),
+        ("delete", JobStatus.CANCELED),
+        ("other schedule", JobStatus.CANCELED),
+        # The slot stays in the schedule: it is planned again, with the new definition.
+        ("other description", JobStatus.SUCCEEDED),
+    ],
+)
+def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change: str, status: JobStatus) -> None:
+    task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
+    assert [job.status for job in stage.jobs()] == [JobStatus.WAITING]
+    stage.world.forward(seconds=20)
+    arguments = {"actor": OPERATOR, "now": stage.now}
+    if change == "disable":
+        tasks.disable(task.task_id, **arguments)
+    elif change == "delete":
+        tasks.delete(task.task_id, **arguments)
+    else:
+        new = {"schedule": {"type": "cron", "expression": "7 9 * * *"}} if "schedule" in change else {"description": "x"}
+        tasks.patch(task.task_id, new, revision=1, **arguments)
+    stage.minutes(3)
+    first = stage.jobs()[0]
+    assert (first.scheduled_for, first.status) == (at("2026-03-02T09:01:00"), status)
+    assert first.status == JobStatus.SUCCEEDED or first.reason == Reason.BY_POLICY
+    assert len(stage.probe.runs) == (1 if status == JobStatus.SUCCEEDED else 0)
+
+
+def test_disabled_and_enabled_again_before_the_slot_the_slot_still_runs(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
+    for switch in (tasks.disable, tasks.enable):
+        stage.world.forward(seconds=10)
+        switch(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.minutes(2)
+    [job] = stage.jobs()
+    assert job.status == JobStatus.SUCCEEDED
+
+
+def test_time_spent_disabled_is_no_misfire(stage: Stage) -> None:
+    task = stage.task()
+    stage.minutes(2)
+    tasks.disable(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.world.forward(minutes=30)
+    tasks.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.minutes(2)
+    assert not [job for job in stage.jobs() if job.status == JobStatus.MISSED]
+
+
+def test_a_slot_due_before_an_edit_is_recorded_as_it_was_defined_then(stage: Stage) -> None:
+    task = stage.task(parameters={"colour": "red"})
+    stage.world.forward(minutes=3, seconds=5)
+    tasks.patch(task.task_id, {"parameters": {"colour": "blue"}}, revision=None, actor=OPERATOR, now=stage.now)
+    old = [job for job in stage.jobs() if job.scheduled_for <= stage.now]
+    assert [job.scheduled_for.minute for job in old] == [1, 2, 3]
+    assert {job.parameters["colour"] for job in old} == {"red"}
+
+
+def test_a_start_by_hand_is_a_job_of_its_own(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "cron", "expression": "0 3 * * *"}, window={"type": "yesterday"})
+    job = tasks.run(task.task_id, scheduled_for=at("2013-06-15T06:00:00"), actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    [done] = stage.jobs()
+    assert (done.job_id, done.status, done.trigger, done.operator) == (
+        job.job_id, JobStatus.SUCCEEDED, Trigger.MANUAL, OPERATOR.name,
+    )  # fmt: skip
+    assert (done.window_start, done.window_end) == (at("2013-06-14T00:00:00"), at("2013-06-15T00:00:00"))
+
+
+def test_a_start_by_hand_repeated_under_its_key_is_one_job(stage: Stage) -> None:
+    task = stage.task(enabled=False)
+    ids = {tasks.run(task.task_id, actor=OPERATOR, now=stage.now, key="abc").job_id for _ in range(3)}
+    assert len(ids) == len(stage.jobs()) == 1
+
+
+def test_jitter_delays_the_start_and_not_the_window(stage: Stage) -> None:
+    stage.task(
+        schedule={"type": "cron", "expression": "0 10 * * *", "jitter_seconds": 600}, window={"type": "last_hour"}
+    )
+    stage.world.now = at("2026-03-02T09:59:00")
+    stage.minutes(15)
+    [job] = stage.jobs()
+    assert job.status == JobStatus.SUCCEEDED
+    assert timedelta(0) <= job.started_at - job.scheduled_for < timedelta(seconds=600)
+    assert job.window_end == at("2026-03-02T10:00:00")
