@@ -18,11 +18,15 @@
     ├── TooManyRequests        429
     ├── Unavailable            503  a service Carillon stands on did not answer
     └── RunError                    why a run failed; never an HTTP answer
+        ├── PreconditionMissing     what the run needs is not there; the job is blocked
+        ├── ParametersRefused
         ├── SourceUnreachable
         ├── SourceRefused
         ├── ConnectionDropped
         ├── QueryFailed
+        ├── QueryInterrupted
         ├── StatementTimedOut
+        ├── EmptyResult
         ├── FileNotWritten
         └── Stopped                 asked to stop: cancel, deadline, or the worker's own time
 
@@ -149,6 +153,19 @@ class RunError(CarillonError):
     permanent = True
 
 
+class PreconditionMissing(RunError):
+    """Something the run needs does not exist."""
+
+    def __init__(self, message: str | None = None, *, reason: str):
+        """`reason` is the reason of the blocked job, e.g. no_source."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class ParametersRefused(RunError):
+    """A parameter of the report is missing, unknown or of the wrong type."""
+
+
 class SourceUnreachable(RunError):
     """The source's database cannot be reached."""
 
@@ -169,8 +186,20 @@ class QueryFailed(RunError):
     """The database refused the query."""
 
 
+class QueryInterrupted(RunError):
+    """The database broke the query off; the same query may succeed later."""
+
+    permanent = False
+
+
 class StatementTimedOut(RunError):
     """The statement ran longer than its limit."""
+
+
+class EmptyResult(RunError):
+    """The query gave no rows, and the task asks for at least one."""
+
+    permanent = False
 
 
 class FileNotWritten(RunError):

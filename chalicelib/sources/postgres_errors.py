@@ -1,0 +1,74 @@
+"""What psycopg2 raises, in words a person can act on. The database's own message is kept; the password never is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.errors import (
+    ConnectionDropped,
+    QueryFailed,
+    QueryInterrupted,
+    RunError,
+    SourceRefused,
+    SourceUnreachable,
+    StatementTimedOut,
+)
+
+# SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_QUERY_CANCELED = "57014"
+_READ_ONLY = "25006"
+_GONE_CLASSES = ("08", "57P")
+# Not the query's fault: a conflict on a standby, a deadlock, a lock, a server short of memory or of connections.
+_PASSING = ("40001", "40P01", "55P03", "53")
+# What a server says that answers but cannot take the connection now.
+_BUSY = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery")
+
+
+def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
+    """A refusal comes from a server that answered (`FATAL:`); everything else means that none did."""
+    said = _said(error, secret)
+    where = f"{settings.host}:{settings.port}"
+    if "FATAL:" not in said or any(words in said for words in _BUSY):
+        return SourceUnreachable(f"The database at {where} cannot be reached: {said}")
+    return SourceRefused(
+        f"The database at {where} refused user {settings.user!r} for database {settings.database!r}: {said}"
+    )
+
+
+def statement_error(
+    error: Any, name: str, *, gone: bool, seconds: float, limit: float | None, secret: str | None
+) -> RunError:
+    said = _said(error, secret)
+    state: str = error.pgcode or ""
+    if state == _QUERY_CANCELED:
+        # The text is translated on some servers, so the clock is asked too.
+        if (limit is not None and seconds >= limit * 0.95) or "statement timeout" in said:
+            limit_words = f"its limit of {limit:g} s" if limit is not None else "the database's own limit"
+            return StatementTimedOut(f"Query {name!r} ran longer than {limit_words} (statement_timeout).")
+        return QueryInterrupted(f"Query {name!r} was canceled at the database, not by Carillon: {said}")
+    if gone or state.startswith(_GONE_CLASSES) or (not state and _is_connection_trouble(error)):
+        return ConnectionDropped(f"The connection broke while query {name!r} ran: {said}")
+    if state.startswith(_PASSING):
+        return QueryInterrupted(f"The database broke query {name!r} off: {said}")
+    if state == _READ_ONLY:
+        return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}")
+    return QueryFailed(f"The database refused query {name!r}: {said}")
+
+
+def _is_connection_trouble(error: Any) -> bool:
+    import psycopg2
+
+    return isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
+
+
+def _said(error: Any, secret: str | None) -> str:
+    """The database's message in one paragraph: message, detail and hint, without the echo of the whole statement."""
+    diagnosis = getattr(error, "diag", None)
+    if diagnosis is not None and diagnosis.message_primary:
+        parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
+        said = " ".join(part.rstrip(".") + "." for part in parts if part)
+    else:
+        said = " ".join(str(error).split()) or type(error).__name__
+    if secret:
+        said = said.replace(secret, "***")
+    return said

@@ -1,0 +1,49 @@
+"""Stopping a statement from another thread, without a moment in which the request gets lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from chalicelib.errors import Stopped
+
+# A cancel that arrives just before its statement is forgotten by the database, so it is sent again until the work has ended.
+REPEAT_SECONDS = 0.1
+GIVE_UP_SECONDS = 10.0
+
+
+class Stopping:
+    """Asked once, true for ever: work in progress is interrupted, later work does not begin."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    @property
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Around one piece of work. It says that it is busy before it looks at the request; `stop` does the reverse."""
+        self._idle.clear()
+        try:
+            if self.asked:
+                raise Stopped()
+            yield
+            if self.asked:
+                raise Stopped()
+        finally:
+            self._idle.set()
+
+    def stop(self, interrupt: Callable[[], None]) -> None:
+        """Ask, and interrupt until the work in progress has ended."""
+        self._asked.set()
+        for _ in range(round(GIVE_UP_SECONDS / REPEAT_SECONDS)):
+            if self._idle.is_set():
+                return
+            interrupt()
+            if self._idle.wait(REPEAT_SECONDS):
+                return
