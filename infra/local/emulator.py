@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -52,17 +51,24 @@ def start(state: Path, port: int) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        wait_for(child, port, state)
+    except BaseException:
+        stop(child, state)
+        raise
+    return child
+
+
+def wait_for(child: subprocess.Popen[bytes], port: int, state: Path) -> None:
+    """Return when the emulator answers."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            break
+    while time.monotonic() < deadline and child.poll() is None:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/health", timeout=2) as answer:
                 if answer.status == 200:
-                    return child
-        except (urllib.error.URLError, OSError):
+                    return
+        except OSError:
             time.sleep(0.05)
-    stop(child, state)
     raise EmulatorProblem(f"the emulator did not start; its log is {state / 'emulator.log'}")
 
 

@@ -1,0 +1,165 @@
+"""`make run`: the packaged template, deployed on the emulator, with a shop to try it on. Ctrl-C stops all of it.
+
+runner (this process)  front on the given port, the shop's clerk
+  └─ emulator          API Gateway, Lambda, SQS, EventBridge, DynamoDB, S3, Secrets Manager, Cognito
+       └─ functions    one process for each that runs at once
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import boto3
+
+from infra import package, stack
+from infra.local import emulator, seed, shop
+from infra.local.address import Caller, wait_until_well
+from infra.local.front import Front
+from infra.local.state import AlreadyRunning, State
+
+STAGE = "local"
+STACK = "carillon-local"
+WELL_SECONDS = 60.0
+
+
+class Stopped(BaseException):
+    """Asked to stop, by Ctrl-C or by a signal. Not an Exception: nothing on the way may swallow it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="make run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--state", type=Path, default=Path(".local"))
+    given = parser.parse_args()
+    base_url = f"http://{emulator.HOST}:{given.port}/api"
+    state = State(given.state)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask_to_stop)
+    try:
+        with state.hold(f"process {os.getpid()}, {base_url}"):
+            run(state, given.port, base_url)
+    except (AlreadyRunning, package.PackageProblem, stack.DeployProblem, emulator.EmulatorProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Stopped:
+        print("Stopped. The state is kept; `make run` goes on from here.", flush=True)
+    return 0
+
+
+def run(state: State, port: int, base_url: str) -> NoReturn:
+    """Bring everything up, and serve until stopped. Whatever ends it, nothing is left running."""
+    started = time.monotonic()
+    try:
+        front = Front(port, about=lambda: description(state, base_url))
+    except OSError as error:
+        raise emulator.EmulatorProblem(f"port {port} cannot be used ({error.strerror}); try make run PORT=…") from error
+    child: subprocess.Popen[bytes] | None = None
+    closing = threading.Event()
+    try:
+        print("Starting the emulator …", flush=True)
+        inside = emulator.free_port(state.emulator_port)
+        state.emulator_port = inside
+        child = emulator.start(state.folder, inside)
+        outputs = deploy(state, inside)
+        database = state.data / "shop.db"
+        print(f"{shop.top_up(database, datetime.now(UTC))} new orders in the sample shop.", flush=True)
+        shop.keep_up(database, closing)
+        front.lead_to(inside, outputs["ApiId"])
+        threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
+        load(state, base_url)
+        print(f"\nReady after {time.monotonic() - started:.0f} s.\n\n{description(state, base_url)}", flush=True)
+        while child.poll() is None:
+            time.sleep(0.5)
+        raise emulator.EmulatorProblem(f"the emulator ended by itself; its log is {state.folder / 'emulator.log'}")
+    finally:
+        # A second Ctrl-C must not cut the saving short.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        closing.set()
+        front.server_close()
+        if child is not None:
+            print("\nStopping …", flush=True)
+            emulator.stop(child, state.folder)
+
+
+def deploy(state: State, port: int) -> dict[str, str]:
+    """Package what is in the work tree and deploy it, when it differs from what runs."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://{emulator.HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    print("Packaging …", flush=True)
+    package.build(STAGE, state.build, layer=False)
+    session = boto3.Session()
+    made = stack.Package.read(state.build)
+    outputs = stack.deploy(made, STACK, {"DataFolder": str(state.data)}, session)
+    # The emulator does not read these from the API's definition, as API Gateway does.
+    gateway = session.client("apigateway")
+    for kind, response in made.gateway_responses.items():
+        status = {"statusCode": str(response["statusCode"])} if "statusCode" in response else {}
+        templates = response["responseTemplates"]
+        gateway.put_gateway_response(
+            restApiId=outputs["ApiId"], responseType=kind, responseTemplates=templates, **status
+        )
+    gateway.create_deployment(restApiId=outputs["ApiId"], stageName="api")
+    return outputs
+
+
+def load(state: State, base_url: str) -> None:
+    """Tokens and samples, where they are not there yet."""
+    wait_until_well(Caller(base_url), WELL_SECONDS)
+    marker = state.folder / "samples"
+    if not seed.works(state.credentials, base_url):
+        marker.unlink(missing_ok=True)
+        state.credentials = seed.credentials(base_url, STACK)
+    known = state.credentials
+    assert known is not None
+    if known["base_url"] != base_url:
+        state.credentials = known = known | {"base_url": base_url}
+    if not marker.exists():
+        task = seed.samples(Caller(base_url, known["tokens"]["admin"]))
+        marker.write_text(task, encoding="utf-8")
+
+
+def description(state: State, base_url: str) -> str:
+    marker = state.folder / "samples"
+    task = marker.read_text(encoding="utf-8") if marker.exists() else "TASK_ID"
+    return f"""Carillon, local stack
+  API           {base_url}
+  Description   {base_url}/openapi.json
+  Credentials   {state.credentials_file}
+  Sample data   {state.data / "shop.db"}
+
+Try it:
+  TOKEN=$(python3 -c 'import json; print(json.load(open("{state.credentials_file}"))["tokens"]["admin"])')
+  curl -s {base_url}/health
+  curl -s -H "Authorization: Bearer $TOKEN" {base_url}/tasks
+  curl -s -H "Authorization: Bearer $TOKEN" -X POST {base_url}/tasks/{task}/run
+  curl -s -H "Authorization: Bearer $TOKEN" {base_url}/jobs?task_id={task}
+
+Ctrl-C stops it; the state stays in {state.folder}.
+"""
+
+
+def ask_to_stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The folder that a local stack lives in: who holds it, its ports, its credentials.
+
+lock                 held by the runner while it runs
+ports.json           the emulator's port: presigned links name it, so it stays
+credentials.json     base address and one token per role; readable by its owner only
+data/                what sqlite sources may read
+build/               the package that was deployed last
+services/ s3/        the emulator's state
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class AlreadyRunning(Exception):
+    """Another runner holds this state."""
+
+
+class State:
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        self.data = self.folder / "data"
+        self.build = self.folder / "build"
+        self.credentials_file = self.folder / "credentials.json"
+        self.ports_file = self.folder / "ports.json"
+
+    def hold(self, about: str) -> TextIO:
+        """Take the state until the returned file is closed or the process ends, however it ends."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        # The state holds secrets of sources.
+        self.folder.chmod(0o700)
+        held = (self.folder / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            held.seek(0)
+            holder = held.read().strip()
+            held.close()
+            raise AlreadyRunning(f"The stack in {self.folder} is running already: {holder}") from error
+        held.truncate(0)
+        held.write(about)
+        held.flush()
+        return held
+
+    @property
+    def emulator_port(self) -> int | None:
+        try:
+            port: int = json.loads(self.ports_file.read_text(encoding="utf-8"))["emulator"]
+        except FileNotFoundError:
+            return None
+        return port
+
+    @emulator_port.setter
+    def emulator_port(self, port: int) -> None:
+        self.ports_file.write_text(json.dumps({"emulator": port}), encoding="utf-8")
+
+    @property
+    def credentials(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(self.credentials_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return found
+
+    @credentials.setter
+    def credentials(self, given: dict[str, Any]) -> None:
+        """Write the file whole and private from its first byte."""
+        new = self.credentials_file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(given, file, indent=2)
+        new.replace(self.credentials_file)
