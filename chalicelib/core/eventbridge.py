@@ -126,6 +126,8 @@ def _cron(parsed: expression.Expression) -> str:
     if parsed.second.values != {0}:
         raise refuse("An EventBridge rule fires on the minute; this expression has seconds.")
     day, weekday = _day(parsed.day), _weekday(parsed.weekday)
+    if parsed.day_rule == "or" and "*" in (day, weekday):
+        day = weekday = "*"  # one side alone meets every date
     if "*" not in (day, weekday):
         raise refuse("EventBridge restricts the day of month or the weekday, not both.")
     if day == "*" and weekday != "*":
@@ -138,6 +140,8 @@ def _cron(parsed: expression.Expression) -> str:
 
 def _plain(field: Field) -> str:
     """In UTC a leading star means nothing more than the values, so all of them are `*`."""
+    if len(field.values) == 1:
+        return str(min(field.values))
     return "*" if field.full else str(field)
 
 
