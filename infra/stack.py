@@ -44,9 +44,14 @@ class Package:
     def template(self) -> Path:
         return self.folder / "template.json"
 
+    def parameters(self) -> dict[str, str | None]:
+        """The template's parameters with their defaults."""
+        known = json.loads(self.template.read_text(encoding="utf-8"))["Parameters"]
+        return {name: None if "Default" not in each else str(each["Default"]) for name, each in known.items()}
+
     def digest(self, parameters: Mapping[str, str]) -> str:
         """Changes when the template, the code (whose digest is in the template) or a parameter does."""
-        text = self.template.read_bytes() + json.dumps(parameters, sort_keys=True).encode()
+        text = self.template.read_bytes() + json.dumps(self.parameters() | parameters, sort_keys=True).encode()
         return hashlib.sha256(text).hexdigest()[:32]
 
 

@@ -1,0 +1,65 @@
+# Everything a newcomer and the continuous integration call. Needs Python 3.11 or newer, make, and a package index.
+
+PYTHON ?= python3
+PORT ?= 8000
+STATE ?= .local
+STAGE ?=
+DEPLOY ?=
+WORKERS ?= 2
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check bench package deploy clean venv
+
+help:
+	@echo "make run [PORT=8000] [STATE=.local]   the stack on this machine, with sample data"
+	@echo "make test                             the whole test suite"
+	@echo "make check                            format, lint, types, template"
+	@echo "make bench                            the figures"
+	@echo "make package STAGE=prod               what is deployed, in build/prod"
+	@echo "make deploy STAGE=prod                package and deploy to AWS"
+	@echo "make clean                            remove what the others made, but no state"
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit("Carillon needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Running needs a few packages only, so that the first start is quick; everything else needs all of them.
+$(VENV)/runs: infra/local/requirements.txt requirements.txt | $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r infra/local/requirements.txt
+	@touch $@
+
+$(VENV)/develops: requirements-dev.txt infra/local/requirements.txt requirements.txt | $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r infra/local/requirements.txt
+	@touch $(VENV)/runs $@
+
+venv: $(VENV)/develops
+
+run: $(VENV)/runs
+	@exec $(BIN)/python -m infra.local --port $(PORT) --state $(STATE)
+
+test: $(VENV)/develops
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+check: $(VENV)/develops
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m infra.lint
+
+bench: $(VENV)/develops
+	@set -e; for each in tests/bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
+
+package:
+	@test -n "$(STAGE)" || { echo "say which stage: make package STAGE=prod" >&2; exit 2; }
+	@$(PYTHON) -m infra.package --stage $(STAGE)
+
+deploy: $(VENV)/runs package
+	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(DEPLOY)
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.local/*' -prune -exec rm -rf {} +
