@@ -110,7 +110,7 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
         if jobs.insert(job) or (at > task.updated_at and jobs.replan(job)):
             if planning.is_open(job):
                 to_send.append(job)
-            event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=str(at), status=job.status)
+            event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
         if not _advance(task, slot, job):
             break
     return [job for job in to_send if job.not_before - now <= HOLDABLE]
@@ -136,7 +136,7 @@ def _replan_for_new_zone_data(task: TaskRecord) -> bool:
     due = task.next_fire_at
     if following is None or task.schedule["type"] in ("now", "once", "interval") or following == due:
         return True
-    event("slot moved by new time-zone data", task_id=task.task_id, was=str(due), now=str(following))
+    event("slot moved by new time-zone data", task_id=task.task_id, was=due, now=following)
     return tasks.advance(
         task,
         next_fire_at=following,

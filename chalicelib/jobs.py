@@ -15,7 +15,7 @@ from chalicelib.aws.files import s3
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import FileNotAvailable, Invalid, RunNotFound, WrongState
-from chalicelib.exports.upload import discard
+from chalicelib.exports.keys import discard
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.settings import settings
 from chalicelib.store import job_lists

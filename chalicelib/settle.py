@@ -31,8 +31,7 @@ def settle(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
     elif run.status == RunStatus.CANCELED and run.reason in (Reason.DEADLINE, Reason.STATEMENT):
         _finish(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
     elif run.status == RunStatus.CANCELED or job.cancel_requested_at is not None:
-        reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
-        _finish(job, run, JobStatus.CANCELED, reason, run.error, now=now)
+        _finish(job, run, JobStatus.CANCELED, _who_canceled(job, run), run.error, now=now)
     elif run.reason in PRECONDITIONS:
         _finish(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
     elif not _try_again(job, run, now=now):
@@ -54,8 +53,19 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
     promised = line.look_at(job, line.promise(not_before, now=now))
     if jobs.wait_again(job, not_before=not_before, lease_until=promised, error=run.error):
         line.send_token(job, now=now)
-        event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=str(not_before))
+        event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
+        return True
+    # Somebody asked to cancel it since it was read, or settled it already.
+    fresh = jobs.find(job.job_id)
+    if fresh is not None and fresh.status in ACTIVE and fresh.fence == run.fence:
+        settle(fresh, run, now=now)
     return True
+
+
+def _who_canceled(job: JobRecord, run: RunRecord) -> Reason:
+    if run.status == RunStatus.CANCELED and run.reason is not None:
+        return run.reason
+    return Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
 
 
 def _past_deadline(job: JobRecord, run: RunRecord) -> str:

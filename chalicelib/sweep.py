@@ -13,7 +13,7 @@ from datetime import datetime
 from chalicelib import gate, line, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
-from chalicelib.exports.upload import discard
+from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
 from chalicelib.store import jobs, runs

@@ -44,7 +44,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     if not store.insert(task):
         task = store.get(task_id)
     audit.record(actor, "create", "task", task_id, before=None, after=audit.snapshot(task), now=now)
-    event("task created", task_id=task_id, kind=task.kind, next_fire_at=str(task.next_fire_at))
+    event("task created", task_id=task_id, kind=task.kind, next_fire_at=task.next_fire_at)
     dispatch.plan_now(task, now=now)
     return task
 

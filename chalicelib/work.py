@@ -15,7 +15,7 @@ from chalicelib.aws.files import s3
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
-from chalicelib.exports.upload import discard
+from chalicelib.exports.keys import discard
 from chalicelib.kinds import kind_of
 from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event

@@ -85,15 +85,21 @@ class Stage:
             "kind": "probe",
             "schedule": {"type": "cron", "expression": "* * * * *"},
         }
-        return tasks.create(body | changes, actor=OPERATOR, now=self.now)
+        task = tasks.create(body | changes, actor=OPERATOR, now=self.now)
+        self.collect()
+        return task
 
     # --- what AWS does ---
 
     def tick(self) -> dispatch.Fired:
-        return dispatch.tick(now=self.now)
+        fired = dispatch.tick(now=self.now)
+        self.collect()
+        return fired
 
     def sweep(self) -> sweeping.Swept:
-        return sweeping.sweep(now=self.now)
+        swept = sweeping.sweep(now=self.now)
+        self.collect()
+        return swept
 
     def collect(self) -> None:
         """Take new messages off the queue and keep them until their time."""

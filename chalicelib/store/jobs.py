@@ -124,7 +124,7 @@ def start(job: JobRecord, *, now: datetime) -> bool:
 
 
 def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, error: str | None) -> bool:
-    """assigned or running -> waiting, for the next attempt."""
+    """assigned or running -> waiting, for the next attempt; False when its lease or the wish for another is gone."""
     actions = [
         JobRecord.not_before.set(not_before),
         JobRecord.next_attempt_at.set(not_before),
@@ -135,7 +135,7 @@ def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, e
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
     ]
     try:
-        _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job))
+        _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
     except Refused:
         return False
     return True

@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import jobs, work
+from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut, WrongState
+from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import jobs as job_store
+from chalicelib.store import logs as log_store
+from chalicelib.store.job_record import JobRecord
+from tests.stage import OPERATOR, PROBE, Stage, body_of
+
+RETRY = {"max_attempts": 3, "delay_seconds": 60, "backoff": "exponential"}
+
+
+def raising(error: Exception) -> Any:
+    def behaviour(context: RunContext) -> Outcome:
+        raise error
+
+    return behaviour
+
+
+def started(stage: Stage, **changes: Any) -> JobRecord:
+    """A job of a `now` task, waiting."""
+    task = stage.task(**({"schedule": {"type": "now"}} | changes))
+    return next(job for job in stage.jobs() if job.task_id == task.task_id)
+
+
+def messages_of(job: JobRecord, *, alerts: bool = False) -> list[str]:
+    return [line.message for line in log_store.read(job.job_id, int(job.run_no), alerts=alerts)]
+
+
+def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
+    seen = []
+    job = started(stage)
+    seen.append(job.status)
+
+    def behaviour(context: RunContext) -> Outcome:
+        seen.append(job_store.get(job.job_id).status)
+        return Outcome(rows=3, bytes=10, summary="3 rows")
+
+    PROBE.behaviour = behaviour
+    claimed = work.take(work.queue.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock))
+    assert claimed is not None
+    seen.append(claimed.status)
+    work.execute(claimed, worker=work.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
+    done = job_store.get(job.job_id)
+    seen.append(done.status)
+    assert seen == ["waiting", "assigned", "running", "succeeded"]
+    assert (done.rows, done.bytes, done.summary, done.run_no) == (3, 10, "3 rows", 1)
+    assert done.lease_until is None
+    assert done.active_task is None
+
+
+def test_an_error_that_may_pass_is_tried_again_after_growing_delays(stage: Stage) -> None:
+    PROBE.behaviour = raising(ConnectionDropped("The connection broke."))
+    job = started(stage, retry=RETRY)
+    begin = stage.now
+    stage.minutes(10)
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason, done.error) == (JobStatus.FAILED, Reason.ERROR, "The connection broke.")
+    runs = stage.runs()
+    assert [run.status for run in runs] == [RunStatus.FAILED] * 3
+    assert [(run.created_at - begin).total_seconds() for run in runs] == [0, 60, 180]
+
+
+def test_an_error_that_would_come_again_is_not_tried_again(stage: Stage) -> None:
+    PROBE.behaviour = raising(QueryFailed("column does not exist"))
+    job = started(stage, retry=RETRY)
+    stage.minutes(5)
+    assert job_store.get(job.job_id).status == JobStatus.FAILED
+    assert len(stage.runs()) == 1
+
+
+def test_an_error_nobody_expected_is_a_failed_run_with_its_type(stage: Stage) -> None:
+    PROBE.behaviour = raising(ZeroDivisionError("division by zero"))
+    job = started(stage)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason) == (JobStatus.FAILED, Reason.UNKNOWN_ERROR)
+    assert "ZeroDivisionError" in done.error
+    assert any("ZeroDivisionError" in message for message in messages_of(done, alerts=True))
+
+
+def test_a_statement_that_ran_too_long_ends_the_job_timed_out(stage: Stage) -> None:
+    PROBE.behaviour = raising(StatementTimedOut("canceling statement due to statement timeout"))
+    job = started(stage)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason) == (JobStatus.TIMED_OUT, Reason.STATEMENT)
+
+
+def test_the_deadline_stops_a_run(stage: Stage) -> None:
+    def behaviour(context: RunContext) -> Outcome:
+        stage.world.forward(seconds=61)
+        context.look()  # type: ignore[attr-defined]
+        context.check()
+        raise AssertionError("went on")
+
+    PROBE.behaviour = behaviour
+    job = started(stage, deadline_seconds=60, retry=RETRY)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason) == (JobStatus.TIMED_OUT, Reason.DEADLINE)
+    assert any("deadline of 60 s" in message for message in messages_of(done, alerts=True))
+
+
+def test_the_deadline_ends_the_wait_for_another_attempt(stage: Stage) -> None:
+    PROBE.behaviour = raising(ConnectionDropped())
+    job = started(stage, deadline_seconds=30, retry=RETRY)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason) == (JobStatus.TIMED_OUT, Reason.DEADLINE)
+
+
+def test_waiting_too_long_ends_the_job_with_that_reason(stage: Stage) -> None:
+    job = started(stage, queue_wait_limit_seconds=120)
+    stage.messages.clear()
+    stage.world.forward(seconds=121)
+    stage.sweep()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason) == (JobStatus.TIMED_OUT, Reason.QUEUE_WAIT)
+    assert "120 s" in done.error
+
+
+def test_a_lost_token_is_sent_again(stage: Stage) -> None:
+    job = started(stage)
+    stage.collect()
+    stage.messages.clear()
+    stage.world.forward(seconds=61)
+    stage.sweep()
+    stage.deliver()
+    assert job_store.get(job.job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_spare_token_does_no_harm(stage: Stage) -> None:
+    job = started(stage)
+    stage.deliver()
+    for _ in range(3):
+        assert stage.work(body_of(job)) is None
+    assert len(stage.runs()) == 1
+
+
+def test_a_worker_that_dies_is_replaced_when_its_lease_runs_out(stage: Stage) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dying(context: RunContext) -> Outcome:
+        PROBE.behaviour = lambda _: Outcome()
+        raise Killed
+
+    PROBE.behaviour = dying
+    job = started(stage, retry={"max_attempts": 2, "delay_seconds": 0})
+    with pytest.raises(Killed):
+        stage.deliver()
+    assert job_store.get(job.job_id).status == JobStatus.RUNNING
+    stage.minutes(18)
+    assert job_store.get(job.job_id).status == JobStatus.SUCCEEDED
+    assert [(run.status, run.reason) for run in stage.runs()] == [
+        (RunStatus.FAILED, Reason.WORKER_LOST),
+        (RunStatus.SUCCEEDED, None),
+    ]
+
+
+def test_a_result_after_the_lease_changes_nothing(stage: Stage) -> None:
+    def slow(context: RunContext) -> Outcome:
+        stage.world.forward(seconds=2_000)
+        stage.sweep()
+        return Outcome(rows=1)
+
+    PROBE.behaviour = slow
+    job = started(stage)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason, done.rows) == (JobStatus.FAILED, Reason.WORKER_LOST, None)
+    assert any("changes nothing" in message for message in messages_of(done))
+
+
+def test_cancel_of_a_waiting_job_ends_it_at_once(stage: Stage) -> None:
+    job = started(stage)
+    jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.reason, done.run_no) == (JobStatus.CANCELED, Reason.BY_USER, 0)
+    assert done.cancel_requested_by == OPERATOR.name
+
+
+def test_cancel_of_a_running_job_shows_requested_stopped_and_confirmed(stage: Stage) -> None:
+    interrupted = []
+
+    def behaviour(context: RunContext) -> Outcome:
+        context.on_stop(lambda: interrupted.append(True))
+        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        stage.world.forward(seconds=1)
+        context.look()  # type: ignore[attr-defined]
+        stage.world.forward(seconds=1)
+        context.check()
+        raise AssertionError("went on")
+
+    PROBE.behaviour = behaviour
+    job = started(stage, retry=RETRY)
+    begin = stage.now
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert interrupted == [True]
+    assert (done.status, done.reason) == (JobStatus.CANCELED, Reason.BY_USER)
+    times = [done.cancel_requested_at, done.stopped_at, done.canceled_at]
+    assert [(time - begin).total_seconds() for time in times] == [0, 1, 2]
+
+
+def test_cancel_of_a_job_whose_worker_is_gone_is_confirmed_by_the_sweep(stage: Stage) -> None:
+    def dying(context: RunContext) -> Outcome:
+        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        raise KeyboardInterrupt
+
+    PROBE.behaviour = dying
+    job = started(stage, retry=RETRY)
+    with pytest.raises(KeyboardInterrupt):
+        stage.deliver()
+    stage.minutes(18)
+    assert job_store.get(job.job_id).status == JobStatus.CANCELED
+    assert len(stage.runs()) == 1
+
+
+def test_a_cancel_that_comes_while_a_run_fails_ends_the_job(stage: Stage) -> None:
+    def fails(context: RunContext) -> Outcome:
+        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        raise ConnectionDropped
+
+    PROBE.behaviour = fails
+    job = started(stage, retry=RETRY)
+    stage.minutes(3)
+    assert job_store.get(job.job_id).status == JobStatus.CANCELED
+    assert len(stage.runs()) == 1
+
+
+def test_cancel_of_an_ended_job_is_refused_with_its_status(stage: Stage) -> None:
+    job = started(stage)
+    stage.deliver()
+    with pytest.raises(WrongState, match="succeeded"):
+        jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+
+
+def test_a_rerun_is_a_new_run_of_the_same_job_with_the_same_window(stage: Stage) -> None:
+    job = started(stage, window={"type": "yesterday"})
+    stage.deliver()
+    before = job_store.get(job.job_id)
+    stage.world.forward(days=3)
+    jobs.rerun(job.job_id, actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    after = job_store.get(job.job_id)
+    assert (after.status, after.run_no) == (JobStatus.SUCCEEDED, 2)
+    assert (after.window_start, after.window_end) == (before.window_start, before.window_end)
+
+
+def test_the_token_of_one_job_serves_the_first_in_rank(stage: Stage) -> None:
+    low = started(stage, priority=0)
+    high = started(stage, priority=5000)
+    stage.work(body_of(low))
+    assert PROBE.runs == [max((low, high), key=lambda job: job.priority).job_id]
+    stage.deliver()
+    assert sorted(PROBE.runs) == sorted([low.job_id, high.job_id])
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [
+        ("skip", ["succeeded", "skipped", "skipped", "succeeded"]),
+        ("allow_all", ["succeeded", "succeeded", "succeeded", "succeeded"]),
+        ("buffer_one", ["succeeded", "succeeded", "skipped", "succeeded"]),
+        ("buffer_all", ["succeeded", "succeeded", "succeeded", "succeeded"]),
+    ],
+)
+def test_overlap_is_decided_when_the_slot_has_come(stage: Stage, overlap: str, expected: list[str]) -> None:
+    def first_takes_long(context: RunContext) -> Outcome:
+        """The first job is still running while the next two slots come."""
+        PROBE.behaviour = lambda _: Outcome()
+        for _ in range(2):
+            stage.world.forward(seconds=60)
+            stage.tick()
+            stage.deliver()
+        return Outcome()
+
+    PROBE.behaviour = first_takes_long
+    stage.task(overlap=overlap)
+    stage.tick()
+    stage.world.forward(seconds=60)
+    stage.deliver(limit=1)
+    stage.minutes(3)
+    assert [job.status.value for job in stage.jobs()][:4] == expected
+    assert sum(1 for job_id in PROBE.runs) == len(set(PROBE.runs))
+
+
+def test_cancel_other_stops_the_earlier_job_and_then_starts(stage: Stage) -> None:
+    def obeys(context: RunContext) -> Outcome:
+        PROBE.behaviour = lambda _: Outcome()
+        stage.world.forward(seconds=60)
+        stage.tick()
+        stage.deliver()
+        context.look()  # type: ignore[attr-defined]
+        context.check()
+        raise AssertionError("went on")
+
+    PROBE.behaviour = obeys
+    stage.task(overlap="cancel_other")
+    stage.tick()
+    stage.world.forward(seconds=60)
+    stage.deliver(limit=1)
+    stage.minutes(2)
+    first, second, *_ = stage.jobs()
+    assert (first.status, first.reason) == (JobStatus.CANCELED, Reason.BY_POLICY)
+    assert second.status == JobStatus.SUCCEEDED
+    assert second.started_at >= first.ended_at
+
+
+def test_a_buffered_job_whose_waker_died_is_let_in_by_the_sweep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_takes_long(context: RunContext) -> Outcome:
+        PROBE.behaviour = lambda _: Outcome()
+        stage.world.forward(seconds=60)
+        stage.tick()
+        stage.deliver()
+        monkeypatch.setattr("chalicelib.settle.let_next_in", lambda *_, **__: None)
+        return Outcome()
+
+    PROBE.behaviour = first_takes_long
+    task = stage.task(overlap="buffer_one", schedule={"type": "cron", "expression": "1,2 9 * * *"})
+    stage.tick()
+    stage.world.forward(seconds=60)
+    stage.deliver(limit=1)
+    stage.minutes(3)
+    assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED] * 2, task.task_id
+
+
+def test_a_task_deleted_while_its_job_runs_leaves_the_job_to_its_proper_end(stage: Stage) -> None:
+    from chalicelib import tasks
+
+    def behaviour(context: RunContext) -> Outcome:
+        tasks.delete(context.facts.task_id, actor=OPERATOR, now=stage.now)
+        return Outcome(rows=7)
+
+    PROBE.behaviour = behaviour
+    job = started(stage)
+    stage.deliver()
+    done = job_store.get(job.job_id)
+    assert (done.status, done.rows) == (JobStatus.SUCCEEDED, 7)
+
+
+def test_the_latest_status_shows_on_the_task(stage: Stage) -> None:
+    from chalicelib import tasks
+
+    task = stage.task(schedule={"type": "now"})
+    stage.deliver()
+    shown = tasks.get(task.task_id)
+    assert (shown.latest_status, shown.latest_job_id) == (JobStatus.SUCCEEDED, stage.jobs()[0].job_id)
+
+
+def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage) -> None:
+    def talks(context: RunContext) -> Outcome:
+        for number in range(450):
+            context.log("WARN" if number % 100 == 0 else "INFO", f"line {number} of ÄÖ 報告")
+        return Outcome()
+
+    PROBE.behaviour = talks
+    job = started(stage)
+    stage.deliver()
+    collected, cursor = [], None
+    while True:
+        lines, cursor = jobs.logs(job.job_id, cursor=cursor, limit=100)
+        collected += lines
+        if cursor is None:
+            break
+    assert [line["sequence"] for line in collected] == list(range(1, len(collected) + 1))
+    assert sum("報告" in line["message"] for line in collected) == 450
+    assert [line["message"].split()[1] for line in jobs.logs(job.job_id, level="alert")[0]] == ["0", "100", "200", "300", "400"]
+    assert len(jobs.logs(job.job_id, search="LINE 44", limit=1000)[0]) == 11
