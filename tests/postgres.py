@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own: a temporary folder, loopback only, gone when the tests end.
 
-`server()` starts it once per process and gives the same one to everybody. PostgreSQL refuses to run as root, so under root it
-runs as the system's user `postgres`, which Debian's package makes.
+`server()` starts it once per process and gives the same one to everybody. PostgreSQL refuses to run as root, so under
+root it runs as the system's user `postgres`, which Debian's package makes.
 """
 
 from __future__ import annotations
@@ -184,5 +184,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session", name="postgres")
 def postgres_fixture() -> PostgresServer:
-    """The shared server. Missing programs fail the tests that need it, with a word on how to get them; nothing is skipped."""
+    """The shared server. Missing programs fail the tests that need it, with a word on how to get them; nothing is
+    skipped.
+    """
     return server()

@@ -1,10 +1,10 @@
 """Where a report's data comes from: one module per kind of source, behind one small protocol.
 
-A source hands out **blocks of CSV bytes**, not rows: the databases make CSV many times faster than Python does. What travels
-from here to the upload is therefore opaque, except for the number of rows.
+A source hands out **blocks of CSV bytes**, not rows: the databases make CSV many times faster than Python does. What
+travels from here to the upload is therefore opaque, except for the number of rows.
 
-`SOURCES` is the registry. It names classes by string, and the classes import their drivers inside functions, so that looking
-at a source's settings loads no database driver.
+`SOURCES` is the registry. It names classes by string, and the classes import their drivers inside functions, so that
+looking at a source's settings loads no database driver.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows, each value as the database writes it in text, NULL as None. `more` when there were further rows."""
+    """The first rows, each value as the database writes it in text, NULL as None. `more` when there were further
+    rows.
+    """
 
     columns: tuple[Column, ...]
     rows: list[list[str | None]]
@@ -82,8 +84,8 @@ class Source(Protocol):
     def export_csv(self, query: Query, options: CsvOptions, sink: Sink) -> int:
         """Push the whole result as CSV into `sink`, in blocks of at least 1 MiB except the last; the number of rows.
 
-        Nothing reaches the sink of a query that cannot begin. What the sink raises passes through, after the statement was
-        stopped at the database.
+        Nothing reaches the sink of a query that cannot begin. What the sink raises passes through, after the
+        statement was stopped at the database.
         """
 
     def cancel(self) -> None:
@@ -143,7 +145,9 @@ def _validated(source_class: Any, settings: Mapping[str, Any], data_folder: str 
 
 
 def field_problems(error: pydantic.ValidationError, prefix: str) -> list[FieldProblem]:
-    """One problem per field. The rejected values are left out: somebody may have typed a password into the wrong field."""
+    """One problem per field. The rejected values are left out: somebody may have typed a password into the wrong
+    field.
+    """
     problems = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         path = ".".join(str(part) for part in (prefix, *item["loc"]))

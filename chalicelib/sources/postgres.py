@@ -1,15 +1,17 @@
 """PostgreSQL: the query runs inside `COPY ( … ) TO STDOUT`, so the server itself makes the CSV.
 
-One export is one transaction, read-only and with one snapshot for all of its queries. What the session needs is set inside the
-transaction (`set_config(…, true)`), so it also holds behind a pooler that hands each transaction another connection.
+One export is one transaction, read-only and with one snapshot for all of its queries. What the session needs is set
+inside the transaction (`set_config(…, true)`), so it also holds behind a pooler that hands each transaction another
+connection.
 """
+
+# ruff: noqa: S608 - the query is the report's own text, closed by sources/sql.py; the driver quotes the values
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -17,25 +19,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from chalicelib.errors import QueryFailed, RunError, Stopped
+from chalicelib.errors import QueryFailed, Stopped
 from chalicelib.exports.csv_options import CsvOptions, LineEnds
 from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.names import refuse_unusable_columns
 from chalicelib.sources.postgres_errors import connect_error, statement_error
+from chalicelib.sources.postgres_guard import XML, Described, guarded
 from chalicelib.sources.sql import POSTGRES, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
-
-# Text types by OID that need a cast before they are compared as text: bpchar pads, "char" and name are not collatable.
-_BPCHAR = 1042
-_XML = 142
-
-# Cheapest of the expressions measured (1.2x of a plain COPY over five text columns; a regular expression 1.5x, left() 1.7x): one
-# memcmp turns away all that begins with a letter, and only the rest is looked at. 65 is 'A'; the starts all lie below it.
-_GUARDED = (
-    "CASE WHEN {text} OPERATOR(pg_catalog.~<~) 'A' AND pg_catalog.ascii({text}) IN (61,43,45,64,9,13) "
-    "THEN {escaped} ELSE {column} END AS {column_name}"
-)
 
 
 class PostgresSettings(BaseModel):
@@ -50,13 +42,6 @@ class PostgresSettings(BaseModel):
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     connect_timeout: Annotated[int, Field(ge=2, le=60, description="seconds")] = 10
     search_path: Annotated[str, StringConstraints(max_length=200)] = ""
-
-
-@dataclass(frozen=True)
-class _Described:
-    columns: tuple[Column, ...]
-    oids: tuple[int, ...]
-    text_columns: frozenset[int]  # positions of the columns a formula can stand in
 
 
 class PostgresSource:
@@ -78,7 +63,7 @@ class PostgresSource:
         self._stopping = Stopping()
         self._connection: Any = None
         self._in_transaction = False
-        self._last: tuple[Query, _Described] | None = None
+        self._last: tuple[Query, Described] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +121,7 @@ class PostgresSource:
         with self._statement(query.name, failed=lambda: blocks.error) as cursor:
             sql = self._render(statement, query, cursor)
             if options.formula_guard and described.text_columns:
-                sql = _guarded(sql, described, cursor, fenced=statement.computes)
+                sql = guarded(sql, described, cursor, fenced=statement.computes)
             null = cursor.mogrify("%s", (options.null_text,)).decode()
             delimiter = cursor.mogrify("%s", (options.delimiter,)).decode()
             copy = f"COPY (\n{sql}\n) TO STDOUT WITH (FORMAT csv, DELIMITER {delimiter}, NULL {null}, ENCODING 'UTF8')"
@@ -152,7 +137,7 @@ class PostgresSource:
         blocks.finish()
         return rows
 
-    def _describe(self, query: Query, statement: Statement) -> _Described:
+    def _describe(self, query: Query, statement: Statement) -> Described:
         if self._last is not None and self._last[0] is query:
             return self._last[1]
         with self._statement(query.name) as cursor:
@@ -162,13 +147,13 @@ class PostgresSource:
             cursor.execute(
                 "SELECT oid, pg_catalog.format_type(oid, NULL), typcategory IN ('S', 'E') OR oid = %s "
                 "FROM pg_catalog.pg_type WHERE oid = ANY (%s::oid[])",
-                (_XML, list(oids)),
+                (XML, list(oids)),
             )
             types = {oid: (name, is_text) for oid, name, is_text in cursor.fetchall()}
         refuse_unusable_columns(query.name, names)
         columns = tuple(Column(name, types[oid][0]) for name, oid in zip(names, oids, strict=True))
         text_columns = frozenset(position for position, oid in enumerate(oids) if types[oid][1])
-        self._last = (query, _Described(columns, oids, text_columns))
+        self._last = (query, Described(columns, oids, text_columns))
         return self._last[1]
 
     def _render(self, statement: Statement, query: Query, cursor: Any) -> str:
@@ -183,7 +168,9 @@ class PostgresSource:
 
     @contextmanager
     def _statement(self, name: str, failed: Callable[[], BaseException | None] = lambda: None) -> Iterator[Any]:
-        """A cursor, ready in the read-only transaction; what goes wrong becomes a `RunError` that a person can act on."""
+        """A cursor, ready in the read-only transaction; what goes wrong becomes a `RunError` that a person can act
+        on.
+        """
         import psycopg2
 
         began = monotonic()
@@ -271,28 +258,3 @@ class PostgresSource:
 
 def _parse(query: Query) -> Statement:
     return parse_reading(query.sql, POSTGRES, query.name)
-
-
-def _guarded(sql: str, described: _Described, cursor: Any, *, fenced: bool) -> str:
-    """The query with formulas made harmless in its text columns.
-
-    `OFFSET 0` keeps the planner from merging the two levels, which would compute an expensive column once per mention.
-    It costs a tenth of the time, and plain columns do not need it.
-    """
-    from psycopg2.extensions import quote_ident
-
-    wanted = []
-    for position, column in enumerate(described.columns):
-        name = quote_ident(column.name, cursor)
-        here = f"q.{name}"
-        if position not in described.text_columns:
-            wanted.append(here)
-        elif described.oids[position] == _BPCHAR:
-            # A cast to text would cut the padding off all values; concat() and bpchar keep it.
-            escaped = f"pg_catalog.concat('''', {here})::pg_catalog.bpchar"
-            wanted.append(_GUARDED.format(text=f"{here}::text", escaped=escaped, column=here, column_name=name))
-        else:
-            text = f"{here}::text"
-            wanted.append(_GUARDED.format(text=text, escaped=f"'''' || {text}", column=text, column_name=name))
-    inner = f"(SELECT * FROM (\n{sql}\n) AS q OFFSET 0)" if fenced else f"(\n{sql}\n)"
-    return f"SELECT {', '.join(wanted)} FROM {inner} AS q"

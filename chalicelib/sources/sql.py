@@ -1,12 +1,13 @@
 """Reads just enough of a query's text to know where its parameters are and that it is one closed statement.
 
-A report's query is put inside `COPY ( … ) TO STDOUT`, or inside `SELECT * FROM ( … )`. That is safe only when the text cannot
-step out of the parentheses, so the tokenizer must see strings, names and comments exactly as the database does: what it
-takes for text inside a string must not be code to the database. The rules are those of PostgreSQL's lexer
-(https://www.postgresql.org/docs/current/sql-syntax-lexical.html) and of SQLite's (https://sqlite.org/lang.html).
+A report's query is put inside `COPY ( … ) TO STDOUT`, or inside `SELECT * FROM ( … )`. That is safe only when the
+text cannot step out of the parentheses, so the tokenizer must see strings, names and comments exactly as the database
+does: what it takes for text inside a string must not be code to the database. The rules are those of PostgreSQL's
+lexer (https://www.postgresql.org/docs/current/sql-syntax-lexical.html) and of SQLite's
+(https://sqlite.org/lang.html).
 
-This reads, it does not judge: that a report only reads is enforced by the database's read-only session. `writes` is there to
-say so in plain words before the database does.
+This reads, it does not judge: that a report only reads is enforced by the database's read-only session. `writes` is
+there to say so in plain words before the database does.
 """
 
 from __future__ import annotations
@@ -147,7 +148,9 @@ def parse_reading(sql: str, dialect: Dialect, query_name: str = "query") -> Stat
 
 
 def _writing_verb(words: list[str]) -> str | None:
-    """The verb that writes. It begins the text, or stands after a parenthesis: `WITH a AS (DELETE FROM …)`, `WITH … ) INSERT INTO …`."""
+    """The verb that writes. It begins the text, or stands after a parenthesis: `WITH a AS (DELETE FROM …)`, `WITH … )
+    INSERT INTO …`.
+    """
     for before, verb, after in zip(["(", *words], words, [*words[1:], ""], strict=False):
         if before not in ("(", ")"):
             continue

@@ -1,20 +1,16 @@
-"""SQLite: a file in the stage's data folder, opened read-only. Rows become CSV by csv.writer, the fastest way there is.
+"""SQLite: a file in the stage's data folder, opened read-only."""
 
-SQLite has no type per column but one per value. So SQL makes of each value what csv.writer then writes as it stands: blobs become
-`\\x…` as in PostgreSQL, and an empty text, which csv.writer cannot tell from NULL, becomes a mark that is replaced in the block.
-"""
+# ruff: noqa: S608 - the query is the report's own text, closed by sources/sql.py; values are bound
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import count, islice
+from itertools import count
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -24,18 +20,16 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from chalicelib.errors import QueryFailed, QueryInterrupted, RunError, SourceUnreachable, StatementTimedOut, Stopped
-from chalicelib.exports.csv_options import FORMULA_STARTS, CsvOptions, LineEnds
+from chalicelib.exports.csv_options import CsvOptions, LineEnds
 from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.blocks import MIN_BLOCK_BYTES
 from chalicelib.sources.names import refuse_unusable_columns
 from chalicelib.sources.sql import SQLITE, Statement, parse_reading
+from chalicelib.sources.sqlite_csv import Marks, blocks, wrapped
 from chalicelib.sources.stopping import Stopping
 
 if TYPE_CHECKING:
     import sqlite3
 
-# Rows between two looks at the size of the block: few, so that rows of a megabyte do not pile up.
-ROWS_AT_ONCE = 16
 BUSY_SECONDS = 5.0
 
 
@@ -122,17 +116,17 @@ class SqliteSource:
     def export_csv(self, query: Query, options: CsvOptions, sink: Sink) -> int:
         statement = _parse(query)
         columns = self._describe(query, statement)
-        marks = _Marks(options, secrets.token_hex(16), single_column=len(columns) == 1)
+        marks = Marks(options, secrets.token_hex(16), single_column=len(columns) == 1)
         values = {**self._bound(query, statement), **marks.values}
         line_ends = LineEnds(b"\r\n", b"\n") if options.line_end.bytes == b"\n" else None
         head = options.prologue([column.name for column in columns])
         numbers = count()
         with self._statement(query.name) as connection:
-            sql = _wrapped(statement, columns, options, fenced=_needs_fence(connection, statement))
+            sql = wrapped(_text(statement), columns, options, fenced=_needs_fence(connection, statement))
             with closing(connection.execute(sql, values)) as cursor:
                 # Counting in C: each row is paired with the next number, and only the row goes on.
                 rows = map(itemgetter(0), zip(cursor, numbers, strict=False))
-                for block in _blocks(rows, options.delimiter):
+                for block in blocks(rows, options.delimiter):
                     block = marks.replace(block)
                     sink(head + (line_ends.convert(block) if line_ends else block))
                     head = b""
@@ -145,7 +139,8 @@ class SqliteSource:
         with self._statement(query.name) as connection:
             cursor = connection.execute(f"SELECT * FROM (\n{text}\n) LIMIT 0", values)
             names = [column[0] for column in cursor.description or ()]
-            # A second column `a` is called `a:1` inside parentheses. Only running the query tells it from one written so.
+            # A second column `a` is called `a:1` inside parentheses. Only running the query tells it from one written
+            # so.
             if any(name.rpartition(":")[0] in names for name in names):
                 with closing(connection.execute(text, values)) as cursor:
                     names = [column[0] for column in cursor.description or ()]
@@ -202,59 +197,6 @@ class SqliteSource:
         return connection
 
 
-class _Marks:
-    """Stand-ins for what csv.writer cannot write: a quoted empty cell, and a NULL that is a row's only cell.
-
-    They are drawn anew for each export, so no data can contain them. The carriage return has csv.writer quote the first.
-    """
-
-    def __init__(self, options: CsvOptions, mark: str, *, single_column: bool) -> None:
-        self.values = {
-            "carillon_null_text": options.null_text,
-            "carillon_quoted": "\r" + mark,
-            "carillon_null": mark if single_column and not options.null_text else options.null_text or None,
-        }
-        self._bare = mark.encode()
-        self._quoted = f'"\r{mark}"'.encode()
-        self._as_written = f'"{options.null_text}"'.encode()
-
-    def replace(self, block: bytes) -> bytes:
-        if self._bare not in block:
-            return block
-        return block.replace(self._quoted, self._as_written).replace(self._bare, b"")
-
-
-def _blocks(rows: Iterator[Any], delimiter: str) -> Iterator[bytes]:
-    """CSV with CR LF line ends, in blocks of whole rows."""
-    waiting = io.StringIO(newline="")
-    # csv.writer quotes what contains a character of its line end, so both of them are in it whatever is wanted.
-    writer = csv.writer(waiting, delimiter=delimiter, lineterminator="\r\n")
-    ended = False
-    while not ended:
-        before = waiting.tell()
-        writer.writerows(islice(rows, ROWS_AT_ONCE))
-        ended = waiting.tell() == before
-        if waiting.tell() >= MIN_BLOCK_BYTES or (ended and before):
-            yield waiting.getvalue().encode()
-            waiting.seek(0)
-            waiting.truncate()
-
-
-def _wrapped(statement: Statement, columns: tuple[Column, ...], options: CsvOptions, *, fenced: bool) -> str:
-    """The query, with each value as csv.writer shall see it. Numbers pass after one comparison: they sort before all texts."""
-    codes = ",".join(str(ord(sign)) for sign in FORMULA_STARTS)
-    guard = f"WHEN {{0}} COLLATE BINARY < 'A' AND unicode({{0}}) IN ({codes}) THEN '''' || {{0}} "
-    value = (
-        "CASE WHEN {0} >= '' THEN CASE WHEN {0} >= x'' THEN '\\x' || lower(hex({0})) "
-        "WHEN {0} COLLATE BINARY = :carillon_null_text THEN :carillon_quoted "
-        + (guard if options.formula_guard else "")
-        + "ELSE {0} END WHEN {0} IS NULL THEN :carillon_null ELSE {0} END"
-    )
-    wanted = ", ".join(value.format(f"q.{_quoted_name(column.name)}") for column in columns)
-    inner = f"SELECT * FROM (\n{_text(statement)}\n)" + (" LIMIT -1 OFFSET 0" if fenced else "")
-    return f"SELECT {wanted} FROM ({inner}) AS q"
-
-
 def _needs_fence(connection: sqlite3.Connection, statement: Statement) -> bool:
     """Whether merging the levels could compute a column more than once, with another result each time (`random()`).
 
@@ -302,10 +244,6 @@ def _shown(value: Any) -> str | None:
 
 def _text(statement: Statement) -> str:
     return statement.render(lambda name: f":{name}")
-
-
-def _quoted_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _parse(query: Query) -> Statement:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from chalicelib.errors import Stopped
 
-# A cancel that arrives just before its statement is forgotten by the database, so it is sent again until the work has ended.
+# A cancel that arrives just before its statement is forgotten by the database, so it is sent again until the work has
+# ended.
 REPEAT_SECONDS = 0.1
 GIVE_UP_SECONDS = 10.0
 

@@ -1,0 +1,60 @@
+"""Compression as a stage over blocks: bytes in, bytes out, in the thread that brings them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+# isal's level 1 is 11 times as fast as zlib's level 6 for 14 % more bytes; its higher levels win little.
+LEVEL = 1
+# zlib's notation for a window of 32 KiB (15) inside a gzip member (+16). isal writes mtime 0 into the header, so the
+# same rows give the same bytes.
+GZIP_WBITS = 15 + 16
+
+
+class Compression(StrEnum):
+    NONE = "none"
+    GZIP = "gzip"
+
+    @property
+    def extension(self) -> str:
+        """What a file's name ends with, after the format's own ending."""
+        return ".gz" if self is Compression.GZIP else ""
+
+    def content_type(self, plain: str) -> str:
+        # No Content-Encoding: a browser would unpack the download, and its bytes would no longer be those of the
+        # manifest.
+        return "application/gzip" if self is Compression.GZIP else plain
+
+    def start(self) -> Compressor:
+        return _Gzip() if self is Compression.GZIP else _None()
+
+
+class Compressor(Protocol):
+    def compress(self, block: bytes) -> bytes:
+        """What can be given out by now; may be empty."""
+
+    def finish(self) -> bytes: ...
+
+
+class _None:
+    def compress(self, block: bytes) -> bytes:
+        return block
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        from isal import isal_zlib
+
+        self._stream = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP_WBITS)
+
+    def compress(self, block: bytes) -> bytes:
+        packed: bytes = self._stream.compress(block)
+        return packed
+
+    def finish(self) -> bytes:
+        rest: bytes = self._stream.flush()
+        return rest

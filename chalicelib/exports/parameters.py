@@ -1,0 +1,130 @@
+"""The values of a report's parameters: what the slot gives, what task and job say, and the report's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from chalicelib.errors import FieldProblem, ParametersRefused
+
+
+class ParameterType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+
+
+class Parameter(BaseModel):
+    """A declared parameter. Without a default and not required, it is NULL."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    type: ParameterType = ParameterType.STRING
+    default: Any = None
+    required: bool = False
+
+
+def resolve(
+    declared: Sequence[Parameter], given: Mapping[str, Any], slot: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Every value a query may use, by name. `slot` holds those of the window, which nobody may override.
+
+    Raises `ParametersRefused` with a problem per `parameters.<name>`.
+    """
+    slot = slot or {}
+    values: dict[str, Any] = {}
+    problems = []
+    known = {parameter.name: parameter for parameter in declared if parameter.name not in slot}
+    for name in given:
+        if name in slot:
+            problems.append(FieldProblem(f"parameters.{name}", f"{name} comes from the window and cannot be set."))
+        elif name not in known:
+            problems.append(FieldProblem(f"parameters.{name}", f"The report has no parameter named {name}."))
+    for name, parameter in known.items():
+        value = given.get(name)
+        if value is None:
+            value = parameter.default
+        if value is None:
+            if parameter.required:
+                problems.append(FieldProblem(f"parameters.{name}", f"The report's parameter {name} needs a value."))
+            values[name] = None
+            continue
+        try:
+            values[name] = _CONVERTERS[parameter.type](value)
+        except (ValueError, TypeError, InvalidOperation):
+            problems.append(FieldProblem(f"parameters.{name}", f"{name} is not {_WANTED[parameter.type]}."))
+    if problems:
+        raise ParametersRefused(" ".join(problem.message for problem in problems), problems=problems)
+    return {**values, **slot}
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, dict | list):
+        raise TypeError
+    return str(value)
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise TypeError
+    return int(value)
+
+
+def _number(value: Any) -> int | Decimal:
+    """Exact: a decimal text keeps its digits."""
+    if isinstance(value, bool):
+        raise TypeError
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError
+    return number
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}[value] if value in ("true", "false") else _refuse()
+
+
+def _refuse() -> Any:
+    raise ValueError
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, datetime):
+        raise TypeError
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+def _datetime(value: Any) -> datetime:
+    instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError
+    return instant
+
+
+_CONVERTERS: dict[ParameterType, Callable[[Any], Any]] = {
+    ParameterType.STRING: _string,
+    ParameterType.INTEGER: _integer,
+    ParameterType.NUMBER: _number,
+    ParameterType.BOOLEAN: _boolean,
+    ParameterType.DATE: _date,
+    ParameterType.DATETIME: _datetime,
+}
+_WANTED = {
+    ParameterType.STRING: "text",
+    ParameterType.INTEGER: "a whole number",
+    ParameterType.NUMBER: "a number",
+    ParameterType.BOOLEAN: "true or false",
+    ParameterType.DATE: "a date like 2013-01-31",
+    ParameterType.DATETIME: "an instant with a zone like 2013-01-31T16:00:00Z",
+}

@@ -1,0 +1,73 @@
+"""Blocks of CSV -> compression -> checksum -> upload: one file.
+
+The order of events is what makes a crash harmless. A file's object appears whole or not at all; the manifest is
+written after all files of the run; and only then does the caller publish them by writing the run's record. Whatever a
+crash leaves behind lies under the run's prefix without a record that names it, and `keys.discard` removes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.exports.compression import Compression
+from chalicelib.exports.upload import Upload
+
+CSV_CONTENT_TYPE = "text/csv; charset=utf-8"
+
+# Pushes blocks into the sink it is given; the number of rows.
+Extract = Callable[[Callable[[bytes], None]], int]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that lies in S3. `bytes` and `sha256` are those of the object."""
+
+    rows: int
+    bytes: int
+    uncompressed_bytes: int
+    sha256: str
+
+
+def write_file(
+    extract: Extract,
+    client: Any,
+    bucket: str,
+    key: str,
+    *,
+    compression: Compression,
+    content_type: str = CSV_CONTENT_TYPE,
+    progress: Callable[[int], None] = lambda uncompressed_bytes: None,
+    check: Callable[[], None] = lambda: None,
+    accept: Callable[[int], None] = lambda rows: None,
+) -> Written:
+    """Run `extract` and let its bytes become the object `key`; when anything raises, nothing is left behind.
+
+    `check` may raise to stop, `progress` is told the uncompressed bytes so far; both are called per block. `accept`
+    sees the number of rows before the object appears, and may raise to refuse it.
+    """
+    digest = hashlib.sha256()
+    compressor = compression.start()
+    uncompressed = 0
+    with Upload(client, bucket, key, content_type=compression.content_type(content_type)) as upload:
+
+        def take(packed: bytes) -> None:
+            if packed:
+                digest.update(packed)
+                upload.write(packed)
+
+        def sink(block: bytes) -> None:
+            nonlocal uncompressed
+            check()
+            uncompressed += len(block)
+            take(compressor.compress(block))
+            progress(uncompressed)
+
+        rows = extract(sink)
+        take(compressor.finish())
+        check()
+        accept(rows)
+        upload.complete()
+    return Written(rows, upload.bytes, uncompressed, digest.hexdigest())

@@ -1,0 +1,156 @@
+"""A file's way into S3: parts of a multipart upload, a few in flight, and all or nothing.
+
+An object appears only at `complete`. A file smaller than one part goes by a single put, which is just as indivisible.
+Memory is bounded by the part being filled and the parts in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from chalicelib.errors import FileNotWritten
+
+MIB = 1 << 20
+# S3 takes 10,000 parts of 5 MiB to 5 GiB (only the last may be smaller) and objects of 5 TiB.
+MAX_PARTS = 10_000
+FIRST_PART_BYTES = 8 * MIB
+# Parts double every thousand: the first 8 GiB travel in parts of 8 MiB, and 10,000 parts hold 7.8 TiB.
+PARTS_PER_SIZE = 1_000
+# Three keep the line busy while one more is filled: at most 32 MiB.
+IN_FLIGHT = 3
+# Growing parts keep to this together, so memory does not grow with them while one at a time still fits.
+IN_FLIGHT_BYTES = IN_FLIGHT * FIRST_PART_BYTES
+
+
+def part_bytes(number: int) -> int:
+    """The size of part `number`, counted from 1."""
+    return FIRST_PART_BYTES << ((number - 1) // PARTS_PER_SIZE)
+
+
+class Upload:
+    """One object being written. Leaving the `with` block before `complete` aborts it; nothing is left behind."""
+
+    def __init__(self, client: Any, bucket: str, key: str, *, content_type: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._content_type = content_type
+        self._upload_id: str | None = None
+        self._filling = bytearray()
+        self._parts = 0
+        self._in_flight: list[Future[None]] = []
+        self._etags: dict[int, str] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._completed = False
+        self._object_may_exist = False
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._completed:
+            self.abort()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def write(self, data: bytes) -> None:
+        """Take bytes; waits while enough parts are in flight. Raises `FileNotWritten` when a part could not be sent."""
+        view = memoryview(data)
+        self.bytes += len(view)
+        while len(view):
+            room = part_bytes(self._parts + 1) - len(self._filling)
+            self._filling += view[:room]
+            view = view[room:]
+            if len(self._filling) == part_bytes(self._parts + 1):
+                self._send()
+
+    def complete(self) -> None:
+        """Make the object appear, whole."""
+        with storage_errors(self._key):
+            self._object_may_exist = True
+            if self._upload_id is None:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=self._key, Body=bytes(self._filling), ContentType=self._content_type
+                )
+            else:
+                if self._filling:
+                    self._send()
+                self._wait(0)
+                parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._etags.items())]
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
+                )
+        self._filling = bytearray()
+        self._completed = True
+
+    def abort(self) -> None:
+        """Leave nothing: no parts, no upload, no object. Best effort; the bucket's lifecycle comes after."""
+        self._filling = bytearray()
+        for future in self._in_flight:
+            future.cancel()
+        for future in self._in_flight:
+            # A part that is still on its way when the upload is aborted would stay stored, and paid for.
+            with suppress(BaseException):
+                future.result()
+        self._in_flight = []
+        if self._upload_id is not None:
+            with suppress(Exception):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
+        if self._object_may_exist:
+            # The answer to the last call may have been lost after S3 had carried it out.
+            with suppress(Exception):
+                self._client.delete_object(Bucket=self._bucket, Key=self._key)
+
+    def _send(self) -> None:
+        if self._parts == MAX_PARTS:
+            raise FileNotWritten(f"The file is larger than S3 can take in {MAX_PARTS} parts.")
+        with storage_errors(self._key):
+            if self._upload_id is None or self._pool is None:
+                self._upload_id = self._client.create_multipart_upload(
+                    Bucket=self._bucket, Key=self._key, ContentType=self._content_type
+                )["UploadId"]
+                self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="upload")
+            body, self._filling = self._filling, bytearray()
+            self._wait(max(1, min(IN_FLIGHT, IN_FLIGHT_BYTES // len(body))) - 1)
+            self._parts += 1
+            self._in_flight.append(self._pool.submit(self._send_part, self._upload_id, self._parts, body))
+
+    def _send_part(self, upload_id: str, number: int, body: bytearray) -> None:
+        answer = self._client.upload_part(
+            Bucket=self._bucket, Key=self._key, UploadId=upload_id, PartNumber=number, Body=body
+        )
+        self._etags[number] = answer["ETag"]
+
+    def _wait(self, at_most: int) -> None:
+        """Wait for the oldest parts until at most so many are in flight; raises what went wrong with one."""
+        while len(self._in_flight) > at_most:
+            future = self._in_flight[0]
+            future.result()
+            self._in_flight.pop(0)
+
+
+@contextmanager
+def storage_errors(key: str) -> Iterator[None]:
+    """What boto3 raises becomes `FileNotWritten`, naming the object and what S3 said."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        raise FileNotWritten(f"S3 refused {key}: {said.get('Code', '?')} {said.get('Message', '')}".rstrip()) from error
+    except (BotoCoreError, HTTPClientError, OSError) as error:
+        raise FileNotWritten(f"S3 cannot be reached for {key}: {error}") from error
+
+
+def put(client: Any, bucket: str, key: str, body: bytes, *, content_type: str) -> None:
+    """A small object in one call."""
+    with storage_errors(key):
+        client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)

@@ -1,0 +1,282 @@
+"""Kind `report_export`: run a report's queries and leave each result as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from chalicelib.core import file_name, window
+from chalicelib.errors import EmptyResult, Invalid, NotFound, PreconditionMissing, RunError
+from chalicelib.exports import keys, manifest, parameters, pipeline, upload
+from chalicelib.exports.compression import Compression
+from chalicelib.exports.csv_options import CsvOptions
+from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext
+from chalicelib.sources import Query, Source, field_problems, open_source
+
+NO_SOURCE = "no_source"
+# A progress line about so often, whichever comes first.
+LINE_SECONDS = 10.0
+LINE_BYTES = 64 << 20
+DEFAULT_NAME = "{task}-{scheduled_for:%Y%m%d-%H%M%S}"
+DEFAULT_NAME_WITH_WINDOW = "{task}-{window_start:%Y%m%d}"
+
+
+class IfEmpty(StrEnum):
+    """What a query without rows means."""
+
+    PUBLISH = "publish"  # a file that has the header only
+    FAIL = "fail"  # an error, tried again
+
+
+class ReportExportSpec(BaseModel):
+    """What a task of this kind says. `parameters` are values for the report's; a start by hand may override them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    format: Literal["csv"] = "csv"
+    compression: Compression = Compression.NONE
+    file_name: Annotated[str, StringConstraints(max_length=200)] = ""
+    csv: CsvOptions = CsvOptions()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    if_empty: IfEmpty = IfEmpty.PUBLISH
+
+    @property
+    def extension(self) -> str:
+        return f".{self.format}{self.compression.extension}"
+
+    def template(self, *, has_window: bool, many: bool) -> str:
+        """The file name's template: the default for an empty one, and the query's name in it where one alone would
+        not do.
+        """
+        found = self.file_name or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
+        stem = found.removesuffix(self.extension)
+        if many and "{query}" not in stem:
+            stem += "-{query}"
+        return stem + self.extension
+
+
+class NamedQuery(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    sql: str
+
+
+class Report(BaseModel):
+    """What this kind reads of a report."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    source_id: str
+    queries: tuple[NamedQuery, ...]
+    parameters: tuple[parameters.Parameter, ...] = ()
+
+
+class SourceRecord(BaseModel):
+    """What this kind reads of a source."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the composition hands in. The records are mappings shaped like `Report` and `SourceRecord`; None, or a
+    `NotFound`, says that there is no such record. `s3` makes or gives the client."""
+
+    load_report: Callable[[str], Mapping[str, Any] | None]
+    load_source: Callable[[str], Mapping[str, Any] | None]
+    load_secret: Callable[[str], str | None]  # the password of a source id
+    s3: Callable[[], Any]
+    bucket: str
+    data_folder: str | Path | None = None
+
+
+class ReportExport:
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
+        try:
+            accepted = ReportExportSpec.model_validate(dict(spec))
+        except ValidationError as error:
+            raise Invalid("The export cannot be accepted.", problems=field_problems(error, "spec")) from None
+        try:
+            file_name.accept(accepted.template(has_window=has_window, many=False), has_window=has_window)
+        except Invalid as error:
+            raise Invalid(error.message, field="spec.file_name") from error
+        return accepted.model_dump(mode="json")
+
+    def run(self, context: RunContext) -> Outcome:
+        facts = context.facts
+        spec = ReportExportSpec.model_validate(dict(facts.spec))
+        report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report"))
+        source = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source"))
+        slot = window.parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
+        values = parameters.resolve(report.parameters, {**spec.parameters, **facts.parameters}, slot)
+        try:
+            settings = open_source(
+                source.kind,
+                source.settings,
+                self._ports.load_secret(report.source_id),
+                statement_timeout_seconds=facts.statement_timeout_seconds,
+                data_folder=self._ports.data_folder,
+                application_name=f"carillon {facts.job_id}",
+            )
+        except Invalid as error:
+            problems = " ".join(f"{problem.field}: {problem.message}" for problem in error.problems)
+            raise PreconditionMissing(f"Source {source.name!r} cannot be used. {problems}", reason=NO_SOURCE) from error
+        export = _Export(self._ports, context, spec, report, source.name)
+        try:
+            with settings as opened:
+                context.on_stop(opened.cancel)
+                try:
+                    context.log("INFO", f"Connecting to source {source.name!r} ({source.kind}).")
+                    info = opened.test()
+                    context.log("INFO", f"Connected to {info.product} {info.version}.")
+                    files = [
+                        export.write(opened, number, Query(query.name, query.sql, values))
+                        for number, query in enumerate(report.queries, start=1)
+                    ]
+                finally:
+                    context.on_stop(None)
+            context.check()
+            export.write_manifest(files)
+        except BaseException:
+            export.discard()
+            raise
+        return _outcome(files)
+
+    @staticmethod
+    def _load(load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str) -> Mapping[str, Any]:
+        try:
+            found = load(record_id)
+        except NotFound:
+            found = None
+        if found is None:
+            raise PreconditionMissing(f"The {what} {record_id} does not exist any more.", reason=NO_SOURCE)
+        return found
+
+
+class _Export:
+    """The files of one run."""
+
+    def __init__(self, ports: Ports, context: RunContext, spec: ReportExportSpec, report: Report, source_name: str):
+        self._context = context
+        self._facts: JobFacts = context.facts
+        self._spec = spec
+        self._report = report
+        self._source_name = source_name
+        self._client = ports.s3()
+        self._bucket = ports.bucket
+
+    def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
+        context, facts, spec = self._context, self._facts, self._spec
+        context.check()
+        started_at, began = datetime.now(UTC), monotonic()
+        name = self._file_name(query.name)
+        key = keys.file_key(facts.job_id, facts.run_no, number, name)
+        columns = source.describe(query)
+        context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
+        written = pipeline.write_file(
+            lambda sink: source.export_csv(query, spec.csv, sink),
+            self._client,
+            self._bucket,
+            key,
+            compression=spec.compression,
+            progress=_Progress(context, query.name).tell,
+            check=context.check,
+            accept=lambda rows: self._accept(query.name, rows),
+        )
+        context.progress(rows=written.rows, bytes=written.uncompressed_bytes)
+        seconds = monotonic() - began
+        context.log(
+            "INFO",
+            f"File {name} finished: {written.rows:,} rows, {written.bytes:,} bytes"
+            f"{f' ({written.uncompressed_bytes:,} unpacked)' if spec.compression is not Compression.NONE else ''}"
+            f" in {seconds:.1f} s.",
+        )
+        return manifest.Manifest(
+            file_name=name,
+            key=key,
+            format=spec.format,
+            compression=spec.compression,
+            rows=written.rows,
+            bytes=written.bytes,
+            uncompressed_bytes=written.uncompressed_bytes,
+            sha256=written.sha256,
+            columns=tuple(column.as_dict() for column in columns),
+            query=query.name,
+            source_id=self._report.source_id,
+            source_name=self._source_name,
+            window_start=facts.window_start,
+            window_end=facts.window_end,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+        )
+
+    def write_manifest(self, files: list[manifest.Manifest]) -> None:
+        """The last object of the run: where it lies, all files lie whole."""
+        facts = self._facts
+        body = manifest.dump(facts.job_id, facts.run_no, files)
+        key = keys.manifest_key(facts.job_id, facts.run_no)
+        upload.put(self._client, self._bucket, key, body, content_type="application/json")
+
+    def discard(self) -> None:
+        """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
+        try:
+            keys.discard(self._client, self._bucket, self._facts.job_id, self._facts.run_no)
+        except RunError as error:
+            self._context.log("WARN", f"The unfinished files could not be removed yet: {error.message}")
+
+    def _accept(self, query_name: str, rows: int) -> None:
+        if rows == 0 and self._spec.if_empty is IfEmpty.FAIL:
+            raise EmptyResult(f"Query {query_name!r} gave no rows, and the task asks for at least one.")
+
+    def _file_name(self, query_name: str) -> str:
+        facts = self._facts
+        has_window = facts.window_start is not None and facts.window_end is not None
+        return file_name.render(
+            self._spec.template(has_window=has_window, many=len(self._report.queries) > 1),
+            task=facts.task_name,
+            window_start=facts.window_start,
+            window_end=facts.window_end,
+            scheduled_for=facts.scheduled_for,
+            timezone=facts.timezone,
+            job_id=facts.job_id,
+            query=query_name,
+        )
+
+
+class _Progress:
+    """Tells the run how far it is, and the log now and then."""
+
+    def __init__(self, context: RunContext, query_name: str) -> None:
+        self._context = context
+        self._query_name = query_name
+        self._told_at = monotonic()
+        self._told_bytes = 0
+
+    def tell(self, total: int) -> None:
+        self._context.progress(bytes=total)
+        if monotonic() - self._told_at >= LINE_SECONDS or total - self._told_bytes >= LINE_BYTES:
+            self._told_at, self._told_bytes = monotonic(), total
+            self._context.log("INFO", f"Query {self._query_name!r}: {total / 1e6:,.0f} MB so far.", type="progress")
+
+
+def _outcome(files: list[manifest.Manifest]) -> Outcome:
+    rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return Outcome([file.as_dict() for file in files], rows, size, f"{rows:,} rows in {count}, {size:,} bytes")
