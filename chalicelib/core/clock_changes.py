@@ -18,7 +18,7 @@ from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.moments import DAY, Gap, pin
+from chalicelib.core.moments import DAY, Gap, naive_seconds, pin
 
 # Longer gaps are moves of the date line, not summer time: what falls into them never was.
 LONGEST_SHIFT = 3 * 3600
@@ -117,13 +117,19 @@ _LAST = time(23, 59, 59)
 
 def _across_change(day: date, times: Sequence[int], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]) -> Fires:
     midnight = datetime.combine(day, time())
+    base = naive_seconds(midnight)
     found: set[int] = set()
     shifted: set[int] = set()
+    skipped = range(0)
     for second in times:
+        if base + second in skipped:
+            continue
         pinned = pin(midnight + timedelta(seconds=second), tz)
         if not isinstance(pinned, Gap):
             found.update(pinned if reading.both_passes else pinned[:1])
-        elif reading.shift_gaps and pinned.length <= LONGEST_SHIFT:
+            continue
+        skipped = pinned.skipped
+        if reading.shift_gaps and len(skipped) <= LONGEST_SHIFT:
             shifted.add(pinned.end)
     marks = {fire: frozenset({Flag.GAP_SHIFTED}) for fire in shifted - found}
     return Fires(0, sorted(found | shifted), flags, marks)

@@ -8,9 +8,8 @@ is a predicate on its dates. Clocks and zones are no business of this module.
 
 from __future__ import annotations
 
-import calendar
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -33,6 +32,7 @@ from chalicelib.core.cron_fields import (
     parse_field,
     refuse,
 )
+from chalicelib.core.month_days import LONGEST_MONTH, meets
 
 MAX_LENGTH = 256
 # A search for the next date gives up after this many years. 29 February on one weekday can take 40.
@@ -164,11 +164,6 @@ def parse(text: str) -> Expression:
     return Expression(*(parse_field(part, kind) for part, kind in zip(parts, kinds, strict=True)))
 
 
-def cron_weekday(day: date) -> int:
-    """Sunday is 0."""
-    return day.isoweekday() % 7
-
-
 @lru_cache(maxsize=64)
 def _times(hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[int]) -> tuple[int, ...]:
     return tuple(h * 3600 + m * 60 + s for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
@@ -203,7 +198,7 @@ def _within(special: DaySpecial) -> range:
 def _walk(group: DayGroup, months: frozenset[int], first: date, last: date) -> Iterator[date]:
     if not group.days or not group.weekdays:
         return
-    if not any(min(group.days) <= _LONGEST[month] for month in months):
+    if not any(min(group.days) <= LONGEST_MONTH[month] for month in months):
         return
     # Imported here: most schedules fire every day and never need it, and it costs a cold start 80 ms.
     from croniter import CroniterBadDateError, croniter
@@ -227,48 +222,10 @@ def _walk(group: DayGroup, months: frozenset[int], first: date, last: date) -> I
             return
         if day > last or day > give_up:
             return
-        if all(_CHECKS[type(special)](special, day) for special in group.also):
+        if all(meets(special, day) for special in group.also):
             give_up = _years_on(day)
             yield day
 
 
 def _years_on(day: date) -> date:
     return day + timedelta(days=HORIZON_YEARS * 366)
-
-
-_LONGEST = {month: calendar.monthrange(2024, month)[1] for month in range(1, 13)}
-
-
-def month_length(day: date) -> int:
-    return calendar.monthrange(day.year, day.month)[1]
-
-
-def nearest_weekday(day: date) -> date:
-    """Saturday becomes Friday and Sunday Monday, but never in another month: then two days the other way."""
-    weekday = day.isoweekday()
-    if weekday == 6:
-        return day - timedelta(days=1) if day.day > 1 else day + timedelta(days=2)
-    if weekday == 7:
-        return day + timedelta(days=1) if day.day < month_length(day) else day - timedelta(days=2)
-    return day
-
-
-def _is_last_day(special: LastDay, day: date) -> bool:
-    target = month_length(day) - special.before
-    if target < 1:
-        return False
-    wanted = day.replace(day=target)
-    return day == (nearest_weekday(wanted) if special.weekday else wanted)
-
-
-def _is_nearest(special: NearestWeekday, day: date) -> bool:
-    return special.day <= month_length(day) and day == nearest_weekday(day.replace(day=special.day))
-
-
-def _is_nth(special: NthWeekday, day: date) -> bool:
-    if cron_weekday(day) != special.weekday:
-        return False
-    return (day.day - 1) // 7 + 1 == special.nth if special.nth else day.day + 7 > month_length(day)
-
-
-_CHECKS: dict[type, Callable[..., bool]] = {LastDay: _is_last_day, NearestWeekday: _is_nearest, NthWeekday: _is_nth}

@@ -73,10 +73,10 @@ def render(
         if key in texts:
             said.append(texts[key])
         elif key is not None:
-            instant = times[key] if key in times else None
+            instant = times.get(key)
             if instant is None:
                 raise _refuse(f"{{{key}}} has no value here.")
-            said.append(aware(instant, field=key).astimezone(tz).strftime(spec or DEFAULT_TIME_FORMAT))
+            said.append(_time_text(aware(instant, field=key).astimezone(tz), spec or DEFAULT_TIME_FORMAT))
     return safe("".join(said), extension=extension, otherwise=job_id)
 
 
@@ -84,7 +84,7 @@ def safe(name: str, *, extension: str = "", otherwise: str = "file") -> str:
     """Any text as a file name that every system takes; what cannot stay becomes `_`."""
     name = unicodedata.normalize("NFC", name)
     name = "".join("_" if _is_control(character) else character for character in name)
-    name = _RESERVED.sub("_", name).strip().rstrip(". ")
+    name = _RESERVED.sub("_", name).strip(". \u3000")
     if extension and not extension.startswith("."):
         extension = f".{extension}"
     if extension and name.lower().endswith(extension.lower()):
@@ -125,8 +125,15 @@ def _check_key(key: str, spec: str, *, has_window: bool) -> None:
     for directive in directives:
         if directive not in _DIRECTIVES or not directive:
             raise _refuse(f"'%{directive}' is not a date format that means the same everywhere.")
+    if "{" in spec or "}" in spec or ".." in spec:
+        raise _refuse(f"{spec!r} is not a date format.")
     if found := _RESERVED.search(spec):
         raise _refuse(f"{found[0]!r} cannot be part of a file name.")
+
+
+def _time_text(local: datetime, spec: str) -> str:
+    """Directive by directive: what stands between them need not survive the machine's character set."""
+    return re.sub(r"%.", lambda match: local.strftime(match[0]), spec)
 
 
 def _is_control(character: str) -> bool:

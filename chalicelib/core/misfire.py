@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.core.moments import aware
+from chalicelib.core.reading import flag, known_keys, one_of, whole
 from chalicelib.errors import Invalid
 
 MAX_CATCHUP_WINDOW_SECONDS = 30 * 86_400
@@ -44,17 +45,15 @@ class Misfire:
     @classmethod
     def accept(cls, value: str | Mapping[str, Any] | None) -> Misfire:
         """From `"fire_once"` or `{policy, grace_seconds, union, catchup_window_seconds, max_catchup}`, or None."""
-        given: dict[str, Any] = {"policy": value} if isinstance(value, str) else dict(value or {})
+        given = {"policy": value} if isinstance(value, str) else {} if value is None else value
+        if not isinstance(given, Mapping):
+            raise Invalid("A policy or an object is needed.", field="misfire")
         given = {key: item for key, item in given.items() if item is not None}
-        for key in given.keys() - set(cls.__dataclass_fields__):
-            raise Invalid(f"{key!r} means nothing for misfire.", field=f"misfire.{key}")
-        try:
-            policy = MisfirePolicy(given.get("policy", MisfirePolicy.FIRE_ONCE))
-        except ValueError as error:
-            raise Invalid(f"One of {', '.join(MisfirePolicy)} is needed.", field="misfire.policy") from error
-        union = given.get("union", False)
-        if not isinstance(union, bool):
-            raise Invalid("true or false is needed.", field="misfire.union")
+        known_keys(given, cls.__dataclass_fields__, prefix="misfire", what="misfire", error=Invalid)
+        policy = MisfirePolicy(
+            one_of(given.get("policy", MisfirePolicy.FIRE_ONCE), MisfirePolicy, field="misfire.policy", error=Invalid)
+        )
+        union = flag(given.get("union", False), field="misfire.union", error=Invalid)
         if union and policy is not MisfirePolicy.FIRE_ONCE:
             raise Invalid("Only fire_once joins windows.", field="misfire.union")
         return cls(
@@ -97,7 +96,4 @@ def decide(misfire: Misfire, *, slot: datetime, now: datetime, later: Callable[[
 
 
 def _whole(given: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
-    value = given.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise Invalid(f"A whole number from {low} to {high} is needed.", field=f"misfire.{key}")
-    return value
+    return whole(given.get(key, default), low=low, high=high, field=f"misfire.{key}", error=Invalid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from chalicelib.core.reading import one_of
 from chalicelib.errors import Invalid
 
 # Buffered jobs of one task. More than this means the task takes longer than its period, and always will.
@@ -20,12 +21,7 @@ class OverlapPolicy(StrEnum):
     @classmethod
     def accept(cls, value: object) -> OverlapPolicy:
         """From the API's text; None is the default, `skip`."""
-        if value is None:
-            return cls.SKIP
-        try:
-            return cls(value)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise Invalid(f"One of {', '.join(cls)} is needed.", field="overlap") from error
+        return cls.SKIP if value is None else cls(one_of(value, cls, field="overlap", error=Invalid))
 
 
 class Gate(StrEnum):

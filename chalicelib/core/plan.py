@@ -14,7 +14,9 @@ from chalicelib.core import expression
 from chalicelib.core.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.clock_changes import DstPolicy, Fires, Flag, Reading, fires
 from chalicelib.core.expression import HORIZON_YEARS
-from chalicelib.core.moments import DAY, from_seconds, read_instant, seconds, settle, wall, zone
+from chalicelib.core.moments import DAY, from_seconds, seconds, settle, wall, zone
+from chalicelib.core.month_days import cron_weekday
+from chalicelib.core.reading import read_instant
 from chalicelib.core.recurrence import (
     EPOCH_DATE,
     EveryDays,
@@ -202,7 +204,7 @@ def _calendar(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: in
         if "weekdays" in form:
             weekdays = frozenset(read_weekday(day, field="schedule.weekdays") for day in form["weekdays"])
         elif anchor:
-            weekdays = frozenset({expression.cron_weekday(anchor)})
+            weekdays = frozenset({cron_weekday(anchor)})
         else:
             raise InvalidSchedule("Weekdays are needed.", field="schedule.weekdays")
         week_start = read_weekday(form["week_start"], field="schedule.week_start")

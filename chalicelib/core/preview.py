@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 from chalicelib.core import window as windows
 from chalicelib.core.business_days import WEEKENDS_OFF, Calendar
 from chalicelib.core.clock_changes import Flag
-from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall, whole
+from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall
 from chalicelib.core.plan import Plan, anchor_of, compile_plan
+from chalicelib.core.reading import whole
 from chalicelib.core.schedule_form import normalise
 
 MAX_PREVIEW = 100
@@ -69,6 +70,7 @@ def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
 def _before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
     """The fire before the first one shown, else the range's start, else the anchor."""
     earlier = plan.latest(seconds(at) - 1, calendar)
-    if earlier is not None:
-        return from_seconds(earlier)
-    return anchor_of(normalise(schedule), plan.tz)
+    anchor = anchor_of(normalise(schedule), plan.tz)
+    if earlier is None or (anchor is not None and from_seconds(earlier) < anchor < at):
+        return anchor
+    return from_seconds(earlier)

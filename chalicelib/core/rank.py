@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from chalicelib.core.moments import EPOCH, aware
+from chalicelib.core.reading import whole
 from chalicelib.errors import Invalid
 
 # What one point of priority is worth in waiting time.
@@ -24,9 +25,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def accept_priority(value: object, *, field: str = "priority") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not PRIORITY_MIN <= value <= PRIORITY_MAX:
-        raise Invalid(f"A whole number from {PRIORITY_MIN} to {PRIORITY_MAX} is needed.", field=field)
-    return value
+    return whole(value, low=PRIORITY_MIN, high=PRIORITY_MAX, field=field, error=Invalid)
 
 
 def rank(enqueued_at: datetime, priority: int) -> int:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from chalicelib.core.reading import known_keys, one_of, whole
 from chalicelib.errors import Invalid
 
 MAX_ATTEMPTS = 32
@@ -33,12 +34,8 @@ class Retry:
         if value is not None and not isinstance(value, Mapping):
             raise Invalid("An object is needed.", field="retry")
         given = {key: item for key, item in (value or {}).items() if item is not None}
-        for key in given.keys() - set(cls.__dataclass_fields__):
-            raise Invalid(f"{key!r} means nothing for retry.", field=f"retry.{key}")
-        try:
-            backoff = Backoff(given.get("backoff", Backoff.FIXED))
-        except ValueError as error:
-            raise Invalid(f"One of {', '.join(Backoff)} is needed.", field="retry.backoff") from error
+        known_keys(given, cls.__dataclass_fields__, prefix="retry", what="retry", error=Invalid)
+        backoff = Backoff(one_of(given.get("backoff", Backoff.FIXED), Backoff, field="retry.backoff", error=Invalid))
         delay = _whole(given, "delay_seconds", 60, 0, LONGEST_DELAY_SECONDS)
         longest = _whole(given, "max_delay_seconds", max(3600, delay), 0, LONGEST_DELAY_SECONDS)
         if longest < delay:
@@ -72,7 +69,4 @@ def decide(retry: Retry, *, attempts_spent: int, permanent: bool) -> timedelta |
 
 
 def _whole(given: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
-    value = given.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise Invalid(f"A whole number from {low} to {high} is needed.", field=f"retry.{key}")
-    return value
+    return whole(given.get(key, default), low=low, high=high, field=f"retry.{key}", error=Invalid)

@@ -12,8 +12,9 @@ from typing import Any
 
 from chalicelib.core.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
 from chalicelib.core.cron_fields import WEEKDAYS
-from chalicelib.core.expression import HORIZON_YEARS, cron_weekday
+from chalicelib.core.expression import HORIZON_YEARS
 from chalicelib.core.moments import DAY, Gap, aware, from_seconds, local_text, pin, seconds, wall, z, zone
+from chalicelib.core.month_days import cron_weekday
 from chalicelib.core.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
 from chalicelib.core.preview import Fire, preview
 from chalicelib.core.schedule_form import normalise

@@ -24,20 +24,8 @@ from chalicelib.core import expression
 from chalicelib.core.business_days import OnNonBusiness
 from chalicelib.core.clock_changes import DstPolicy
 from chalicelib.core.cron_fields import WEEKDAYS
-from chalicelib.core.moments import (
-    aware,
-    flag,
-    has_offset,
-    known_keys,
-    one_of,
-    pin,
-    read_instant,
-    read_local,
-    wall,
-    whole,
-    z,
-    zone,
-)
+from chalicelib.core.moments import aware, pin, wall, z, zone
+from chalicelib.core.reading import flag, has_offset, known_keys, one_of, read_instant, read_local, whole
 from chalicelib.core.recurrence import month_day_text, read_month_day, read_weekday
 from chalicelib.errors import InvalidSchedule
 
@@ -192,10 +180,9 @@ def _range(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
         form["end"] = z(end)
     if start and end and start > end:
         raise InvalidSchedule("The range ends before it starts.", field="schedule.end")
-    if given.get("jitter_seconds"):
-        form["jitter_seconds"] = whole(
-            given["jitter_seconds"], low=0, high=MAX_JITTER_SECONDS, field="schedule.jitter_seconds"
-        )
+    jitter = whole(given.get("jitter_seconds", 0), low=0, high=MAX_JITTER_SECONDS, field="schedule.jitter_seconds")
+    if jitter:
+        form["jitter_seconds"] = jitter
     return form
 
 

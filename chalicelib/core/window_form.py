@@ -19,7 +19,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.cron_fields import WEEKDAYS
-from chalicelib.core.moments import flag, known_keys, one_of, read_instant, whole, z
+from chalicelib.core.moments import z
+from chalicelib.core.reading import flag, known_keys, one_of, read_instant, whole
 from chalicelib.core.recurrence import read_weekday
 from chalicelib.errors import InvalidSchedule
 
