@@ -9,7 +9,7 @@ invocation, which AWS keeps when it delivers the same asynchronous invocation ag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import tasks
@@ -17,11 +17,14 @@ from chalicelib.core.ids import job_id_of_request
 from chalicelib.core.instants import floor_second, parse
 from chalicelib.core.lifecycle import Trigger
 from chalicelib.errors import Invalid, TaskNotFound
+from chalicelib.store import requests
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 
 OPERATOR = "eventbridge"
+# EventBridge and Lambda deliver an event again for at most this long.
+KEPT = timedelta(hours=24)
 
 
 def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord:
@@ -32,11 +35,12 @@ def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobR
     parameters = asked.get("parameters") or {}
     if not isinstance(parameters, Mapping):
         raise Invalid("parameters must be an object.", field="parameters")
-    event_id = asked.get("event_id") or event.get("id") or invocation_id
     at = _instant(asked.get("scheduled_for") or event.get("time"))
     scheduled_for = floor_second(min(at or now, now))
-    # The id must be the same for every delivery: only an instant that came with the event may be part of it.
-    job_id = job_id_of_request(at or task.created_at, task.task_id, f"event|{event_id}")
+    event_id = f"event|{task.task_id}|{asked.get('event_id') or event.get('id') or invocation_id}"
+    # The id holds the time of acceptance, so a second delivery must know when the first one came.
+    accepted_at = requests.first_accepted(event_id, now=now, kept=KEPT)
+    job_id = job_id_of_request(accepted_at, task.task_id, event_id)
     return tasks.start(
         task,
         job_id=job_id,

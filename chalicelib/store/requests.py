@@ -41,6 +41,13 @@ def accept(
     return record
 
 
+def first_accepted(request_id: str, *, now: datetime, kept: timedelta) -> datetime:
+    """When a request was first seen: `now`, unless it is known already."""
+    made = accept(request_id, "", now=now, lease=timedelta(0), kept=kept)
+    known = made or find(request_id)
+    return now if known is None else known.accepted_at
+
+
 def find(request_id: str) -> RequestRecord | None:
     try:
         return RequestRecord.get(request_id, consistent_read=True)
