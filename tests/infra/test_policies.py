@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.package import ROOT
+from tests.infra.conftest import FUNCTIONS, Resources
+
+# What no function may ever do, whatever the resource.
+NEVER = re.compile(
+    r"DeleteTable|CreateTable|DeleteBucket|PutBucketPolicy|DeleteQueue|Scan|iam:|sts:|kms:|PutRolePolicy"
+)
+
+CODE_SERVICES = {"dynamodb", "sqs", "s3", "secretsmanager", "logs"}
+
+
+def statements(function: str) -> list[dict[str, Any]]:
+    policy = json.loads((ROOT / ".chalice" / f"policy-{function}.json").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = policy["Statement"]
+    return found
+
+
+def everything() -> Iterator[tuple[str, dict[str, Any]]]:
+    for function in FUNCTIONS:
+        yield from ((function, statement) for statement in statements(function))
+
+
+def pattern(resource: Any) -> str:
+    """The text of an ARN, with what an intrinsic fills in left as it is."""
+    if isinstance(resource, dict):
+        return json.dumps(resource.get("Fn::Sub", resource.get("Fn::GetAtt")))
+    return str(resource)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_action_is_named(function: str) -> None:
+    for statement in statements(function):
+        for action in statement["Action"]:
+            assert "*" not in action
+            assert not NEVER.search(action)
+            assert action.partition(":")[0] in CODE_SERVICES
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_resource_is_the_stacks_own(function: str) -> None:
+    for statement in statements(function):
+        assert isinstance(statement["Resource"], list)
+        for resource in statement["Resource"]:
+            # An intrinsic names the stack; a star may only stand for what is below a named prefix of it.
+            assert isinstance(resource, dict), resource
+            assert re.fullmatch(r'(\[".*"\]|".*[^*]|".*/\*")"?', pattern(resource)), resource
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_writes_its_own_log_only(function: str) -> None:
+    groups = [statement["Resource"] for statement in statements(function) if statement["Action"][0].startswith("logs:")]
+    assert groups == [[{"Fn::GetAtt": [f"{function.capitalize()}LogGroup", "Arn"]}]]
+
+
+def test_the_authorizer_sees_tokens_only() -> None:
+    tables = [each for each in statements("authorize") if each["Action"][0].startswith("dynamodb:")]
+    assert [each["Resource"] for each in tables] == [[{"Fn::GetAtt": ["TokensTable", "Arn"]}]]
+
+
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"api", "work"}))
+def test_only_api_and_work_reach_secrets(function: str) -> None:
+    assert not [each for each in statements(function) if each["Action"][0].startswith("secretsmanager:")]
+
+
+def test_only_work_writes_files() -> None:
+    writers = {function for function, each in everything() if "s3:PutObject" in each["Action"]}
+    assert writers == {"work"}
+
+
+def test_policies_become_the_roles_of_the_functions(resources: Resources) -> None:
+    for function, name in FUNCTIONS.items():
+        role = resources[resources[name]["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+        (policy,) = role["Policies"]
+        assert policy["PolicyDocument"]["Statement"] == statements(function), function
+
+
+def test_every_index_of_a_policy_exists(resources: Resources) -> None:
+    for function, statement in everything():
+        for resource in statement["Resource"]:
+            found = re.fullmatch(r'"\$\{(\w+)\.Arn\}/index/(\w+)"', pattern(resource))
+            if found:
+                table, index = found.groups()
+                known = resources[table]["Properties"]["GlobalSecondaryIndexes"]
+                assert index in {each["IndexName"] for each in known}, (function, table, index)
+
+
+def test_a_role_fits_what_aws_takes(resources: Resources) -> None:
+    # 10,240 characters for all inline policies of a role, white space not counted; names grow to full ARNs.
+    for function in FUNCTIONS:
+        text = json.dumps(statements(function), separators=(",", ":"))
+        assert len(text) + 60 * text.count("Fn::") < 10_240, function

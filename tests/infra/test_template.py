@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.settings import Settings, variable
+from infra import package
+from infra import template as templates
+from tests.infra.conftest import FUNCTIONS, Resources
+
+TABLES = json.loads((templates.HERE / "tables.json").read_text(encoding="utf-8"))["Resources"]
+MONTH_SECONDS = 30 * 24 * 3600
+
+
+def test_cfn_lint_is_content(packaged: Path) -> None:
+    package.lint(packaged / "template.json")
+
+
+def test_a_package_of_the_same_sources_is_the_same(packaged: Path, tmp_path: Path) -> None:
+    package.build("test", tmp_path / "again", layer=False)
+    assert (tmp_path / "again" / "template.json").read_bytes() == (packaged / "template.json").read_bytes()
+
+
+def test_fragments_join_section_by_section() -> None:
+    joined = templates.join([{"Resources": {"A": 1}}, {"Resources": {"B": 2}, "Outputs": {"C": 3}}])
+    assert joined == {"Resources": {"A": 1, "B": 2}, "Outputs": {"C": 3}}
+
+
+def test_a_resource_declared_twice_is_refused() -> None:
+    with pytest.raises(templates.TemplateProblem, match=r"Resources\.A"):
+        templates.join([{"Resources": {"A": 1}}, {"Resources": {"A": 1}}])
+
+
+def test_the_stage_is_the_one_packaged(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["Stage"]["Default"] == "test"
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+class TestTables:
+    def test_can_be_restored_to_any_point(self, resources: Resources, name: str) -> None:
+        backup = resources[name]["Properties"]["PointInTimeRecoverySpecification"]
+        assert backup["PointInTimeRecoveryEnabled"] is True
+
+    def test_are_encrypted(self, resources: Resources, name: str) -> None:
+        assert resources[name]["Properties"]["SSESpecification"]["SSEEnabled"] is True
+
+    def test_outlive_the_stack(self, resources: Resources, name: str) -> None:
+        assert resources[name]["DeletionPolicy"].startswith("Retain")
+
+
+@pytest.mark.parametrize("name", ["JobsTable", "RunsTable", "LogsTable", "AuditTable", "RequestsTable"])
+def test_records_with_an_end_expire(resources: Resources, name: str) -> None:
+    assert resources[name]["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+class TestQueues:
+    def test_a_token_is_hidden_longer_than_work_may_take(self, resources: Resources) -> None:
+        hidden = resources["WorkQueue"]["Properties"]["VisibilityTimeout"]
+        assert hidden > resources["Work"]["Properties"]["Timeout"] == 900
+
+    def test_a_token_is_given_up_after_five_deliveries(self, resources: Resources) -> None:
+        redrive = resources["WorkQueue"]["Properties"]["RedrivePolicy"]
+        assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
+
+    def test_dead_letters_stay_as_long_as_sqs_keeps_any(self, resources: Resources) -> None:
+        assert resources["DeadLetterQueue"]["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+    def test_are_encrypted(self, resources: Resources) -> None:
+        assert all(queue["SqsManagedSseEnabled"] for queue in resources.of("AWS::SQS::Queue").values())
+
+    def test_work_takes_one_token_at_a_time_and_may_refuse_it(self, resources: Resources) -> None:
+        (mapping,) = resources.of("AWS::Lambda::EventSourceMapping").values()
+        assert mapping["BatchSize"] == 1
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkConcurrency"}}
+
+
+class TestBucket:
+    def test_blocks_public_access(self, resources: Resources) -> None:
+        block = resources["FilesBucket"]["Properties"]["PublicAccessBlockConfiguration"]
+        assert len(block) == 4
+        assert all(block.values())
+
+    def test_expires_files_and_logs_and_gives_up_unfinished_uploads(self, resources: Resources) -> None:
+        rules = resources["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert {rule.get("Prefix"): rule.get("ExpirationInDays") for rule in rules} == {
+            "files/": {"Ref": "FileRetentionDays"},
+            "logs/": {"Ref": "LogRetentionDays"},
+            None: None,
+        }
+        assert rules[-1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+    def test_is_encrypted(self, resources: Resources) -> None:
+        assert "BucketEncryption" in resources["FilesBucket"]["Properties"]
+
+
+@pytest.mark.parametrize("name", ["FilesBucketPolicy", "QueuePolicy"])
+def test_nothing_is_served_without_tls(resources: Resources, name: str) -> None:
+    (statement,) = resources[name]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+class TestFunctions:
+    def test_are_exactly_these(self, resources: Resources) -> None:
+        assert set(resources.of("AWS::Lambda::Function")) == set(FUNCTIONS.values())
+
+    def test_each_has_a_role_of_its_own(self, resources: Resources) -> None:
+        roles = [each["Role"]["Fn::GetAtt"][0] for each in resources.of("AWS::Lambda::Function").values()]
+        assert len(set(roles)) == len(FUNCTIONS)
+
+    def test_each_has_a_log_group_that_expires(self, resources: Resources) -> None:
+        for name, function in resources.of("AWS::Lambda::Function").items():
+            group = resources[function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]
+            assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
+
+    def test_every_setting_the_template_knows_is_handed_over(self, resources: Resources) -> None:
+        known = {variable(name) for name in Settings.__dataclass_fields__} - {"CARILLON_BODY_LIMIT_BYTES"}
+        for name, function in resources.of("AWS::Lambda::Function").items():
+            assert set(function["Environment"]["Variables"]) == known, name
+
+    @pytest.mark.parametrize("name", ["Tick", "Sweep"])
+    def test_every_minute_starts_the_clockwork(self, resources: Resources, name: str) -> None:
+        rules = resources.of("AWS::Events::Rule").values()
+        (rule,) = [rule for rule in rules if rule["Targets"][0]["Arn"]["Fn::GetAtt"] == [name, "Arn"]]
+        assert rule["ScheduleExpression"] == "rate(1 minute)"
+        assert resources[name]["Properties"]["Timeout"] < 60
+
+    def test_any_rule_of_the_account_may_call_fire(self, resources: Resources) -> None:
+        permissions = resources.of("AWS::Lambda::Permission").values()
+        (found,) = [each for each in permissions if each["FunctionName"] == {"Ref": "Fire"}]
+        assert found["Principal"] == "events.amazonaws.com"
+        assert found["SourceArn"]["Fn::Sub"].endswith(":${AWS::AccountId}:rule/*")
+
+
+class TestAlarms:
+    def test_watch_what_must_not_go_unseen(self, resources: Resources) -> None:
+        assert set(resources.of("AWS::CloudWatch::Alarm")) >= {
+            "DeadLetterAlarm",
+            "LatenessAlarm",
+            "TickErrorAlarm",
+            "TickSilentAlarm",
+        }
+
+    def test_all_tell_the_topic(self, resources: Resources) -> None:
+        for alarm in resources.of("AWS::CloudWatch::Alarm").values():
+            assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+    def test_silence_of_tick_is_an_alarm(self, resources: Resources) -> None:
+        assert resources["TickSilentAlarm"]["Properties"]["TreatMissingData"] == "breaching"
+
+    def test_lateness_is_read_from_the_log_of_work(self, resources: Resources) -> None:
+        filters = resources.of("AWS::Logs::MetricFilter")["LatenessMetric"]
+        (metric,) = filters["MetricTransformations"]
+        assert filters["LogGroupName"] == {"Ref": "WorkLogGroup"}
+        assert filters["FilterPattern"] == "{ $.lateness_seconds = * }"
+        alarm = resources["LatenessAlarm"]["Properties"]
+        assert (metric["MetricNamespace"], metric["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
+
+
+def test_people_have_the_four_roles_as_groups(resources: Resources) -> None:
+    groups = resources.of("AWS::Cognito::UserPoolGroup").values()
+    assert {group["GroupName"] for group in groups} == {"viewer", "operator", "editor", "admin"}
+
+
+def test_what_api_gateway_answers_itself_has_the_shape_of_every_error() -> None:
+    gateway = json.loads((templates.HERE / "gateway.json").read_text(encoding="utf-8"))
+    for kind, response in templates.gateway_responses(gateway).items():
+        text = response["responseTemplates"]["application/json"]
+        shown = json.loads(text.replace("$context.error.messageString", '"said"'))
+        assert list(shown) == ["Code", "Message", "Errors"], kind
