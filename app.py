@@ -1,14 +1,64 @@
-"""The composition root: the HTTP API, and the functions that AWS starts. Handler names are infrastructure: never rename one."""
+"""The composition root: the HTTP API, and the functions that AWS starts.
+
+The names of handlers are names in AWS: never rename one. What a handler needs is imported when it runs, so that each
+function loads its own part only.
+"""
 
 from __future__ import annotations
 
-from chalice import Chalice
+from datetime import timedelta
+from typing import Any
 
-from chalicelib.api import authorizer, registry
+from chalice.app import Chalice, CloudWatchEvent, SQSEvent
+
+from chalicelib.api import authorizer, blueprint
 
 app = Chalice(app_name="carillon", configure_logs=False)
 # JSON only: nothing is binary, so nothing is sent as base64.
 app.api.binary_types = []
 app.register_blueprint(authorizer.bp)
-for _blueprint in registry.blueprints():
-    app.register_blueprint(_blueprint)
+app.register_blueprint(blueprint.bp)
+
+
+@app.schedule("rate(1 minute)")
+def tick(event: CloudWatchEvent) -> None:
+    from chalicelib import clock, dispatch
+
+    dispatch.tick(now=clock.now(), time_left=lambda: _seconds_left(event.context))
+
+
+@app.schedule("rate(1 minute)")
+def sweep(event: CloudWatchEvent) -> None:
+    from chalicelib import clock
+    from chalicelib import sweep as repair
+
+    repair.sweep(now=clock.now(), time_left=lambda: _seconds_left(event.context))
+
+
+# An intrinsic function passes through Chalice into the template, whatever its types say.
+@app.on_sqs_message(queue_arn={"Fn::GetAtt": ["WorkQueue", "Arn"]}, batch_size=1)  # type: ignore[arg-type]
+def work(event: SQSEvent) -> dict[str, Any]:
+    """One message a time: an error fails it, and the queue gives it again or, at last, to the dead-letter queue."""
+    from chalicelib import clock
+    from chalicelib import work as worker
+
+    context: Any = event.context
+    until = clock.now() + timedelta(seconds=_seconds_left(context))
+    me = worker.Worker(name=context.aws_request_id, until=until, clock=clock.Clock())
+    for record in event:
+        worker.handle(record.body, worker=me)
+    return {"batchItemFailures": []}
+
+
+@app.lambda_function()
+def fire(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """The target of rules made in the AWS console: `{"task": "<id or name>", "parameters": {…}}`."""
+    from chalicelib import clock
+    from chalicelib import fire as fires
+
+    job = fires.fire(event, invocation_id=context.aws_request_id, now=clock.now())
+    return {"job_id": job.job_id}
+
+
+def _seconds_left(context: Any) -> float:
+    return float(context.get_remaining_time_in_millis()) / 1000

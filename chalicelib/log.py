@@ -1,6 +1,6 @@
 """One JSON line per event on standard output, which is where Lambda's log group reads.
 
-A line is one sentence plus fields; never a secret, a presigned link or a row of data. Fields named like secrets are masked.
+A line is one sentence plus fields; never a secret, a presigned link or a row of data.
 """
 
 from __future__ import annotations

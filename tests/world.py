@@ -1,4 +1,4 @@
-"""A whole stage in memory: its environment, the tables of infra/tables.json, the queue, the bucket, and makers of records.
+"""A whole stage in memory: environment, tables, queue, bucket, and makers of records.
 
 Importing this module sets the environment, so import it before anything of chalicelib.
 Makers take overrides only: what a test does not name is not what it is about.

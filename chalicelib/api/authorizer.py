@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from chalice import Blueprint
-from chalice.app import AuthRequest, AuthResponse
+from chalice.app import AuthRequest, AuthResponse, Blueprint
 
 from chalicelib import tokens
 from chalicelib.actor import Actor
 from chalicelib.errors import Unauthenticated
 
-# API Gateway keeps an answer this long for the same token: it spares a start of this function for each of a console's many
-# requests, and is as long as a revoked token may go on. Failures are not kept.
+# API Gateway keeps an answer this long for the same token: that spares a start of this function for each of a console's
+# many requests, and is as long as a revoked token may go on. Failures are not kept.
 AUTHORIZER_TTL_SECONDS = 30
 
 bp = Blueprint(__name__)
 
 
-@bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)  # type: ignore[untyped-decorator]
+@bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse:
     try:
         actor = who(request.token, now=datetime.now(UTC))

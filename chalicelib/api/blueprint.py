@@ -1,25 +1,25 @@
-"""A Blueprint whose routes are wrapped here, each: role, body, query, once-only, the view, the answer, the error map.
+"""Every route of the API, each wrapped: role, body, query, once-only, the view, the answer, the error map.
 
-Chalice's own middleware never sees a view's exception, hence the wrapping.
+Chalice's own middleware never sees a view's exception, hence the wrapping. The modules of views, with their models
+and use cases, are imported when first called: the functions that fire and work start without them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-import chalice
-from chalice.app import Request
+import chalice.app
+from chalice.app import Request, Response
 from pydantic import BaseModel
 
 from chalicelib import log, requests
 from chalicelib.actor import Actor, allows
-from chalicelib.api import BASE, errors, reading
+from chalicelib.api import BASE, errors, reading, views
 from chalicelib.api.authorizer import authorize
-from chalicelib.api.operation import Call, Operation, View
+from chalicelib.api.operation import Call, Operation
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.errors import Forbidden
 from chalicelib.requests import Answer
@@ -31,59 +31,40 @@ HEADERS = {
 }
 
 
-class Blueprint(chalice.Blueprint):
-    """`@bp.operation("GET", "/tasks", …)` instead of `@bp.route`: every route has its models, and none goes unwrapped."""
+class Blueprint(chalice.app.Blueprint):
+    """The routes are those of ROLES: one without a role does not exist."""
 
-    def __init__(self, import_name: str, tag: str):
-        super().__init__(import_name)
-        self.tag = tag
-        self.operations: list[Operation] = []
+    def serve(self, method: str, path: str) -> None:
+        def handle(**values: str) -> Response:
+            return self._respond(method, path, values)
 
-    def route(self, path: str, **options: Any) -> Any:
-        """Every route goes through `operation`, so that its role, its models and its errors are known."""
-        raise TypeError(f"use operation() for {path}")
+        # No content types: what the body is decides, not what the header says it is.
+        options: dict[str, Any] = {"methods": [method], "content_types": [], "name": f"{method} {path}"}
+        if ROLES[method, path] is not OPEN:
+            options["authorizer"] = authorize
+        self.route(path, **options)(handle)
 
-    def operation(self, method: str, path: str, **facts: Any) -> Callable[[View], View]:
-        """Register a view `(call, **path ids)`; `facts` are the fields of Operation."""
-
-        def register(view: View) -> View:
-            operation = Operation(method=method, path=path, view=view, tag=self.tag, **facts)
-            self.operations.append(operation)
-
-            def handle(**values: str) -> chalice.Response:
-                return self._respond(operation, values)
-
-            handle.__name__ = view.__name__
-            # No content types: what the body is decides, not what the header says it is.
-            options: dict[str, Any] = {"methods": [method], "content_types": [], "name": view.__name__}
-            if not operation.open:
-                options["authorizer"] = authorize
-            super(Blueprint, self).route(path, **options)(handle)
-            return view
-
-        return register
-
-    def _respond(self, operation: Operation, values: dict[str, str]) -> chalice.Response:
+    def _respond(self, method: str, path: str, values: dict[str, str]) -> Response:
         request, started = self.current_request, monotonic()
         caller = reading.actor(request)
         try:
-            answer = _answer(operation, request, caller, values)
+            _check_role(method, path, caller)
+            answer = _answer(views.operation(method, path), request, caller, values)
         except Exception as error:
             answer = errors.answer(error)
         log.event(
             "A request was answered",
-            method=operation.method,
-            path=operation.path,
+            method=method,
+            path=path,
             ids=values,
             status=answer.status,
             actor=caller.name,
             milliseconds=round((monotonic() - started) * 1000),
         )
-        return chalice.Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
+        return Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
 
 
 def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:
-    _check_role(operation, caller)
     ids = reading.ids(values)
     query = reading.query(operation.query, request)
     found = reading.json_body(request)
@@ -105,9 +86,9 @@ def _answer(operation: Operation, request: Request, caller: Actor, values: dict[
     )
 
 
-def _check_role(operation: Operation, caller: Actor) -> None:
+def _check_role(method: str, path: str, caller: Actor) -> None:
     try:
-        needed = ROLES[operation.method, operation.path]
+        needed = ROLES[method, path]
     except KeyError:
         raise Forbidden("No role may do this.") from None
     if needed is not OPEN and not allows(caller.role, needed):
@@ -134,3 +115,8 @@ def _text(shown: BaseModel, left_out: tuple[str, ...]) -> str:
     plain = shown.model_dump(mode="json")
     plain.update(dict.fromkeys(left_out))
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+
+
+bp = Blueprint(__name__)
+for _method, _path in ROLES:
+    bp.serve(_method, _path)

@@ -7,16 +7,13 @@ from typing import Any
 
 from chalicelib import health
 from chalicelib.api import VERSION, openapi
-from chalicelib.api.blueprint import Blueprint
 from chalicelib.api.models.health import Health
-from chalicelib.api.operation import Call
+from chalicelib.api.operation import Call, operation
 from chalicelib.requests import Answer
 from chalicelib.settings import settings
 
-bp = Blueprint(__name__, "service")
 
-
-@bp.operation(
+@operation(
     "GET",
     "/health",
     answer=Health,
@@ -38,6 +35,6 @@ def read_health(call: Call) -> Any:
     return Answer(200 if well else 503, shown.model_dump_json())
 
 
-@bp.operation("GET", "/openapi.json", summary="This API as OpenAPI 3.1")
+@operation("GET", "/openapi.json", summary="This API as OpenAPI 3.1")
 def read_openapi(call: Call) -> Any:
     return Answer(200, json.dumps(openapi.document(), ensure_ascii=False))

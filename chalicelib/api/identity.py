@@ -50,7 +50,7 @@ def verify(text: str, *, now: datetime) -> Actor:
             algorithms=ALGORITHMS,
             issuer=issuer,
             leeway=LEEWAY_SECONDS,
-            # Access tokens of Cognito carry `client_id` instead of `aud`; both are checked below. Times are checked by `now`.
+            # Checked below: Cognito's access tokens carry `client_id` instead of `aud`, and times are judged by `now`.
             options={"require": ["exp", "iss", "sub"], "verify_aud": False, "verify_exp": False, "verify_nbf": False},
         )
     except jwt.PyJWTError as error:

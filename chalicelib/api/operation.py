@@ -1,4 +1,4 @@
-"""What a route is: the models it validates with, what it answers, and the errors it may give. OpenAPI is built from this."""
+"""What a route does: the models it validates with, what it answers, the errors it may give. OpenAPI is made of this."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ class Operation:
     method: str
     path: str
     view: View
-    tag: str
     summary: str
     # None: the view makes its own Answer, or there is nothing to say.
     answer: type[BaseModel] | None = None
@@ -49,7 +48,7 @@ class Operation:
     revised: bool = False
     # Where the record made by a POST is found: the field of the answer that ends the path.
     id_field: str | None = None
-    # False: a repeat under the same Idempotency-Key does the work again, for it changes nothing and its answer is large.
+    # False: a repeat under the same Idempotency-Key does the work again: it changes nothing, and its answer is large.
     keep_answer: bool = True
     # Fields of the answer that are shown once and not kept for a repeat.
     shown_once: tuple[str, ...] = ()
@@ -62,5 +61,23 @@ class Operation:
         return self.view.__name__
 
     @property
+    def tag(self) -> str:
+        return self.view.__module__.rpartition(".")[2]
+
+    @property
     def open(self) -> bool:
         return ROLES.get((self.method, self.path), Role.ADMIN) is None
+
+
+OPERATIONS: dict[tuple[str, str], Operation] = {}
+
+
+def operation(method: str, path: str, **facts: Any) -> Callable[[View], View]:
+    """`@operation("GET", "/tasks", …)` on a view `(call, **ids of the path)`; `facts` are the fields of Operation."""
+
+    def register(view: View) -> View:
+        assert (method, path) not in OPERATIONS, f"two views for {method} {path}"
+        OPERATIONS[method, path] = Operation(method=method, path=path, view=view, **facts)
+        return view
+
+    return register

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from chalice.app import Request
+from chalice.app import MultiDict, Request
 from pydantic import BaseModel
 
 from chalicelib.actor import Actor
@@ -65,13 +65,13 @@ def body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseMod
 
 def query(model: type[BaseModel] | None, request: Request) -> BaseModel | None:
     """The query's parameters. One that repeats is a list, and is refused where one value belongs."""
-    given = {} if request.query_params is None else request.query_params
+    given = MultiDict({}) if request.query_params is None else request.query_params
     fields = {} if model is None else model.model_fields
     values: dict[str, Any] = {}
     for name in given:
         if name not in fields:
             raise Invalid("There is no such query parameter.", field=name)
-        several = given.getlist(name)  # type: ignore[union-attr]
+        several = given.getlist(name)
         if _is_list(fields[name].annotation):
             values[name] = several
         elif len(several) > 1:

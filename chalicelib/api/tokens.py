@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib import audit, tokens
-from chalicelib.api.blueprint import Blueprint
 from chalicelib.api.models.base import Listing, PageQuery
 from chalicelib.api.models.tokens import AuditRow, Me, TokenIn, TokenMade, TokenOut
-from chalicelib.api.operation import Call
+from chalicelib.api.operation import Call, operation
 from chalicelib.errors import TokenNotFound
 
-bp = Blueprint(__name__, "tokens")
 
-
-@bp.operation("GET", "/me", answer=Me, summary="Whom the token speaks for")
+@operation("GET", "/me", answer=Me, summary="Whom the token speaks for")
 def read_me(call: Call) -> Any:
     return call.actor
 
 
-@bp.operation(
+@operation(
     "POST",
     "/tokens",
     body=TokenIn,
@@ -42,17 +39,17 @@ def create_token(call: Call) -> Any:
     return {**TokenOut.model_validate(record).model_dump(), "token": token}
 
 
-@bp.operation("GET", "/tokens", query=PageQuery, answer=Listing[TokenOut], summary="List API tokens")
+@operation("GET", "/tokens", query=PageQuery, answer=Listing[TokenOut], summary="List API tokens")
 def list_tokens(call: Call) -> Any:
     return tokens.listing(page=call.query.page, page_size=call.query.page_size)
 
 
-@bp.operation("GET", "/tokens/{token_id}", answer=TokenOut, errors=(TokenNotFound,), summary="Read an API token")
+@operation("GET", "/tokens/{token_id}", answer=TokenOut, errors=(TokenNotFound,), summary="Read an API token")
 def get_token(call: Call, token_id: str) -> Any:
     return tokens.get(token_id)
 
 
-@bp.operation(
+@operation(
     "DELETE",
     "/tokens/{token_id}",
     answer=TokenOut,
@@ -63,6 +60,6 @@ def revoke_token(call: Call, token_id: str) -> Any:
     return tokens.revoke(token_id, actor=call.actor, now=call.now)
 
 
-@bp.operation("GET", "/audit", query=PageQuery, answer=Listing[AuditRow], summary="Who did what, newest first")
+@operation("GET", "/audit", query=PageQuery, answer=Listing[AuditRow], summary="Who did what, newest first")
 def list_audit(call: Call) -> Any:
     return audit.listing(page=call.query.page, page_size=call.query.page_size, now=call.now)

@@ -48,7 +48,7 @@ class SourceRecord(Record):
 
 
 class CalendarRecord(Record):
-    """`days` maps a date to `workday` or `off`; dates outside `covers_from` .. `covers_to` are unknown."""
+    """`days` maps a date to `workday` or `off`; without ends it covers the whole years of its days."""
 
     class Meta:
         table_name = table_name("calendars")
@@ -57,8 +57,8 @@ class CalendarRecord(Record):
     name = UnicodeAttribute()
     description = UnicodeAttribute(default="")
     country = UnicodeAttribute(null=True)
-    covers_from = UnicodeAttribute()
-    covers_to = UnicodeAttribute()
+    covers_from = UnicodeAttribute(null=True)
+    covers_to = UnicodeAttribute(null=True)
     days = DocumentAttribute()
     creator = UnicodeAttribute()
     revision = NumberAttribute(default=1)

@@ -1,0 +1,51 @@
+"""Business calendars that schedules name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import catalogue
+from chalicelib.api.models.base import Listing
+from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, SearchQuery
+from chalicelib.api.operation import Call, operation
+from chalicelib.errors import StillReferenced
+from chalicelib.store.catalogue import CalendarRecord, get_calendar
+
+
+@operation("GET", "/calendars", query=SearchQuery, answer=Listing[CalendarOut], summary="List calendars")
+def list_calendars(call: Call) -> Any:
+    return catalogue.listing(
+        CalendarRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
+    )
+
+
+@operation(
+    "POST",
+    "/calendars",
+    body=CalendarIn,
+    answer=CalendarOut,
+    status=201,
+    revised=True,
+    id_field="calendar_id",
+    summary="Make a calendar",
+)
+def create_calendar(call: Call) -> Any:
+    return catalogue.create_calendar(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+
+
+@operation("GET", "/calendars/{calendar_id}", answer=CalendarOut, revised=True, summary="Read a calendar")
+def get_one_calendar(call: Call, calendar_id: str) -> Any:
+    return get_calendar(calendar_id)
+
+
+@operation(
+    "PUT", "/calendars/{calendar_id}", body=CalendarIn, answer=CalendarOut, revised=True, summary="Replace a calendar"
+)
+def replace_calendar(call: Call, calendar_id: str) -> Any:
+    body = call.body.model_dump()
+    return catalogue.replace_calendar(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
+
+
+@operation("DELETE", "/calendars/{calendar_id}", revised=True, errors=(StillReferenced,), summary="Delete a calendar")
+def delete_calendar(call: Call, calendar_id: str) -> Any:
+    return catalogue.delete_calendar(calendar_id, revision=call.revision, actor=call.actor, now=call.now)

@@ -1,0 +1,153 @@
+"""Jobs: lists, details, attempts, logs, files, and what people may do to one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib import jobs
+from chalicelib.api.models.base import Listing
+from chalicelib.api.models.jobs import (
+    Counts,
+    DownloadQuery,
+    Files,
+    JobOut,
+    JobQuery,
+    JobRow,
+    Links,
+    LogQuery,
+    Logs,
+    PriorityIn,
+    RunQuery,
+    Runs,
+)
+from chalicelib.api.operation import Call, operation
+from chalicelib.core.moments import start_of_day, zone
+from chalicelib.errors import FileNotAvailable, Invalid, JobNotFound, RunNotFound, WrongState
+from chalicelib.requests import Answer
+
+# What `created=` stands for, in days back from the caller's today.
+DAYS_BACK = {"week": 7, "month": 30}
+
+
+@operation("GET", "/jobs", query=JobQuery, answer=Listing[JobRow], summary="List jobs, newest first")
+def list_jobs(call: Call) -> Any:
+    given = call.query.model_dump()
+    preset, timezone = given.pop("created"), given.pop("timezone")
+    if preset != "all":
+        if given["created_from"] is not None or given["created_to"] is not None:
+            raise Invalid("Give created, or created_from and created_to.", field="created")
+        given["created_from"], given["created_to"] = _range(preset, timezone, call.now)
+    return jobs.listing(now=call.now, **given)
+
+
+def _range(preset: str, timezone: str, now: datetime) -> tuple[datetime, datetime | None]:
+    tz = zone(timezone, field="timezone")
+    today = now.astimezone(tz).date()
+    if preset == "yesterday":
+        end = start_of_day(today, tz) - timedelta(milliseconds=1)
+        return start_of_day(today - timedelta(days=1), tz), end
+    return start_of_day(today - timedelta(days=DAYS_BACK[preset]), tz), None
+
+
+@operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")
+def count_jobs(call: Call) -> Any:
+    pools = jobs.counts()
+    sums = {status: sum(pool[status] for pool in pools) for status in ("waiting", "assigned", "running")}
+    return {**sums, "pools": pools}
+
+
+@operation("GET", "/jobs/{job_id}", answer=JobOut, errors=(JobNotFound,), summary="Read a job")
+def get_job(call: Call, job_id: str) -> Any:
+    return jobs.get(job_id)
+
+
+@operation(
+    "PATCH",
+    "/jobs/{job_id}",
+    body=PriorityIn,
+    answer=JobOut,
+    errors=(JobNotFound, WrongState),
+    summary="Change a job's priority; it counts at the next claim",
+)
+def set_job_priority(call: Call, job_id: str) -> Any:
+    return jobs.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
+
+
+@operation(
+    "DELETE",
+    "/jobs/{job_id}",
+    errors=(JobNotFound, WrongState),
+    summary="Delete an ended job, its runs and its files",
+)
+def delete_job(call: Call, job_id: str) -> Any:
+    return jobs.delete(job_id, actor=call.actor, now=call.now)
+
+
+@operation(
+    "GET",
+    "/jobs/{job_id}/runs",
+    query=RunQuery,
+    answer=Runs,
+    errors=(JobNotFound,),
+    summary="A job's attempts, newest first",
+)
+def list_runs(call: Call, job_id: str) -> Any:
+    return {"items": jobs.runs(job_id, limit=call.query.limit)}
+
+
+@operation(
+    "GET",
+    "/jobs/{job_id}/logs",
+    query=LogQuery,
+    answer=Logs,
+    errors=(JobNotFound, RunNotFound),
+    summary="Lines of one attempt's log",
+)
+def read_logs(call: Call, job_id: str) -> Any:
+    lines, cursor = jobs.logs(job_id, **call.query.model_dump())
+    return {"items": lines, "next_cursor": cursor}
+
+
+@operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")
+def list_files(call: Call, job_id: str) -> Any:
+    return {"items": jobs.files(job_id)}
+
+
+@operation(
+    "GET",
+    "/jobs/{job_id}/download",
+    query=DownloadQuery,
+    answer=Links,
+    errors=(JobNotFound, FileNotAvailable),
+    more_answers={"302": "With `redirect=1`: the file itself"},
+    summary="Links to a job's files, good for minutes",
+)
+def download_files(call: Call, job_id: str) -> Any:
+    number = call.query.n
+    if not call.query.redirect:
+        return {"items": jobs.download(job_id, n=number, now=call.now)}
+    link = jobs.download(job_id, n=number or 0, now=call.now)[0]
+    return Answer(302, headers={"Location": link["url"]})
+
+
+@operation(
+    "POST",
+    "/jobs/{job_id}/cancel",
+    answer=JobOut,
+    errors=(JobNotFound, WrongState),
+    summary="End a waiting job, or ask a running one's worker to stop",
+)
+def cancel_job(call: Call, job_id: str) -> Any:
+    return jobs.cancel(job_id, actor=call.actor, now=call.now)
+
+
+@operation(
+    "POST",
+    "/jobs/{job_id}/rerun",
+    answer=JobOut,
+    errors=(JobNotFound, WrongState),
+    summary="Put an ended job into the line again, with the same window and parameters",
+)
+def rerun_job(call: Call, job_id: str) -> Any:
+    return jobs.rerun(job_id, actor=call.actor, now=call.now)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Text, unset
+from chalicelib.api.models.schedules import Object, WindowObject
+
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+Scalar = str | int | float | bool | None
+Sql = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+Password = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=4_000),
+    Field(description="Goes to Secrets Manager and never comes out", json_schema_extra={"writeOnly": True}),
+]
+DateText = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class SearchQuery(PageQuery):
+    search: Annotated[str | None, Field(max_length=200, description="Part of the name, whatever its case")] = None
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+class SourceIn(Request):
+    name: Name
+    description: Text = ""
+    kind: Annotated[str, Field(max_length=64, examples=["postgres", "sqlite"])]
+    settings: Annotated[Object, Field(description="Where and how; the kind says which fields. Never a password.")]
+    password: Annotated[
+        Password | None,
+        Field(description="Left out of a PUT it stays as it is, unless the address changes; null removes it"),
+    ] = Field(default_factory=unset)
+
+
+class SourceOut(Answer):
+    source_id: str
+    name: str
+    description: str
+    kind: str
+    settings: Object
+    has_secret: bool
+    creator: str
+    revision: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class SourceTested(Answer):
+    reachable: bool
+    product: str
+    version: str
+    user: str
+    read_only: Annotated[bool, Field(description="Whether the database itself refuses writes")]
+    milliseconds: int
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+class ReportQuery(Request):
+    name: Name
+    sql: Annotated[Sql, Field(description="One reading statement; `:name` stands for a parameter")]
+    key: Annotated[
+        list[Name] | None, Field(min_length=1, max_length=16, description="Columns of a unique, ordered, not-null key")
+    ] = None
+
+
+class ReportParameter(Request):
+    name: ParameterName
+    type: Literal["string", "integer", "number", "boolean", "date", "datetime"] = "string"
+    required: bool = False
+    default: Scalar = None
+    description: Text = ""
+
+
+class ReportIn(Request):
+    name: Name
+    description: Text = ""
+    source_id: Id
+    queries: Annotated[list[ReportQuery], Field(min_length=1, max_length=50)]
+    parameters: Annotated[list[ReportParameter], Field(max_length=50, default_factory=list)]
+
+
+class ReportOut(Answer):
+    report_id: str
+    name: str
+    description: str
+    source_id: str
+    queries: list[dict[str, Any]]
+    parameters: list[dict[str, Any]]
+    creator: str
+    revision: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class ReportPreviewIn(Request):
+    query: Annotated[Name | None, Field(description="The first, unless given")] = None
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    window: WindowObject | None = None
+    scheduled_for: Annotated[Instant | None, Field(description="The slot to look from; now, unless given")] = None
+    timezone: str = "UTC"
+
+
+class Column(Answer):
+    name: str
+    type: str
+
+
+class ReportPreview(Answer):
+    """Values as the database writes them in text; null is null."""
+
+    query: str
+    columns: list[Column]
+    rows: list[list[str | None]]
+    more: bool
+    window_start: Instant | None
+    window_end: Instant | None
+    milliseconds: int
+
+
+# --- calendars --------------------------------------------------------------------------------------------------------
+
+
+class CalendarIn(Request):
+    name: Name
+    description: Text = ""
+    country: Annotated[Label | None, Field(examples=["CN"])] = None
+    days: Annotated[
+        dict[str, Literal["workday", "off"]],
+        Field(max_length=4_000, description="Where it differs from Monday to Friday", examples=[{"2026-10-01": "off"}]),
+    ]
+    covers_from: DateText | None = None
+    covers_to: DateText | None = None
+
+
+class CalendarOut(Answer):
+    calendar_id: str
+    name: str
+    description: str
+    country: str | None
+    days: dict[str, str]
+    covers_from: str | None
+    covers_to: str | None
+    creator: str
+    revision: int
+    created_at: Instant
+    updated_at: Instant

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Request
+from chalicelib.api.models.schedules import Object, RetryObject
+from chalicelib.api.models.tasks import Priority
+from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
+
+
+def _or_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _or_object(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Manifest = Annotated[
+    Object, Field(description="file_name, rows, bytes, sha256, columns, window, queries, and how it was written")
+]
+Manifests = Annotated[list[Manifest], BeforeValidator(_or_list)]
+
+
+class JobQuery(PageQuery):
+    """Instants bound the slot of a scheduled job, and the acceptance of any other."""
+
+    created: Annotated[
+        Literal["all", "yesterday", "week", "month"],
+        Field(description="Yesterday's date, the last 7 days, the last 30 days; not together with created_from or _to"),
+    ] = "all"
+    created_from: Instant | None = None
+    created_to: Instant | None = None
+    timezone: Annotated[str, Field(description="Whose days `created` means", examples=["Europe/Paris"])] = "UTC"
+    task_id: Id | None = None
+    status: Annotated[list[JobStatus], Field(description="May be repeated", default_factory=list)]
+    kind: str | None = None
+    group: str | None = None
+    pool: Id | None = None
+    trigger: Trigger | None = None
+    reason: Reason | None = None
+    source_id: Id | None = None
+    operator: str | None = None
+    sort: Annotated[Literal["created_at", "-created_at"] | None, Field(description="Newest first unless given")] = None
+
+
+class JobRow(Answer):
+    job_id: str
+    task_id: str
+    task_name: str
+    kind: str
+    group: str
+    status: JobStatus
+    reason: Reason | None
+    trigger: Trigger
+    pool: str
+    priority: int
+    operator: str | None
+    scheduled_for: Instant
+    created_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    lateness_seconds: float | None
+    run_no: int
+    rows: int | None
+    bytes: int | None
+    source_id: str | None
+    account_id: str | None
+    action: str | None
+
+
+class JobOut(JobRow):
+    creator: str
+    description: str
+    error: str | None
+    spec: Object
+    parameters: Annotated[Object, BeforeValidator(_or_object)]
+    timezone: str
+    window_start: Instant | None
+    window_end: Instant | None
+    enqueued_at: Instant | None
+    next_attempt_at: Instant | None
+    first_started_at: Instant | None
+    cancel_requested_at: Instant | None
+    cancel_requested_by: str | None
+    stopped_at: Instant | None
+    canceled_at: Instant | None
+    attempts_spent: int
+    summary: str | None
+    files: Manifests
+    retry: Annotated[RetryObject, BeforeValidator(_or_object)]
+    overlap: str
+    deadline_seconds: int | None
+    queue_wait_limit_seconds: int | None
+    statement_timeout_seconds: int | None
+
+
+class PoolCount(Answer):
+    pool: str
+    kind: str
+    waiting: int
+    assigned: int
+    running: int
+
+
+class Counts(Answer):
+    waiting: int
+    assigned: int
+    running: int
+    pools: list[PoolCount]
+
+
+class RunQuery(Query):
+    limit: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class RunOut(Answer):
+    job_id: str
+    run_no: int
+    status: RunStatus
+    reason: Reason | None
+    error: str | None
+    worker: str | None
+    created_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    rows: int | None
+    bytes: int | None
+    summary: str | None
+
+
+class Runs(Answer):
+    items: list[RunOut]
+
+
+class LogQuery(Query):
+    run: Annotated[int | None, Field(ge=0, description="The job's last, unless given")] = None
+    level: Annotated[
+        Literal["all", "alert", "DEBUG", "INFO", "WARN", "ERROR"], Field(description="alert: WARN and ERROR")
+    ] = "all"
+    search: Annotated[str | None, Field(max_length=200)] = None
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 200
+
+
+class LogLine(Answer):
+    time: str
+    level: str
+    type: str
+    message: str
+    run_no: int
+    sequence: int
+
+
+class Logs(Answer):
+    """Lines in order. Ask again with `next_cursor` for what follows; it is null when nothing can."""
+
+    items: list[LogLine]
+    next_cursor: str | None
+
+
+class Files(Answer):
+    items: list[Manifest]
+
+
+class DownloadQuery(Query):
+    n: Annotated[int | None, Field(ge=0, description="Which file, from 0; all of them, unless given")] = None
+    redirect: Annotated[bool, Field(description="1: answer 302 to the file, the first unless `n` says which")] = False
+
+
+class Link(Answer):
+    """A link that anybody may open until it expires."""
+
+    name: str
+    url: str
+    expires_at: str
+    sha256: str
+    bytes: int
+    rows: int | None
+
+
+class Links(Answer):
+    items: list[Link]
+
+
+class PriorityIn(Request):
+    priority: Priority

@@ -1,0 +1,242 @@
+"""Schedules, windows and policies as the documentation shows them.
+
+Requests take them as plain objects: `core/` judges them, field by field, and one judge is enough. A test holds that
+what is shown here is what it accepts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+
+from chalicelib.api.models.base import Answer, Id, Instant, Request
+from chalicelib.core.clock_changes import DstPolicy, Flag
+from chalicelib.core.misfire import MisfirePolicy
+from chalicelib.core.retry import Backoff
+
+Zone = Annotated[str, Field(description="IANA time zone", examples=["Asia/Shanghai"])]
+Moment = Annotated[
+    str, Field(description="Local date and time of the zone, or with an offset", examples=["2026-03-08T02:30:00"])
+]
+TimeOfDay = Annotated[str, Field(examples=["02:00:00"])]
+Weekday = Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+
+
+class Shown(BaseModel):
+    """What the documentation shows of an object that `core/` judges."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class _Range(Shown):
+    timezone: Zone = "UTC"
+    start: Annotated[Moment | None, Field(description="First fire at the earliest; inclusive")] = None
+    end: Annotated[Moment | None, Field(description="Last fire at the latest; inclusive")] = None
+    jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+
+
+class _Days(_Range):
+    dst_policy: DstPolicy = DstPolicy.VIXIE
+    calendar: Annotated[Id | None, Field(description="A business calendar; without one, weekends are off")] = None
+    on_non_business: Literal["run", "skip", "next", "previous", "modified_following"] = "run"
+
+
+class NowSchedule(Shown):
+    """Once, when the task is saved."""
+
+    type: Literal["now"]
+    timezone: Zone = "UTC"
+
+
+class OnceSchedule(Shown):
+    """Once, at a second to come."""
+
+    type: Literal["once"]
+    at: Moment
+    timezone: Zone = "UTC"
+    fold: Annotated[Literal[0, 1], Field(description="Which pass, where the clocks are put back")] = 0
+    run_if_past: bool = False
+
+
+class IntervalSchedule(_Range):
+    """Every N units of elapsed time; clock changes do not matter."""
+
+    type: Literal["interval"]
+    every: Annotated[int, Field(ge=1)]
+    unit: Literal["second", "minute", "hour"]
+    anchor: Annotated[Moment | None, Field(description="Where counting begins, unless at `start`")] = None
+
+
+class CalendarSchedule(_Days):
+    """Every N days, weeks or months at a time of day on the wall clock."""
+
+    type: Literal["calendar"]
+    every: Annotated[int, Field(ge=1, le=10_000)]
+    unit: Literal["day", "week", "month"]
+    at: TimeOfDay
+    weekdays: Annotated[list[Weekday] | None, Field(description="Weeks only")] = None
+    week_start: Annotated[Weekday | None, Field(description="Weeks only")] = None
+    month_day: Annotated[
+        int | str | None, Field(description="Months only", examples=[1, "last", "last-2", "2nd tue", "last fri"])
+    ] = None
+    if_missing: Annotated[Literal["clamp", "skip"] | None, Field(description="Months only")] = None
+    anchor: Moment | None = None
+
+
+class CronSchedule(_Days):
+    """Cron: 5 fields; 6 with seconds first; 7 with the year last; or `@daily` and its like."""
+
+    type: Literal["cron"]
+    expression: Annotated[str, Field(max_length=256, examples=["0 2 * * MON-FRI"])]
+
+
+Schedule = Annotated[
+    NowSchedule | OnceSchedule | IntervalSchedule | CalendarSchedule | CronSchedule, Field(discriminator="type")
+]
+
+
+class _Window(Shown):
+    allow_empty: Annotated[bool, Field(description="Run a job whose window is empty instead of skipping it")] = False
+
+
+class YesterdayWindow(_Window):
+    """The local day before the slot's."""
+
+    type: Literal["yesterday"]
+
+
+class LastWindow(_Window):
+    """N whole units before the slot, aligned to the unit."""
+
+    type: Literal["last"]
+    n: Annotated[int, Field(ge=1)] = 1
+    unit: Literal["minute", "hour", "day"]
+
+
+class RollingWindow(_Window):
+    """N units of elapsed time up to the slot."""
+
+    type: Literal["rolling"]
+    n: Annotated[int, Field(ge=1)] = 1
+    unit: Literal["second", "minute", "hour", "day", "week"]
+
+
+class PreviousWindow(_Window):
+    """The N whole periods before the slot's."""
+
+    type: Literal["previous"]
+    n: Annotated[int, Field(ge=1)] = 1
+    unit: Literal["week", "month", "quarter", "year"]
+    week_start: Weekday | None = None
+
+
+class ToDateWindow(_Window):
+    """From the first day of the slot's period."""
+
+    type: Literal["to_date"]
+    unit: Literal["month", "quarter", "year"]
+    until: Annotated[Literal["full_days", "to_now"], Field(description="The slot's day, or the slot")] = "full_days"
+
+
+class SincePreviousFireWindow(_Window):
+    """From the slot before: windows that tile, whatever the schedule."""
+
+    type: Literal["since_previous_fire"]
+
+
+class WindowEnd(Shown):
+    """The slot, cut down to `trunc`, then moved by `offset` units."""
+
+    trunc: Literal["second", "minute", "hour", "day", "week", "month", "quarter", "year"] | None = None
+    offset: int = 0
+    unit: Literal["second", "minute", "hour", "day", "week", "month", "quarter", "year"] | None = None
+
+
+class CustomWindow(_Window):
+    type: Literal["custom"]
+    start: WindowEnd
+    end: WindowEnd
+    week_start: Weekday | None = None
+
+
+class FixedWindow(_Window):
+    type: Literal["fixed"]
+    start: Moment
+    end: Moment
+
+
+Window = Annotated[
+    YesterdayWindow
+    | LastWindow
+    | RollingWindow
+    | PreviousWindow
+    | ToDateWindow
+    | SincePreviousFireWindow
+    | CustomWindow
+    | FixedWindow,
+    Field(discriminator="type"),
+]
+
+
+class MisfireRules(Shown):
+    policy: MisfirePolicy = MisfirePolicy.FIRE_ONCE
+    grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+    union: Annotated[bool, Field(description="fire_once: the slot that runs covers all windows")] = False
+    catchup_window_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 86_400
+    max_catchup: Annotated[int, Field(ge=1)] = 100
+
+
+class RetryRules(Shown):
+    max_attempts: Annotated[int, Field(ge=1, le=32)] = 1
+    delay_seconds: Annotated[int, Field(ge=0)] = 60
+    backoff: Backoff = Backoff.FIXED
+    max_delay_seconds: Annotated[int, Field(ge=0)] = 3_600
+
+
+@dataclass(frozen=True)
+class ShownAs:
+    """Validate as the annotated type, document as another."""
+
+    shape: Any
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(TypeAdapter(self.shape).core_schema)
+
+
+Object = dict[str, Any]
+ScheduleObject = Annotated[Object, ShownAs(Schedule)]
+WindowObject = Annotated[Object, ShownAs(Window)]
+MisfireObject = Annotated[str | Object, ShownAs(MisfirePolicy | MisfireRules)]
+RetryObject = Annotated[Object, ShownAs(RetryRules)]
+
+
+class PreviewIn(Request):
+    schedule: ScheduleObject
+    window: WindowObject | None = None
+    count: Annotated[int, Field(ge=1, le=100)] = 5
+    after: Annotated[Instant | None, Field(description="Fires strictly after this instant; now, unless given")] = None
+
+
+class FireOut(Answer):
+    at: Instant
+    local: Annotated[str, Field(description="Local time with its offset", examples=["2026-03-08T03:00:00-04:00"])]
+    flags: list[Flag]
+    window_start: Instant | None
+    window_end: Instant | None
+
+
+class Words(Answer):
+    en: str
+    zh: str
+
+
+class PreviewOut(Answer):
+    """What a schedule will do. `schedule` and `window` are the canonical forms that a task would store."""
+
+    schedule: ScheduleObject
+    window: WindowObject | None
+    words: Words
+    fires: list[FireOut]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Text, unset
+from chalicelib.api.models.schedules import MisfireObject, Object, RetryObject, ScheduleObject, WindowObject
+from chalicelib.core.lifecycle import JobStatus
+from chalicelib.core.overlap import OverlapPolicy
+from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
+
+LONGEST_SECONDS = 30 * 86_400
+
+Priority = Annotated[int, Field(ge=PRIORITY_MIN, le=PRIORITY_MAX, description="Higher goes first")]
+Seconds = Annotated[int, Field(ge=1, le=LONGEST_SECONDS)]
+StatementSeconds = Annotated[int, Field(ge=1, le=86_400, description="For one statement; enforced by the database")]
+WaitSeconds = Annotated[Seconds, Field(description="How long a job may wait for a worker")]
+DeadlineSeconds = Annotated[Seconds, Field(description="How long a job may take, retries included")]
+KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
+Parameters = Annotated[Object, Field(description="Values of the report's parameters, by name")]
+Spec = Annotated[Object, Field(description="What to do; its fields are the kind's")]
+# No rule of its own in AWS yet: every task is fired by the tick.
+TriggerName = Literal["tick"]
+# A policy's value as text: a StrEnum is strict about being one, and JSON has none.
+Overlap = Annotated[OverlapPolicy, Field(description="What a slot does while an earlier job of the task is not over")]
+
+
+class TaskIn(Request):
+    name: Name
+    kind: KindName
+    spec: Spec
+    schedule: ScheduleObject
+    window: WindowObject | None = None
+    enabled: bool = True
+    group: Label = ""
+    description: Text = ""
+    misfire: MisfireObject = "fire_once"
+    overlap: Overlap = OverlapPolicy.SKIP
+    priority: Priority = 1000
+    retry: RetryObject | None = None
+    parameters: Parameters = Field(default_factory=dict)
+    pool: Id = "cloud"
+    trigger: TriggerName = "tick"
+    deadline_seconds: DeadlineSeconds | None = None
+    queue_wait_limit_seconds: WaitSeconds | None = None
+    statement_timeout_seconds: StatementSeconds | None = None
+
+
+class TaskPatch(Request):
+    """Only the fields to change; an object is replaced whole."""
+
+    name: Name = Field(default_factory=unset)
+    kind: KindName = Field(default_factory=unset)
+    spec: Spec = Field(default_factory=unset)
+    schedule: ScheduleObject = Field(default_factory=unset)
+    window: WindowObject | None = Field(default_factory=unset)
+    enabled: bool = Field(default_factory=unset)
+    group: Label = Field(default_factory=unset)
+    description: Text = Field(default_factory=unset)
+    misfire: MisfireObject = Field(default_factory=unset)
+    overlap: Overlap = Field(default_factory=unset)
+    priority: Priority = Field(default_factory=unset)
+    retry: RetryObject | None = Field(default_factory=unset)
+    parameters: Parameters = Field(default_factory=unset)
+    pool: Id = Field(default_factory=unset)
+    trigger: TriggerName = Field(default_factory=unset)
+    deadline_seconds: DeadlineSeconds | None = Field(default_factory=unset)
+    queue_wait_limit_seconds: WaitSeconds | None = Field(default_factory=unset)
+    statement_timeout_seconds: StatementSeconds | None = Field(default_factory=unset)
+
+
+class RunIn(Request):
+    parameters: Parameters = Field(default_factory=dict)
+    scheduled_for: Annotated[Instant | None, Field(description="A past slot, whose window the job gets")] = None
+
+
+class NoteIn(Request):
+    note: Text | None = None
+
+
+def _or_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+class TaskRow(Answer):
+    task_id: str
+    name: str
+    kind: str
+    group: str
+    creator: str
+    description: str
+    enabled: bool
+    note: str
+    schedule: ScheduleObject
+    priority: int
+    revision: int
+    created_at: Instant
+    updated_at: Instant
+    next_fire_at: Instant | None
+    latest_job_id: str | None
+    latest_status: JobStatus | None
+    latest_at: Instant | None
+
+
+class TaskOut(TaskRow):
+    spec: Spec
+    window: WindowObject | None
+    misfire: MisfireObject
+    overlap: OverlapPolicy
+    retry: Annotated[RetryObject, BeforeValidator(_or_empty)]
+    parameters: Annotated[Parameters, BeforeValidator(_or_empty)]
+    pool: str
+    trigger: str
+    deadline_seconds: int | None
+    queue_wait_limit_seconds: int | None
+    statement_timeout_seconds: int | None
+
+
+class TaskQuery(PageQuery):
+    search: Annotated[str | None, Field(max_length=200, description="Part of the name, whatever its case")] = None
+    kind: str | None = None
+    group: str | None = None
+    creator: str | None = None
+    enabled: bool | None = None
+    latest_status: JobStatus | None = None
+    sort: Annotated[
+        str | None, Field(description="A column; with a leading `-` descending", examples=["name", "-next_fire_at"])
+    ] = None

@@ -1,0 +1,86 @@
+"""Sources: connections whose passwords go in and never come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import catalogue, previews
+from chalicelib.api.models.base import Listing
+from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourceTested
+from chalicelib.api.operation import Call, operation
+from chalicelib.errors import (
+    ConnectionDropped,
+    SourceNotFound,
+    SourceRefused,
+    SourceUnreachable,
+    StatementTimedOut,
+    StillReferenced,
+)
+from chalicelib.store.catalogue import SourceRecord, get_source
+
+
+@operation("GET", "/sources", query=SearchQuery, answer=Listing[SourceOut], summary="List sources")
+def list_sources(call: Call) -> Any:
+    return catalogue.listing(
+        SourceRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
+    )
+
+
+@operation(
+    "POST",
+    "/sources",
+    body=SourceIn,
+    answer=SourceOut,
+    status=201,
+    revised=True,
+    id_field="source_id",
+    summary="Make a source",
+)
+def create_source(call: Call) -> Any:
+    return catalogue.create_source(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+
+
+@operation(
+    "GET", "/sources/{source_id}", answer=SourceOut, revised=True, errors=(SourceNotFound,), summary="Read a source"
+)
+def get_one_source(call: Call, source_id: str) -> Any:
+    return get_source(source_id)
+
+
+@operation(
+    "PUT",
+    "/sources/{source_id}",
+    body=SourceIn,
+    answer=SourceOut,
+    revised=True,
+    errors=(SourceNotFound,),
+    summary="Replace a source",
+)
+def replace_source(call: Call, source_id: str) -> Any:
+    body = call.body.model_dump()
+    if "password" not in call.body.model_fields_set:
+        del body["password"]
+    return catalogue.replace_source(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
+
+
+@operation(
+    "DELETE",
+    "/sources/{source_id}",
+    revised=True,
+    errors=(SourceNotFound, StillReferenced),
+    summary="Delete a source and its password",
+)
+def delete_source(call: Call, source_id: str) -> Any:
+    return catalogue.delete_source(source_id, revision=call.revision, actor=call.actor, now=call.now)
+
+
+@operation(
+    "POST",
+    "/sources/{source_id}/test",
+    answer=SourceTested,
+    errors=(SourceNotFound, SourceUnreachable, SourceRefused, ConnectionDropped, StatementTimedOut),
+    keep_answer=False,
+    summary="Connect to a source and say what answered",
+)
+def test_source(call: Call, source_id: str) -> Any:
+    return previews.test_source(source_id)

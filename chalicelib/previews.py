@@ -1,0 +1,120 @@
+"""Asking a source while somebody waits: testing a connection, and the first rows of a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from chalicelib.aws import secrets
+from chalicelib.core import window as windows
+from chalicelib.core.moments import zone
+from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
+from chalicelib.exports.parameters import Parameter, resolve
+from chalicelib.settings import settings
+from chalicelib.sources import Query, Source, open_source
+from chalicelib.store import catalogue as store
+from chalicelib.store.catalogue import ReportRecord, SourceRecord
+
+# API Gateway answers for us after 29 s; connecting takes its part of that.
+PATIENCE_SECONDS = 15
+# One value may be a whole document: what is shown of it, and of all rows (Lambda answers with 6 MB at most).
+VALUE_LIMIT = 2_000
+ROWS_LIMIT = 4_000_000
+
+
+def test_source(source_id: str) -> dict[str, Any]:
+    """What answered. Raises the source's RunError when it does not."""
+    started = time.monotonic()
+    with opened(store.get_source(source_id)) as source:
+        info = source.test()
+    return {
+        "reachable": True,
+        "product": info.product,
+        "version": info.version,
+        "user": info.user,
+        "read_only": info.read_only,
+        "milliseconds": _since(started),
+    }
+
+
+def preview_report(
+    report_id: str,
+    *,
+    query: str | None,
+    parameters: Mapping[str, Any],
+    limit: int,
+    window: Mapping[str, Any] | None,
+    scheduled_for: datetime,
+    timezone: str,
+) -> dict[str, Any]:
+    """The first rows of one of the report's queries, as a job for that slot would see them."""
+    report = store.get_report(report_id)
+    number, chosen = _query(report, query)
+    zone(timezone, field="timezone")
+    bounds: tuple[datetime | None, datetime | None] = (None, None)
+    if window is not None:
+        form = windows.accept(window, schedule_type="cron", timezone=timezone)
+        bounds = windows.resolve(form, scheduled_for=scheduled_for, timezone=timezone)
+    slot = windows.parameters(bounds[0], bounds[1], scheduled_for, timezone)
+    try:
+        values = resolve([Parameter.model_validate(each) for each in report.parameters], parameters, slot)
+    except ParametersRefused as error:
+        raise Invalid(error.message, problems=list(error.problems)) from error
+    started = time.monotonic()
+    try:
+        with opened(store.get_source(report.source_id)) as source:
+            found = source.preview(Query(chosen["name"], chosen["sql"], values), limit)
+    except (QueryFailed, StatementTimedOut) as error:
+        error.problems.append(FieldProblem(f"queries.{number}.sql", error.message))
+        raise
+    return {
+        "query": chosen["name"],
+        "columns": [column.as_dict() for column in found.columns],
+        "rows": _shown(found.rows),
+        "more": found.more,
+        "window_start": bounds[0],
+        "window_end": bounds[1],
+        "milliseconds": _since(started),
+    }
+
+
+@contextmanager
+def opened(record: SourceRecord) -> Iterator[Source]:
+    """The record's source. An error says `source` where it did not say a field itself."""
+    secret = secrets.get(secrets.source_name(record.source_id)).get("password") if record.has_secret else None
+    folder = settings().data_folder or None
+    try:
+        with open_source(
+            record.kind, record.settings, secret, statement_timeout_seconds=PATIENCE_SECONDS, data_folder=folder
+        ) as source:
+            yield source
+    except Invalid as error:
+        # The settings were accepted once: what changed is the file they name, or the stage.
+        raise RunError(error.message, problems=list(error.problems)) from error
+
+
+def _query(report: ReportRecord, name: str | None) -> tuple[int, dict[str, Any]]:
+    for number, query in enumerate(report.queries):
+        if name is None or query["name"] == name:
+            return number, query
+    raise Invalid(f"The report has no query {name!r}.", field="query")
+
+
+def _shown(rows: list[list[str | None]]) -> list[list[str | None]]:
+    """The rows with long values cut short, as many as fit into an answer."""
+    shown: list[list[str | None]] = []
+    size = 0
+    for row in rows:
+        cut = [value if value is None or len(value) <= VALUE_LIMIT else value[:VALUE_LIMIT] + "…" for value in row]
+        size += sum(len(value.encode()) for value in cut if value)
+        if size > ROWS_LIMIT and shown:
+            break
+        shown.append(cut)
+    return shown
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
