@@ -17,19 +17,30 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import boto3
 
-from infra import package, stack
+from infra import package, stack, template
 from infra.local import emulator, seed, shop
-from infra.local.address import Caller, wait_until_well
+from infra.local.address import Caller, Refused, wait_until_well
 from infra.local.front import Front
 from infra.local.state import AlreadyRunning, State
 
 STAGE = "local"
 STACK = "carillon-local"
 WELL_SECONDS = 60.0
+
+
+PROBLEMS = (
+    AlreadyRunning,
+    emulator.EmulatorProblem,
+    package.PackageProblem,
+    template.TemplateProblem,
+    stack.DeployProblem,
+    Refused,
+    TimeoutError,
+)
 
 
 class Stopped(BaseException):
@@ -48,9 +59,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask_to_stop)
     try:
-        with state.hold(f"process {os.getpid()}, {base_url}"):
-            run(state, given.port, base_url)
-    except (AlreadyRunning, package.PackageProblem, stack.DeployProblem, emulator.EmulatorProblem) as error:
+        with state.hold(f"process {os.getpid()}, {base_url}") as lock:
+            run(state, lock, given.port, base_url)
+    except PROBLEMS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Stopped:
@@ -58,7 +69,7 @@ def main() -> int:
     return 0
 
 
-def run(state: State, port: int, base_url: str) -> NoReturn:
+def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
     """Bring everything up, and serve until stopped. Whatever ends it, nothing is left running."""
     started = time.monotonic()
     try:
@@ -71,7 +82,7 @@ def run(state: State, port: int, base_url: str) -> NoReturn:
         print("Starting the emulator …", flush=True)
         inside = emulator.free_port(state.emulator_port)
         state.emulator_port = inside
-        child = emulator.start(state.folder, inside)
+        child = emulator.start(state.folder, inside, lock)
         outputs = deploy(state, inside)
         database = state.data / "shop.db"
         print(f"{shop.top_up(database, datetime.now(UTC))} new orders in the sample shop.", flush=True)

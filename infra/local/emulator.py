@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import TextIO
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parent.parent.parent
@@ -37,8 +38,11 @@ class EmulatorProblem(Exception):
     """The emulator did not start."""
 
 
-def start(state: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start the emulator on a port with its state below a folder; returns when it answers."""
+def start(state: Path, port: int, lock: TextIO) -> subprocess.Popen[bytes]:
+    """Start the emulator on a port with its state below a folder; returns when it answers.
+
+    It keeps the state's lock open, so that nobody starts on a state that is still being written.
+    """
     for name in ("services", "s3", "tmp"):
         (state / name).mkdir(parents=True, exist_ok=True)
     with (state / "emulator.log").open("ab") as log:
@@ -50,6 +54,7 @@ def start(state: Path, port: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )
     try:
         wait_for(child, port, state)

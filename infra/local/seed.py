@@ -38,7 +38,7 @@ TASK = {
         "file_name": "{task}-{window_start:%Y%m%d-%H%M}.csv.gz",
     },
     "schedule": {"type": "cron", "expression": "*/5 * * * *", "timezone": "UTC"},
-    "window": {"type": "rolling", "count": 60, "unit": "minute"},
+    "window": {"type": "rolling", "n": 60, "unit": "minute"},
 }
 
 

@@ -13,8 +13,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import time
 from pathlib import Path
 from typing import Any, TextIO
+
+# The emulator writes its state in about a second.
+ORPHAN_SECONDS = 20.0
 
 
 class AlreadyRunning(Exception):
@@ -30,18 +35,26 @@ class State:
         self.ports_file = self.folder / "ports.json"
 
     def hold(self, about: str) -> TextIO:
-        """Take the state until the returned file is closed or the process ends, however it ends."""
+        """Take the state until the returned file is closed by all who have it: the runner and its emulator.
+
+        A runner that was killed leaves an emulator that still writes its state; that is waited for.
+        """
         self.data.mkdir(parents=True, exist_ok=True)
         # The state holds secrets of sources.
         self.folder.chmod(0o700)
         held = (self.folder / "lock").open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            held.seek(0)
-            holder = held.read().strip()
-            held.close()
-            raise AlreadyRunning(f"The stack in {self.folder} is running already: {holder}") from error
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                held.seek(0)
+                holder = held.read().strip()
+                if is_alive(holder) or time.monotonic() > deadline:
+                    held.close()
+                    raise AlreadyRunning(f"The stack in {self.folder} is running already: {holder}") from error
+                time.sleep(0.1)
         held.truncate(0)
         held.write(about)
         held.flush()
@@ -75,3 +88,15 @@ class State:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(given, file, indent=2)
         new.replace(self.credentials_file)
+
+
+def is_alive(holder: str) -> bool:
+    """Whether the process that a lock names is there."""
+    found = re.match(r"process (\d+)", holder)
+    try:
+        os.kill(int(found.group(1)) if found else 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
