@@ -1,0 +1,198 @@
+"""What holds for every route and every error."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import app
+from chalicelib import errors
+from chalicelib.actor import Role, allows
+from chalicelib.api import VERSION, views
+from chalicelib.api.errors import status_of
+from chalicelib.api.roles import OPEN, ROLES
+from tests.api.http import Http, as_role
+
+ROOT = Path(__file__).parent.parent.parent
+ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
+GUARDED = [route for route in ROUTES if ROLES[route] is not OPEN]
+
+
+def every_error(base: type[errors.CarillonError] = errors.CarillonError) -> Iterator[type[errors.CarillonError]]:
+    for error in base.__subclasses__():
+        yield error
+        yield from every_error(error)
+
+
+@pytest.mark.parametrize("error", sorted(set(every_error()), key=lambda error: error.__name__))
+def test_every_error_has_a_status(error: type[errors.CarillonError]) -> None:
+    assert 400 <= status_of(error) < 600
+
+
+def test_every_route_has_a_role_and_every_role_a_route() -> None:
+    assert sorted(ROLES) == ROUTES
+
+
+def test_every_route_has_a_view_and_every_view_a_route() -> None:
+    assert sorted((operation.method, operation.path) for operation in views.operations()) == ROUTES
+
+
+def test_only_these_routes_ask_for_no_token() -> None:
+    assert {route for route, role in ROLES.items() if role is OPEN} == {("GET", "/health"), ("GET", "/openapi.json")}
+    for method, path in ROUTES:
+        assert (app.routes[path][method].authorizer is None) == (ROLES[method, path] is OPEN)
+
+
+def test_a_route_without_a_token_answers_401() -> None:
+    for method, path in GUARDED:
+        assert Http().send(method, _with_ids(path)).status == 401, (method, path)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_may_do_what_the_table_says_and_no_more(role: Role) -> None:
+    http = as_role(role)
+    for (method, path), needed in ROLES.items():
+        reply = http.send(method, _with_ids(path))
+        denied = needed is not OPEN and not allows(role, needed)
+        assert (reply.status == 403) == denied, (method, path, reply.raw)
+        if denied:
+            assert reply.json["Code"] == "Forbidden"
+            assert f"needs the role {needed}" in reply.json["Message"]
+
+
+def test_a_robot_stands_beside_the_ladder() -> None:
+    assert not allows(Role.ROBOT, Role.VIEWER)
+    assert not allows(Role.ADMIN, Role.ROBOT)
+    assert allows(Role.ROBOT, Role.ROBOT)
+    assert not allows("", Role.VIEWER)
+    assert not allows("owner", Role.VIEWER)
+
+
+def test_a_route_that_lost_its_role_is_denied_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = as_role(Role.ADMIN)
+    monkeypatch.delitem(ROLES, ("GET", "/tokens"))
+    assert admin.get("/tokens").status == 403
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"{", 400, "Malformed"),
+        (b"[]", 400, "Malformed"),
+        (b'"text"', 400, "Malformed"),
+        (b"null", 400, "Malformed"),
+        (b"\xff\xfe", 400, "Malformed"),  # not UTF-8
+        (b'{"a": NaN}', 400, "Malformed"),
+        (b'{"a": "\\ud800"}', 400, "Malformed"),  # half a surrogate pair
+        (b'{"a":' + b"[" * 50_000, 400, "Malformed"),  # too deep
+        (b'{"a":' + b"9" * 5_000 + b"}", 400, "Malformed"),  # more digits than Python reads
+        (b'{"a": "' + b"x" * 262_144 + b'"}', 413, "BodyTooLarge"),
+    ],
+    ids=["open", "list", "text", "null", "bytes", "NaN", "surrogate", "deep", "digits", "large"],
+)
+def test_a_body_that_cannot_be_read_is_refused(admin: Http, raw: bytes, status: int, code: str) -> None:
+    for method, path in GUARDED:
+        if method in ("POST", "PUT", "PATCH"):
+            reply = admin.send(method, _with_ids(path), raw=raw)
+            assert (reply.status, reply.json["Code"]) == (status, code), (method, path, reply.raw)
+
+
+def test_a_field_that_does_not_exist_is_refused_by_name(admin: Http) -> None:
+    for operation in views.operations():
+        if operation.body is None:
+            continue
+        reply = admin.send(operation.method, _with_ids(operation.path), {"no_such_field": 1})
+        assert reply.status == 422, operation
+        assert "no_such_field" in reply.fields, operation
+
+
+def test_a_query_parameter_that_does_not_exist_is_refused_by_name(admin: Http) -> None:
+    for method, path in ROUTES:
+        reply = admin.send(method, f"{_with_ids(path)}?no_such=1")
+        assert (reply.status, reply.fields) == (422, ["no_such"]), (method, path)
+
+
+LISTS = ("/tasks", "/jobs", "/reports", "/sources", "/calendars", "/tokens", "/audit")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("page_size=7", "page_size"),
+        ("page_size=0", "page_size"),
+        ("page_size=ten", "page_size"),
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=1.5", "page"),
+        ("page=1&page=2", "page"),  # twice
+    ],
+)
+def test_a_page_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+    for path in LISTS:
+        reply = admin.send("GET", f"{path}?{query}")
+        assert (reply.status, reply.fields) == (422, [field]), path
+
+
+@pytest.mark.parametrize("size", [10, 20, 50, 100])
+def test_a_list_answers_in_one_shape(admin: Http, size: int) -> None:
+    for path in ("/tasks", "/jobs", "/reports", "/sources", "/calendars"):
+        shape = {"items": [], "page": 1, "page_size": size, "total": 0, "total_is_lower_bound": False, "pages": 0}
+        assert admin.get(path, page_size=size).json == shape
+
+
+@pytest.mark.parametrize("record_id", ["no-such-id", "..", "a%2Fb", "x" * 65, "%00", "%E4%BD%A0"])
+def test_an_id_that_does_not_exist_is_404(admin: Http, record_id: str) -> None:
+    for path in ("/tasks", "/jobs", "/reports", "/sources", "/calendars", "/tokens"):
+        assert admin.get(f"{path}/{record_id}").status == 404, path
+
+
+def test_the_version_is_the_project_s() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+HEAVY = (
+    "pandas",
+    "numpy",
+    "sqlalchemy",
+    "psycopg2",
+    "croniter",
+    "cryptography",
+    "jwt",
+    "isal",
+    "sqlite3",
+    "xlsxwriter",
+)
+
+
+def test_importing_the_app_loads_nothing_heavy() -> None:
+    program = f"import app, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_handlers_keep_their_names() -> None:
+    assert {"tick", "sweep", "work", "fire", "authorize"} <= set(app.handler_map)
+
+
+def _with_ids(path: str) -> str:
+    return re.sub(r"\{\w+\}", "none", path)
+
+
+def test_an_error_nobody_expected_says_nothing_and_is_logged(
+    admin: Http, monkeypatch: pytest.MonkeyPatch, logged: Any
+) -> None:
+    def broken(*args: Any, **named: Any) -> None:
+        raise RuntimeError("password=hunter2 at 10.0.0.7")
+
+    monkeypatch.setattr("chalicelib.tokens.listing", broken)
+    reply = admin.get("/tokens")
+    assert (reply.status, reply.json["Code"], reply.json["Errors"]) == (500, "InternalError", [])
+    assert b"hunter2" not in reply.raw
+    assert any(line["message"] == "A request failed" and line["error"] == "RuntimeError" for line in logged())

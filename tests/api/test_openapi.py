@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app import app
+from chalicelib.actor import Role
+from chalicelib.api import openapi
+from chalicelib.api.roles import OPEN, ROLES
+from tests.api.http import Http
+
+DOCUMENT = openapi.document()
+
+
+def test_it_is_valid_openapi_3_1() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    described = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
+    assert described == {(method, path) for path, methods in app.routes.items() for method in methods}
+
+
+def test_anybody_may_read_it() -> None:
+    reply = Http().get("/openapi.json")
+    assert reply.status == 200
+    assert reply.json == DOCUMENT
+
+
+def test_an_operation_says_its_role_its_errors_and_its_headers() -> None:
+    for (method, path), role in ROLES.items():
+        _says_all(method, path, role)
+
+
+def _says_all(method: str, path: str, role: Role | None) -> None:
+    shown = DOCUMENT["paths"][path][method.lower()]
+    parameters = {parameter["name"] for parameter in shown["parameters"]}
+    if role is OPEN:
+        assert shown["security"] == []
+    else:
+        assert shown["x-role"] == role
+        assert {"401", "403", "503"} <= set(shown["responses"])
+    assert ("Idempotency-Key" in parameters) == (method == "POST")
+    if "requestBody" in shown:
+        assert {"400", "413", "422"} <= set(shown["responses"])
+    assert shown["summary"]
+
+
+def test_every_schema_is_used_and_every_reference_leads_somewhere() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    used = set(references(DOCUMENT))
+    assert used == set(schemas)
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"].removeprefix("#/components/schemas/")] if isinstance(value.get("$ref"), str) else []
+        return own + [name for item in value.values() for name in references(item)]
+    if isinstance(value, list):
+        return [name for item in value for name in references(item)]
+    return []
+
+
+def test_a_password_is_described_as_write_only() -> None:
+    shown = DOCUMENT["components"]["schemas"]["SourceIn"]["properties"]["password"]
+    assert "writeOnly" in str(shown)
+    assert "password" not in DOCUMENT["components"]["schemas"]["SourceOut"]["properties"]
