@@ -66,7 +66,10 @@ def answer(error: Exception) -> Answer:
         log.error(
             "A request failed",
             error=type(error).__name__,
-            trace="".join(traceback.format_exception(error))[-4_000:],
+            detail=str(error)[:500],
+            trace=[
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+            ],
         )
         return shaped(500, "InternalError", "Something went wrong here; it was logged.")
     status = status_of(type(error))

@@ -50,11 +50,13 @@ def test_only_these_routes_ask_for_no_token() -> None:
         assert (app.routes[path][method].authorizer is None) == (ROLES[method, path] is OPEN)
 
 
+@pytest.mark.usefixtures("world")
 def test_a_route_without_a_token_answers_401() -> None:
     for method, path in GUARDED:
         assert Http().send(method, _with_ids(path)).status == 401, (method, path)
 
 
+@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_may_do_what_the_table_says_and_no_more(role: Role) -> None:
     http = as_role(role)
@@ -75,8 +77,7 @@ def test_a_robot_stands_beside_the_ladder() -> None:
     assert not allows("owner", Role.VIEWER)
 
 
-def test_a_route_that_lost_its_role_is_denied_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    admin = as_role(Role.ADMIN)
+def test_a_route_that_lost_its_role_is_denied_to_everybody(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(ROLES, ("GET", "/tokens"))
     assert admin.get("/tokens").status == 403
 

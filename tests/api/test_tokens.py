@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import tokens
+from chalicelib.actor import Role
+from chalicelib.errors import Unauthenticated
+from chalicelib.store.tokens import TokenRecord
+from tests.api.http import Http, a_token, as_role
+from tests.world import World
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_stored(admin: Http, world: World) -> None:
+    made = admin.post("/tokens", {"name": "console", "role": "viewer"}).json
+    assert made["token"].startswith(f"carillon_{made['token_id']}_")
+    assert "token" not in admin.get(f"/tokens/{made['token_id']}").json
+    secret = made["token"].rsplit("_", 1)[1]
+    for table in ("tokens", "audit", "requests"):
+        assert secret not in json.dumps(world.items(table), default=str)
+
+
+def test_a_token_lets_in_with_its_role(admin: Http) -> None:
+    token = admin.post("/tokens", {"name": "console", "role": "viewer"}).json["token"]
+    assert Http(f"Bearer {token}").get("/me").json == {"name": "token:console", "role": "viewer", "pool": None}
+
+
+def test_a_repeat_under_the_same_key_makes_one_token_and_hides_it(admin: Http, world: World) -> None:
+    body = {"name": "console", "role": "viewer"}
+    first, second = (admin.post("/tokens", body, key="k-1").json for _ in range(2))
+    assert second == first | {"token": None}
+    assert first["token"] not in json.dumps(world.items("requests"), default=str)
+
+
+def test_a_revoked_token_lets_nobody_in(admin: Http) -> None:
+    made = admin.post("/tokens", {"name": "console", "role": "viewer"}).json
+    revoked = admin.delete(f"/tokens/{made['token_id']}")
+    assert revoked.json["revoked_at"] is not None
+    assert Http(f"Bearer {made['token']}").get("/me").status == 401
+    again = admin.delete(f"/tokens/{made['token_id']}")
+    assert again.json["revoked_at"] == revoked.json["revoked_at"]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic YTpi",
+        "Bearer carillon_",
+        "Bearer carillon_01M802W0GXJ9JK0SFFXWP7RD58_" + "0" * 64,  # no such token
+        "Bearer not.a.jwt",
+        "Bearer eyJhbGciOiJub25lIn0.e30.",  # unsigned
+        "Bearer " + "x" * 5_000,
+    ],
+)
+@pytest.mark.usefixtures("world")
+def test_what_is_no_token_lets_nobody_in(authorization: str) -> None:
+    assert Http(authorization).get("/me").status == 401
+
+
+def test_a_token_with_another_secret_lets_nobody_in(world: World) -> None:
+    token = a_token()
+    other = token[:-1] + ("0" if token[-1] != "0" else "1")
+    assert Http(f"Bearer {other}").get("/me").status == 401
+
+
+def test_a_token_expires(world: World) -> None:
+    token = a_token(now=NOW, expires_at=NOW + timedelta(hours=1))
+    assert tokens.verify(token, now=NOW + timedelta(minutes=59)).role == "admin"
+    with pytest.raises(Unauthenticated):
+        tokens.verify(token, now=NOW + timedelta(hours=1))
+
+
+def test_its_use_is_written_once_an_hour_at_most(world: World) -> None:
+    token = a_token()
+    used = [_used_after(token, NOW + timedelta(minutes=minutes)) for minutes in (0, 30, 59, 60)]
+    assert used == [NOW, NOW, NOW, NOW + timedelta(hours=1)]
+
+
+def _used_after(token: str, at: datetime) -> datetime | None:
+    tokens.verify(token, now=at)
+    return TokenRecord.get(token.split("_")[1]).last_used_at
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"role": "viewer"}, "name"),
+        ({"name": "", "role": "viewer"}, "name"),
+        ({"name": "a\nb", "role": "viewer"}, "name"),
+        ({"name": "x", "role": "owner"}, "role"),
+        ({"name": "x", "role": "robot"}, "pool"),  # a robot without its pool
+        ({"name": "x", "role": "viewer", "pool": "lab"}, "pool"),
+        ({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),  # past
+        ({"name": "x", "role": "viewer", "expires_at": "2030-01-01T00:00:00"}, "expires_at"),  # no zone
+        ({"name": "x", "role": "viewer", "expires_at": "soon"}, "expires_at"),
+        ({"name": "x", "role": "viewer", "expires_at": 1893456000}, "expires_at"),
+        ({"name": 5, "role": "viewer"}, "name"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused_by_field(
+    admin: Http, world: World, body: dict[str, Any], field: str
+) -> None:
+    before = len(world.items("tokens"))
+    reply = admin.post("/tokens", body)
+    assert (reply.status, reply.fields) == (422, [field])
+    assert len(world.items("tokens")) == before
+
+
+def test_every_change_is_audited_and_secrets_are_masked(admin: Http) -> None:
+    made = admin.post("/tokens", {"name": "console", "role": "viewer"}).json
+    admin.delete(f"/tokens/{made['token_id']}")
+    revoked, created = admin.get("/audit").json["items"][:2]
+    assert (created["action"], created["record_type"], created["record_id"]) == ("create", "token", made["token_id"])
+    assert created["actor"] == "token:admin"
+    assert created["changes"]["name"] == [None, "console"]
+    assert revoked["action"] == "revoke"
+    assert list(revoked["changes"]) == ["revoked_at"]
+    assert "hash" not in created["changes"]
+
+
+def test_the_audit_is_the_administrator_s(world: World) -> None:
+    assert as_role(Role.EDITOR).get("/audit").status == 403
+
+
+def test_a_request_is_logged_without_its_secrets(admin: Http, logged: Callable[[], list[dict[str, Any]]]) -> None:
+    logged()
+    token = admin.post("/tokens", {"name": "console", "role": "viewer"}).json["token"]
+    lines = logged()
+    assert [line["status"] for line in lines if line["message"] == "A request was answered"] == [201]
+    assert token.rsplit("_", 1)[1] not in json.dumps(lines)
