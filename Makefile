@@ -11,10 +11,13 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check bench package deploy clean venv
+FUNCTION ?=
+
+.PHONY: help run logs test check bench package deploy clean venv
 
 help:
 	@echo "make run [PORT=8000] [STATE=.local]   the stack on this machine, with sample data"
+	@echo "make logs [FUNCTION=work]             what the functions of that stack wrote"
 	@echo "make test                             the whole test suite"
 	@echo "make check                            format, lint, types, template"
 	@echo "make bench                            the figures"
@@ -24,22 +27,27 @@ help:
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit("Carillon needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 # Running needs a few packages only, so that the first start is quick; everything else needs all of them.
 $(VENV)/runs: infra/local/requirements.txt requirements.txt | $(VENV)/made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r infra/local/requirements.txt
+	@echo "Installing what running needs …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r infra/local/requirements.txt
 	@touch $@
 
 $(VENV)/develops: requirements-dev.txt infra/local/requirements.txt requirements.txt | $(VENV)/made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r infra/local/requirements.txt
+	@echo "Installing what developing needs …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r infra/local/requirements.txt
 	@touch $(VENV)/runs $@
 
 venv: $(VENV)/develops
 
 run: $(VENV)/runs
 	@exec $(BIN)/python -m infra.local --port $(PORT) --state $(STATE)
+
+logs: $(VENV)/runs
+	@$(BIN)/python -m infra.local.logs --state $(STATE) $(addprefix --function ,$(FUNCTION))
 
 test: $(VENV)/develops
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)

@@ -1,4 +1,4 @@
-"""The embedded AWS emulator as a child process: `start` it, `stop` it; run as a script it is that child.
+"""The embedded AWS emulator as a child process (`emulated.py`): start it, stop it, call it.
 
 It gets a session of its own, so that a Ctrl-C in the terminal reaches the runner alone, which then stops it in order:
 the emulator writes its state when asked to terminate, and loses it when killed.
@@ -7,18 +7,18 @@ the emulator writes its state when asked to terminate, and loses it when killed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
 from typing import TextIO
+
+import boto3
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parent.parent.parent
@@ -26,12 +26,6 @@ ROOT = Path(__file__).parent.parent.parent
 # Writing the state takes under a second; a worker in the middle of an export gets two.
 STOP_SECONDS = 20.0
 START_SECONDS = 60.0
-
-# AWS polls a queue all the time. The emulator looks once a second when idle: a delayed message would be that late.
-WAKE_SECONDS = 0.1
-
-# prctl(PR_SET_PDEATHSIG, …) of Linux.
-PARENT_DEATH_SIGNAL = 1
 
 
 class EmulatorProblem(Exception):
@@ -47,7 +41,7 @@ def start(state: Path, port: int, lock: TextIO) -> subprocess.Popen[bytes]:
         (state / name).mkdir(parents=True, exist_ok=True)
     with (state / "emulator.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.emulator"],
+            [sys.executable, "-m", "infra.local.emulated"],
             cwd=ROOT,
             env=environment(state, port),
             stdin=subprocess.DEVNULL,
@@ -107,6 +101,19 @@ def environment(state: Path, port: int) -> dict[str, str]:
     }
 
 
+def session(port: int) -> boto3.Session:
+    """Calls of this process, and of clients that others make here, go to the emulator from now on."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return boto3.Session()
+
+
 def stop(child: subprocess.Popen[bytes], state: Path) -> None:
     """Have the emulator write its state and end, and leave none of the functions' processes behind."""
     with contextlib.suppress(ProcessLookupError):
@@ -131,32 +138,3 @@ def free_port(wanted: int | None = None) -> int:
         probe.bind((HOST, 0))
         found: int = probe.getsockname()[1]
         return found
-
-
-def serve() -> None:
-    """Be the emulator, until asked to stop or until the runner is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    from ministack import app
-    from ministack.core.concurrency import esm_wake
-    from ministack.services import lambda_svc
-
-    # A number that a template takes from a parameter stays text in the emulator, and this one is compared.
-    limit = lambda_svc._sqs_esm_concurrency
-    lambda_svc._sqs_esm_concurrency = lambda *given: int(limit(*given))
-    # The policies refuse what does not come over TLS; here loopback stands for it.
-    origin = app.pin_request_origin
-    app.pin_request_origin = lambda address, _secure: origin(address, True)
-
-    def keep_awake() -> None:
-        while True:
-            time.sleep(WAKE_SECONDS)
-            esm_wake.set()
-
-    threading.Thread(target=keep_awake, daemon=True).start()
-    sys.argv = ["ministack"]
-    app.main()
-
-
-if __name__ == "__main__":
-    serve()
