@@ -14,7 +14,7 @@ from chalicelib.core import expression
 from chalicelib.core.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.clock_changes import DstPolicy, Fires, Flag, Reading, fires
 from chalicelib.core.expression import HORIZON_YEARS
-from chalicelib.core.moments import DAY, from_seconds, seconds, settle, wall, zone
+from chalicelib.core.moments import DAY, aware, from_seconds, seconds, settle, wall, z, zone
 from chalicelib.core.month_days import cron_weekday
 from chalicelib.core.reading import read_instant
 from chalicelib.core.recurrence import (
@@ -162,7 +162,7 @@ def compile_plan(schedule: Mapping[str, Any]) -> Plan:
 
 def _instant_text(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return z(aware(value, field="schedule"))
     raise TypeError(type(value).__name__)
 
 

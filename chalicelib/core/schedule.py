@@ -101,9 +101,7 @@ def accept(
         form = _anchored(form, moment)
     plan = compile_plan(form)
     days = calendar or WEEKENDS_OFF
-    begin = seconds(moment) - 1
-    if isinstance(plan, OncePlan):
-        begin = min(begin, plan.at - 1)
+    begin = plan.at - 1 if isinstance(plan, OncePlan) else seconds(moment)
     first = next((fire for fire, _ in plan.walk(begin, days)), None)
     if first is None or first > seconds(moment) + _HORIZON:
         over = plan.last is not None and plan.last < seconds(moment)

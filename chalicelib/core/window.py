@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.moments import aware, from_seconds, seconds, settle, start_of_day, wall, zone
+from chalicelib.core.moments import aware, from_seconds, seconds, settle, start_of_day, wall, z, zone
 from chalicelib.core.reading import read_instant
 from chalicelib.core.recurrence import day_in_month, month_number, read_weekday, start_of_week
 from chalicelib.core.window_form import normalise
@@ -110,7 +110,7 @@ def _form(key: str, timezone: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return z(aware(value, field="window"))
     raise InvalidSchedule("A window holds JSON values only.", field="window")
 
 
@@ -158,13 +158,16 @@ _RESOLVERS: dict[str, Callable[[Mapping[str, Any], datetime, ZoneInfo], tuple[da
 
 
 def truncate(instant: datetime, unit: str, tz: ZoneInfo, week_start: str = "MON") -> datetime:
-    """The last moment at or before an instant at which its local unit began."""
+    """Where the local unit of an instant began.
+
+    Below a day this takes away what the clock shows beyond the full unit, as elapsed time: however odd the minute at
+    which a zone changes its clocks by whole hours, hours then follow each other without a hole.
+    """
     local = wall(instant, tz)
     if unit in ("second", "minute", "hour"):
-        second = local.second if unit == "second" else 0
-        minute = 0 if unit == "hour" else local.minute
-        cut = local.replace(minute=minute, second=second, microsecond=0, fold=0)
-        return from_seconds(settle(cut, tz, fold=local.fold))
+        second = 0 if unit == "second" else local.second
+        minute = local.minute if unit == "hour" else 0
+        return instant - timedelta(minutes=minute, seconds=second, microseconds=local.microsecond)
     return start_of_day(period_start(local.date(), unit, week_start), tz)
 
 
