@@ -1,0 +1,125 @@
+"""The house rules that no reviewer should have to watch: which way imports point, what a cold start loads, what the
+README promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from chalicelib.settings import Settings, variable
+
+ROOT = Path(__file__).parent.parent
+PRODUCT = sorted((ROOT / "chalicelib").rglob("*.py"))
+
+# Layer -> what it may import of chalicelib, besides itself. The use cases are the modules right under chalicelib.
+EVERYWHERE = {"errors", "settings"}
+LAYERS: dict[str, set[str]] = {
+    "core": set(),
+    "store": {"core"},
+    "aws": {"core"},
+    "sources": {"core", "exports"},
+    "exports": {"core", "aws"},
+    "kinds": {"core", "aws", "store", "sources", "exports"},
+    "use cases": {"core", "aws", "store", "sources", "exports", "kinds"},
+    "api": {"core", "aws", "store", "sources", "exports", "kinds", "use cases"},
+}
+HEAVY = {"pandas", "numpy", "sqlalchemy", "psycopg2", "sqlite3", "isal", "croniter", "jwt", "cryptography"}
+
+
+def layer_of(module: str) -> str:
+    """`chalicelib.store.jobs` is of layer store, `chalicelib.tasks` a use case, `chalicelib.errors` is everywhere."""
+    parts = module.split(".")
+    if len(parts) < 2:
+        return "root"
+    if parts[1] in EVERYWHERE:
+        return parts[1]
+    return parts[1] if parts[1] in LAYERS else "use cases"
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "chalicelib"}
+    return found
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = layer_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    allowed = LAYERS.get(own, set()) | EVERYWHERE | {own, "root"}
+    wrong = {name for name in imports_of(path) if name.startswith("chalicelib.") and layer_of(name) not in allowed}
+    assert not wrong, f"{own} may not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PRODUCT if "core" in path.parts], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_the_core_knows_no_aws_and_reads_no_clock(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imports_of(path)}
+    assert not outside & {"boto3", "botocore", "pynamodb", "chalice"}
+    assert not re.search(r"\.(now|today|utcnow)\(|time\.time\(", path.read_text())
+
+
+def test_importing_the_app_loads_nothing_heavy() -> None:
+    script = "import sys, app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
+
+
+# Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer whatever
+# happened; and what interrupts a statement from another thread has nobody to raise to.
+CATCH_ALLS = {"chalicelib/work.py", "chalicelib/api/blueprint.py", "chalicelib/sources/postgres.py"}
+
+
+def test_every_exception_is_caught_in_few_places() -> None:
+    """Undoing what was half done and raising on is no catching."""
+    found = set()
+    for path in PRODUCT:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler) and not isinstance(node.body[-1], ast.Raise):
+                names = {"" if node.type is None else ast.unparse(node.type)}
+                if names & {"", "Exception", "BaseException"}:
+                    found.add(str(path.relative_to(ROOT)))
+    assert found <= CATCH_ALLS
+
+
+README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+
+
+@pytest.mark.parametrize("name", [variable(item.name) for item in fields(Settings)])
+def test_every_setting_is_in_the_readme(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    assert {"run", "test", "check", "bench", "package", "deploy"} <= named <= targets
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http|#)[^)]+)\)", README))))
+def test_every_file_that_the_readme_links_to_exists(link: str) -> None:
+    assert (ROOT / link.split("#")[0]).exists()
+
+
+def test_nothing_names_a_place_on_somebodys_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    place = re.compile(r"/(?:home/[a-z]+|root|Users/[a-z]+)/")
+    named = [
+        name
+        for name in listed
+        if (ROOT / name).suffix in {".py", ".md", ".json", ".toml", ".txt", ""} and (ROOT / name).is_file()
+        and place.search((ROOT / name).read_text(errors="replace"))
+    ]
+    assert named == []
