@@ -6,7 +6,7 @@ Memory is bounded by the part being filled and the parts in flight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -42,7 +42,7 @@ class Upload:
         self._upload_id: str | None = None
         self._filling = bytearray()
         self._parts = 0
-        self._in_flight: list[Future[None]] = []
+        self._in_flight: list[tuple[Future[None], int]] = []
         self._etags: dict[int, str] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._completed = False
@@ -82,7 +82,7 @@ class Upload:
             else:
                 if self._filling:
                     self._send()
-                self._wait(0)
+                self._wait_until(lambda: False)
                 parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._etags.items())]
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket, Key=self._key, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
@@ -93,9 +93,9 @@ class Upload:
     def abort(self) -> None:
         """Leave nothing: no parts, no upload, no object. Best effort; the bucket's lifecycle comes after."""
         self._filling = bytearray()
-        for future in self._in_flight:
+        for future, _ in self._in_flight:
             future.cancel()
-        for future in self._in_flight:
+        for future, _ in self._in_flight:
             # A part that is still on its way when the upload is aborted would stay stored, and paid for.
             with suppress(BaseException):
                 future.result()
@@ -118,9 +118,13 @@ class Upload:
                 )["UploadId"]
                 self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="upload")
             body, self._filling = self._filling, bytearray()
-            self._wait(max(1, min(IN_FLIGHT, IN_FLIGHT_BYTES // len(body))) - 1)
+            self._wait_until(lambda: self._fits(len(body)))
             self._parts += 1
-            self._in_flight.append(self._pool.submit(self._send_part, self._upload_id, self._parts, body))
+            self._in_flight.append((self._pool.submit(self._send_part, self._upload_id, self._parts, body), len(body)))
+
+    def _fits(self, size: int) -> bool:
+        in_flight = sum(size for _, size in self._in_flight)
+        return len(self._in_flight) < IN_FLIGHT and in_flight + size <= IN_FLIGHT_BYTES
 
     def _send_part(self, upload_id: str, number: int, body: bytearray) -> None:
         answer = self._client.upload_part(
@@ -128,11 +132,10 @@ class Upload:
         )
         self._etags[number] = answer["ETag"]
 
-    def _wait(self, at_most: int) -> None:
-        """Wait for the oldest parts until at most so many are in flight; raises what went wrong with one."""
-        while len(self._in_flight) > at_most:
-            future = self._in_flight[0]
-            future.result()
+    def _wait_until(self, enough: Callable[[], bool]) -> None:
+        """Wait for the oldest parts until it is enough, or none is left; raises what went wrong with one."""
+        while self._in_flight and not enough():
+            self._in_flight[0][0].result()
             self._in_flight.pop(0)
 
 

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from chalicelib.core import file_name, window
 from chalicelib.errors import EmptyResult, Invalid, NotFound, PreconditionMissing, RunError
-from chalicelib.exports import keys, manifest, parameters, pipeline, upload
+from chalicelib.exports import keys, manifest, pipeline, upload
 from chalicelib.exports.compression import Compression
 from chalicelib.exports.csv_options import CsvOptions
+from chalicelib.exports.parameters import Parameter, resolve
 from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext
 from chalicelib.sources import Query, Source, field_problems, open_source
 
@@ -53,14 +54,13 @@ class ReportExportSpec(BaseModel):
         return f".{self.format}{self.compression.extension}"
 
     def template(self, *, has_window: bool, many: bool) -> str:
-        """The file name's template: the default for an empty one, and the query's name in it where one alone would
-        not do.
+        """The file name's template without its ending: the default for an empty one, and the query in it where several
+        files would share a name.
         """
-        found = self.file_name or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
-        stem = found.removesuffix(self.extension)
-        if many and "{query}" not in stem:
-            stem += "-{query}"
-        return stem + self.extension
+        found = self.file_name.strip() or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
+        # Whatever ending was written, the file gets the one that tells what is in it.
+        found = found.removesuffix(Compression.GZIP.extension).removesuffix(f".{self.format}")
+        return found + "-{query}" if many and "{query}" not in found else found
 
 
 class NamedQuery(BaseModel):
@@ -78,7 +78,7 @@ class Report(BaseModel):
     name: str
     source_id: str
     queries: tuple[NamedQuery, ...]
-    parameters: tuple[parameters.Parameter, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
 
 class SourceRecord(BaseModel):
@@ -123,13 +123,13 @@ class ReportExport:
         facts = context.facts
         spec = ReportExportSpec.model_validate(dict(facts.spec))
         report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report"))
-        source = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source"))
+        record = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source"))
         slot = window.parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
-        values = parameters.resolve(report.parameters, {**spec.parameters, **facts.parameters}, slot)
+        values = resolve(report.parameters, {**spec.parameters, **facts.parameters}, slot)
         try:
-            settings = open_source(
-                source.kind,
-                source.settings,
+            source = open_source(
+                record.kind,
+                record.settings,
                 self._ports.load_secret(report.source_id),
                 statement_timeout_seconds=facts.statement_timeout_seconds,
                 data_folder=self._ports.data_folder,
@@ -137,17 +137,17 @@ class ReportExport:
             )
         except Invalid as error:
             problems = " ".join(f"{problem.field}: {problem.message}" for problem in error.problems)
-            raise PreconditionMissing(f"Source {source.name!r} cannot be used. {problems}", reason=NO_SOURCE) from error
-        export = _Export(self._ports, context, spec, report, source.name)
+            raise PreconditionMissing(f"Source {record.name!r} cannot be used. {problems}", reason=NO_SOURCE) from error
+        export = _Export(self._ports, context, spec, report, record.name)
         try:
-            with settings as opened:
-                context.on_stop(opened.cancel)
+            with source:
+                context.on_stop(source.cancel)
                 try:
-                    context.log("INFO", f"Connecting to source {source.name!r} ({source.kind}).")
-                    info = opened.test()
+                    context.log("INFO", f"Connecting to source {record.name!r} ({record.kind}).")
+                    info = source.test()
                     context.log("INFO", f"Connected to {info.product} {info.version}.")
                     files = [
-                        export.write(opened, number, Query(query.name, query.sql, values))
+                        export.write(source, number, Query(query.name, query.sql, values))
                         for number, query in enumerate(report.queries, start=1)
                     ]
                 finally:
@@ -181,6 +181,8 @@ class _Export:
         self._source_name = source_name
         self._client = ports.s3()
         self._bucket = ports.bucket
+        self._rows = 0
+        self._bytes = 0
 
     def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
         context, facts, spec = self._context, self._facts, self._spec
@@ -196,11 +198,13 @@ class _Export:
             self._bucket,
             key,
             compression=spec.compression,
-            progress=_Progress(context, query.name).tell,
+            progress=_Progress(context, query.name, self._bytes).tell,
             check=context.check,
             accept=lambda rows: self._accept(query.name, rows),
         )
-        context.progress(rows=written.rows, bytes=written.uncompressed_bytes)
+        self._rows += written.rows
+        self._bytes += written.uncompressed_bytes
+        context.progress(rows=self._rows, bytes=self._bytes)
         seconds = monotonic() - began
         context.log(
             "INFO",
@@ -248,29 +252,34 @@ class _Export:
     def _file_name(self, query_name: str) -> str:
         facts = self._facts
         has_window = facts.window_start is not None and facts.window_end is not None
-        return file_name.render(
-            self._spec.template(has_window=has_window, many=len(self._report.queries) > 1),
-            task=facts.task_name,
-            window_start=facts.window_start,
-            window_end=facts.window_end,
-            scheduled_for=facts.scheduled_for,
-            timezone=facts.timezone,
-            job_id=facts.job_id,
-            query=query_name,
-        )
+        try:
+            return file_name.render(
+                self._spec.template(has_window=has_window, many=len(self._report.queries) > 1),
+                task=facts.task_name,
+                window_start=facts.window_start,
+                window_end=facts.window_end,
+                scheduled_for=facts.scheduled_for,
+                timezone=facts.timezone,
+                job_id=facts.job_id,
+                query=query_name,
+                extension=self._spec.extension,
+            )
+        except Invalid as error:
+            raise RunError(f"The file cannot be named: {error.message}") from error
 
 
 class _Progress:
     """Tells the run how far it is, and the log now and then."""
 
-    def __init__(self, context: RunContext, query_name: str) -> None:
+    def __init__(self, context: RunContext, query_name: str, bytes_before: int) -> None:
         self._context = context
+        self._bytes_before = bytes_before
         self._query_name = query_name
         self._told_at = monotonic()
         self._told_bytes = 0
 
     def tell(self, total: int) -> None:
-        self._context.progress(bytes=total)
+        self._context.progress(bytes=self._bytes_before + total)
         if monotonic() - self._told_at >= LINE_SECONDS or total - self._told_bytes >= LINE_BYTES:
             self._told_at, self._told_bytes = monotonic(), total
             self._context.log("INFO", f"Query {self._query_name!r}: {total / 1e6:,.0f} MB so far.", type="progress")

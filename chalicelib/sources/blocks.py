@@ -13,7 +13,7 @@ MIN_BLOCK_BYTES = 1 << 20
 
 
 class BlockWriter(io.RawIOBase):
-    """The lower half of a buffered writer: gets whole buffers, hands on blocks of at least 1 MiB except the last.
+    """Hands on blocks of at least 1 MiB except the last, whatever it gets. May be the lower half of a buffered writer.
 
     After the sink failed nothing more reaches it: a buffer that is thrown away still tries to write its rest.
     """
@@ -35,7 +35,7 @@ class BlockWriter(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        # The view is of the buffer's own memory, which is overwritten as soon as this returns.
+        # A buffered writer gives a view of its own memory, which it overwrites as soon as this returns.
         block = bytes(data)
         if not self._discarding:
             self._add(self._line_ends.convert(block) if self._line_ends else block)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from chalicelib.errors import QueryFailed, QueryInterrupted, RunError, SourceUnreachable, StatementTimedOut, Stopped
 from chalicelib.exports.csv_options import CsvOptions, LineEnds
 from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
+from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.names import refuse_unusable_columns
 from chalicelib.sources.sql import SQLITE, Statement, parse_reading
 from chalicelib.sources.sqlite_csv import Marks, blocks, wrapped
@@ -119,7 +120,7 @@ class SqliteSource:
         marks = Marks(options, secrets.token_hex(16), single_column=len(columns) == 1)
         values = {**self._bound(query, statement), **marks.values}
         line_ends = LineEnds(b"\r\n", b"\n") if options.line_end.bytes == b"\n" else None
-        head = options.prologue([column.name for column in columns])
+        out = BlockWriter(sink, options.prologue([column.name for column in columns]), line_ends)
         numbers = count()
         with self._statement(query.name) as connection:
             sql = wrapped(_text(statement), columns, options, fenced=_needs_fence(connection, statement))
@@ -127,11 +128,8 @@ class SqliteSource:
                 # Counting in C: each row is paired with the next number, and only the row goes on.
                 rows = map(itemgetter(0), zip(cursor, numbers, strict=False))
                 for block in blocks(rows, options.delimiter):
-                    block = marks.replace(block)
-                    sink(head + (line_ends.convert(block) if line_ends else block))
-                    head = b""
-        if head:
-            sink(head)
+                    out.write(marks.replace(block))
+        out.finish()
         return next(numbers)
 
     def _describe(self, query: Query, statement: Statement) -> tuple[Column, ...]:

@@ -40,11 +40,17 @@ class Stopping:
             self._idle.set()
 
     def stop(self, interrupt: Callable[[], None]) -> None:
-        """Ask, and interrupt until the work in progress has ended."""
+        """Ask, and interrupt the work in progress. Returns at once: whoever asks may hold a lock that the work waits
+        for.
+        """
         self._asked.set()
+        if self._idle.is_set():
+            return
+        interrupt()
+        threading.Thread(target=self._insist, args=(interrupt,), name="stopping", daemon=True).start()
+
+    def _insist(self, interrupt: Callable[[], None]) -> None:
         for _ in range(round(GIVE_UP_SECONDS / REPEAT_SECONDS)):
-            if self._idle.is_set():
-                return
-            interrupt()
             if self._idle.wait(REPEAT_SECONDS):
                 return
+            interrupt()

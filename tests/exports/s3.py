@@ -1,0 +1,71 @@
+"""A bucket in memory, and a client that fails when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+BUCKET = "exports"
+
+
+def refusal(operation: str, code: str = "InternalError") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "We encountered an internal error."}}, operation)
+
+
+def unreachable() -> EndpointConnectionError:
+    return EndpointConnectionError(endpoint_url="https://s3.example")
+
+
+class Saboteur:
+    """The client, except that the nth call of one operation raises, before or after it did its work."""
+
+    def __init__(self, client: Any, operation: str, error: Exception, *, at: int = 1, after: bool = False) -> None:
+        self._client = client
+        self._operation = operation
+        self._error = error
+        self._left = at
+        self._after = after
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if not callable(method) or name.startswith("get_"):
+            return method
+
+        def call(**arguments: Any) -> Any:
+            self.calls.append(name)
+            if name == self._operation:
+                self._left -= 1
+                if self._left == 0:
+                    if self._after:
+                        method(**arguments)
+                    raise self._error
+            return method(**arguments)
+
+        return call
+
+
+class Watcher:
+    """The client, telling every part that goes through it."""
+
+    def __init__(self, client: Any, on_part: Callable[[int, int], None]) -> None:
+        self._client = client
+        self._on_part = on_part
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "upload_part":
+            return self._upload_part
+        return getattr(self._client, name)
+
+    def _upload_part(self, **arguments: Any) -> Any:
+        self._on_part(arguments["PartNumber"], len(arguments["Body"]))
+        return self._client.upload_part(**arguments)
+
+
+def left_behind(client: Any) -> list[str]:
+    """Every object and every unfinished upload of the bucket."""
+    objects = [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    uploads = [item["Key"] for item in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+    return objects + [f"upload of {key}" for key in uploads]
