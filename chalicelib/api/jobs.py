@@ -45,8 +45,7 @@ def _range(preset: str, timezone: str, now: datetime) -> tuple[datetime, datetim
     tz = zone(timezone, field="timezone")
     today = now.astimezone(tz).date()
     if preset == "yesterday":
-        end = start_of_day(today, tz) - timedelta(milliseconds=1)
-        return start_of_day(today - timedelta(days=1), tz), end
+        return start_of_day(today - timedelta(days=1), tz), start_of_day(today, tz)
     return start_of_day(today - timedelta(days=DAYS_BACK[preset]), tz), None
 
 

@@ -30,7 +30,7 @@ def _representable(instant: datetime) -> datetime:
 Instant = Annotated[
     AwareDatetime,
     AfterValidator(_representable),
-    PlainSerializer(rfc3339, return_type=str),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-08T07:00:00Z"]}),
 ]
 Name = Annotated[

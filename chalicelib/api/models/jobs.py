@@ -31,8 +31,8 @@ class JobQuery(PageQuery):
         Literal["all", "yesterday", "week", "month"],
         Field(description="Yesterday's date, the last 7 days, the last 30 days; not together with created_from or _to"),
     ] = "all"
-    created_from: Instant | None = None
-    created_to: Instant | None = None
+    created_from: Annotated[Instant | None, Field(description="Inclusive")] = None
+    created_to: Annotated[Instant | None, Field(description="Exclusive")] = None
     timezone: Annotated[str, Field(description="Whose days `created` means", examples=["Europe/Paris"])] = "UTC"
     task_id: Id | None = None
     status: Annotated[list[JobStatus], Field(description="May be repeated", default_factory=list)]

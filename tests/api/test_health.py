@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from chalicelib import health
+from chalicelib.api import VERSION
+from tests.api.http import Http
+
+pytestmark = pytest.mark.usefixtures("world")
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> Iterator[None]:
+    health.forget()
+    yield
+    health.forget()
+
+
+def test_anybody_may_ask_whether_the_stage_is_well() -> None:
+    reply = Http().get("/health")
+    assert reply.status == 200
+    assert (reply.json["status"], reply.json["version"], reply.json["stage"]) == ("ok", VERSION, "test")
+    assert {check["service"]: check["reachable"] for check in reply.json["services"]} == {
+        "dynamodb": True,
+        "sqs": True,
+        "s3": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://s3.internal:9000"),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "secret-bucket"}}, "HeadBucket"),
+    ],
+)
+def test_a_service_out_of_reach_answers_503_and_no_detail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def down() -> None:
+        raise error
+
+    monkeypatch.setitem(health.PROBES, "s3", down)
+    reply = Http().get("/health")
+    assert reply.status == 503
+    assert [check["service"] for check in reply.json["services"] if not check["reachable"]] == ["s3"]
+    assert b"internal" not in reply.raw
+    assert b"bucket" not in reply.raw
+
+
+def test_a_service_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setitem(health.PROBES, "sqs", lambda: time.sleep(0.5))
+    assert Http().get("/health").status == 503
+
+
+def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setitem(health.PROBES, "s3", lambda: asked.append(1))
+    for _ in range(5):
+        Http().get("/health")
+    assert len(asked) == 1

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+from chalice.test import Client
+
+from app import app
+from chalicelib.actor import Role
+from chalicelib.clock import Clock
+from chalicelib.work import Worker, handle
+from tests.api.http import Http, as_role
+from tests.api.made import Made
+from tests.world import World
+
+
+@pytest.fixture
+def done(admin: Http, made: Made, world: World) -> dict[str, Any]:
+    """A job that exported its file."""
+    job = made.job()
+    work(world)
+    found = admin.get(f"/jobs/{job['job_id']}").json
+    assert found["status"] == "succeeded", found
+    return dict(found)
+
+
+def work(world: World) -> None:
+    """Let a worker take every message."""
+    for message in world.messages():
+        handle(json.dumps(message), worker=Worker("worker-1", datetime.now(UTC) + timedelta(minutes=10), Clock()))
+
+
+def test_a_job_tells_everything(done: dict[str, Any]) -> None:
+    assert done["task_name"] == "Daily orders"
+    assert done["rows"] == 24
+    assert done["run_no"] == 1
+    assert done["files"][0]["rows"] == 24
+    assert done["started_at"] <= done["ended_at"]
+    assert done["timezone"] == "Asia/Shanghai"
+
+
+def test_jobs_are_listed_by_time_task_and_status(admin: Http, made: Made, done: dict[str, Any]) -> None:
+    waiting = made.job(name="Other")
+    ids = lambda **query: [row["job_id"] for row in admin.get("/jobs", **query).json["items"]]  # noqa: E731
+    assert ids() == [waiting["job_id"], done["job_id"]]
+    assert ids(sort="created_at") == [done["job_id"], waiting["job_id"]]
+    assert ids(task_id=done["task_id"]) == [done["job_id"]]
+    assert ids(status=["waiting", "failed"]) == [waiting["job_id"]]
+    assert ids(status="succeeded", kind="report_export", trigger="manual", pool="cloud") == [done["job_id"]]
+    assert ids(created="week") == ids(created="month") == [waiting["job_id"], done["job_id"]]
+    assert ids(created="yesterday") == []
+    assert ids(created_from=done["created_at"], created_to=waiting["created_at"]) == [done["job_id"]]
+    assert ids(created_from=waiting["created_at"]) == [waiting["job_id"]]
+    assert ids(operator="nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("status=asleep", "status.0"),
+        ("created=today", "created"),
+        ("created=week&created_from=2026-01-01T00:00:00Z", "created"),
+        ("created=yesterday&timezone=Mars/Base", "timezone"),
+        ("created_from=2026-01-01", "created_from"),
+        ("created_from=2026-01-01T00:00:00", "created_from"),  # no zone
+        ("created_from=2026-02-01T00:00:00Z&created_to=2026-01-01T00:00:00Z", "created_from"),
+        ("sort=priority", "sort"),
+        ("task_id=a%20b", "task_id"),
+        ("colour=red", "colour"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+    reply = admin.send("GET", f"/jobs?{query}")
+    assert (reply.status, reply.fields) == (422, [field]), reply.raw
+
+
+def test_counts_are_exact(admin: Http, made: Made) -> None:
+    for _ in range(3):
+        made.job()
+    found = admin.get("/jobs/counts").json
+    assert (found["waiting"], found["running"]) == (3, 0)
+    assert found["pools"] == [{"pool": "cloud", "kind": "report_export", "waiting": 3, "assigned": 0, "running": 0}]
+
+
+def test_attempts_logs_and_files_of_a_job(admin: Http, done: dict[str, Any]) -> None:
+    path = f"/jobs/{done['job_id']}"
+    (run,) = admin.get(f"{path}/runs").json["items"]
+    assert (run["run_no"], run["status"], run["rows"]) == (1, "succeeded", 24)
+    logs = admin.get(f"{path}/logs").json
+    assert [line["sequence"] for line in logs["items"]] == list(range(1, len(logs["items"]) + 1))
+    assert logs["next_cursor"] is None
+    first = admin.get(f"{path}/logs", limit=1).json
+    rest = admin.get(f"{path}/logs", cursor=first["next_cursor"]).json
+    assert first["items"] + rest["items"] == logs["items"]
+    assert admin.get(f"{path}/logs", level="alert").json["items"] == []
+    assert admin.get(f"{path}/logs", search="attempt").json["items"] != []
+    assert admin.get(f"{path}/logs", run=9).json["Code"] == "RunNotFound"
+    assert admin.get(f"{path}/files").json["items"] == done["files"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("runs?limit=0", "limit"),
+        ("runs?limit=101", "limit"),
+        ("logs?level=loud", "level"),
+        ("logs?limit=0", "limit"),
+        ("logs?run=-1", "run"),
+        ("logs?cursor=here", "cursor"),
+        ("download?n=-1", "n"),
+        ("download?redirect=maybe", "redirect"),
+    ],
+)
+def test_a_part_that_cannot_be_asked_for_is_refused_by_name(admin: Http, made: Made, path: str, field: str) -> None:
+    reply = admin.send("GET", f"/jobs/{made.job()['job_id']}/{path}")
+    assert (reply.status, reply.fields) == (422, [field]), reply.raw
+
+
+def test_a_file_is_downloaded_and_is_what_its_manifest_says(admin: Http, world: World, done: dict[str, Any]) -> None:
+    (link,) = admin.get(f"/jobs/{done['job_id']}/download").json["items"]
+    content = world.objects()[unquote(urlsplit(link["url"]).path).lstrip("/").removeprefix(f"{world.bucket}/")]
+    assert hashlib.sha256(content).hexdigest() == link["sha256"] == done["files"][0]["sha256"]
+    assert len(content) == link["bytes"]
+    assert len(content.splitlines()) == link["rows"] + 1
+
+
+def test_a_download_may_redirect_and_the_link_is_never_logged(
+    admin: Http, done: dict[str, Any], logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    logged()
+    reply = admin.get(f"/jobs/{done['job_id']}/download", redirect=1)
+    assert (reply.status, reply.raw) == (302, b"")
+    signature = parse_qs(urlsplit(reply.headers["Location"]).query)
+    assert "X-Amz-Signature" in signature
+    assert signature["X-Amz-Expires"] == ["300"]
+    assert "X-Amz-Signature" not in json.dumps(logged())
+
+
+def test_a_job_without_a_file_says_so(admin: Http, made: Made) -> None:
+    path = f"/jobs/{made.job()['job_id']}"
+    assert admin.get(f"{path}/files").json == {"items": []}
+    reply = admin.get(f"{path}/download")
+    assert (reply.status, reply.json["Code"]) == (404, "FileNotAvailable")
+
+
+def test_a_waiting_job_is_cancelled_rerun_and_deleted(admin: Http, made: Made) -> None:
+    path = f"/jobs/{made.job()['job_id']}"
+    cancelled = admin.post(f"{path}/cancel").json
+    assert (cancelled["status"], cancelled["reason"]) == ("canceled", "by_user")
+    assert admin.post(f"{path}/cancel").json["Code"] == "WrongState"
+    assert admin.post(f"{path}/rerun").json["status"] == "waiting"
+    assert admin.post(f"{path}/rerun").json["Code"] == "WrongState"
+    assert admin.delete(path).json["Code"] == "WrongState"
+    admin.post(f"{path}/cancel")
+    assert admin.delete(path).status == 204
+    assert admin.get(path).json["Code"] == "JobNotFound"
+
+
+def test_a_priority_is_changed_while_the_job_waits(admin: Http, made: Made) -> None:
+    path = f"/jobs/{made.job()['job_id']}"
+    assert admin.patch(path, {"priority": 5000}).json["priority"] == 5000
+    for body in ({}, {"priority": 5001}, {"priority": "1"}, {"priority": None}):
+        assert admin.patch(path, body).fields == ["priority"]
+    assert admin.patch(path, {"status": "succeeded", "priority": 1}).fields == ["status"]
+
+
+def test_a_viewer_looks_and_does_not_touch(made: Made, done: dict[str, Any]) -> None:
+    viewer, path = as_role(Role.VIEWER), f"/jobs/{done['job_id']}"
+    for part in ("", "/runs", "/logs", "/files", "/download"):
+        assert viewer.get(path + part).status == 200
+    assert viewer.post(f"{path}/rerun").status == 403
+    assert viewer.delete(path).status == 403
+
+
+def test_a_failed_job_says_why(admin: Http, made: Made, world: World) -> None:
+    report = made.report(queries=[{"name": "bad", "sql": "SELECT no_such_column FROM orders"}])
+    job = made.job(spec={"report_id": report["report_id"]})
+    work(world)
+    found = admin.get(f"/jobs/{job['job_id']}").json
+    assert (found["status"], found["reason"]) == ("failed", "error")
+    assert "no_such_column" in found["error"]
+    assert found["files"] == []
+    (line,) = admin.get(f"/jobs/{job['job_id']}/logs", level="ERROR").json["items"]
+    assert "no_such_column" in line["message"]
+
+
+# --- the functions that AWS starts ------------------------------------------------------------------------------------
+
+
+class Context:
+    aws_request_id = "invocation-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 600_000
+
+
+def test_the_work_function_takes_a_message(admin: Http, made: Made, world: World) -> None:
+    job = made.job()
+    records = [
+        {"messageId": f"m-{number}", "body": json.dumps(body), "receiptHandle": "r", "eventSource": "aws:sqs"}
+        for number, body in enumerate(world.messages())
+    ]
+    answer = app.handler_map["work"]({"Records": records}, Context())
+    assert answer == {"batchItemFailures": []}
+    assert admin.get(f"/jobs/{job['job_id']}").json["status"] == "succeeded"
+
+
+def test_a_message_that_is_no_token_fails(world: World) -> None:
+    records = [{"messageId": "m-1", "body": "hello", "receiptHandle": "r", "eventSource": "aws:sqs"}]
+    with pytest.raises(ValueError, match="not a token"):
+        app.handler_map["work"]({"Records": records}, Context())
+
+
+def test_tick_and_sweep_run(world: World) -> None:
+    event = Client(app).events.generate_cw_event("aws.events", "Scheduled Event", {}, [])
+    for name in ("tick", "sweep"):
+        assert app.handler_map[name](event, Context()) is None
+
+
+def test_fire_starts_a_task_once_per_event(admin: Http, made: Made) -> None:
+    task = made.task()
+    event = {"task": "Daily orders", "event_id": "e-1", "scheduled_for": "2026-03-01T00:00:00Z"}
+    first, second = (app.handler_map["fire"](event, Context()) for _ in range(2))
+    assert first == second
+    job = admin.get(f"/jobs/{first['job_id']}").json
+    assert (job["task_id"], job["trigger"]) == (task["task_id"], "event")
+
+
+# --- services that fail -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "shown"),
+    [
+        ("ThrottlingException", 503, "Unavailable"),
+        ("ProvisionedThroughputExceededException", 503, "Unavailable"),
+        ("AccessDeniedException", 500, "InternalError"),
+        ("ResourceNotFoundException", 500, "InternalError"),
+    ],
+)
+def test_a_service_that_fails_is_told_without_detail(
+    admin: Http, monkeypatch: pytest.MonkeyPatch, code: str, status: int, shown: str
+) -> None:
+    def failing(*args: Any, **named: Any) -> Any:
+        detail = "User: arn:aws:iam::123456789012:role/carillon is not authorized"
+        raise ClientError({"Error": {"Code": code, "Message": detail}}, "Query")
+
+    monkeypatch.setattr("chalicelib.jobs.listing", failing)
+    reply = admin.get("/jobs")
+    assert (reply.status, reply.json["Code"]) == (status, shown)
+    assert b"arn:aws" not in reply.raw
+    assert ("Retry-After" in reply.headers) == (status == 503)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib.actor import Role
+from tests.api.http import Http, as_role
+from tests.api.made import Made
+from tests.api.test_schedules import BAD_SCHEDULES
+from tests.world import World
+
+
+def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, made: Made) -> None:
+    task = made.task()
+    path = f"/tasks/{task['task_id']}"
+    assert admin.get(path).json == task
+    assert task["creator"] == "token:admin"
+    assert task["schedule"]["expression"] == "0 2 * * *"
+    assert datetime.fromisoformat(task["next_fire_at"]).hour == 18
+    assert [row["task_id"] for row in admin.get("/tasks").json["items"]] == [task["task_id"]]
+    replaced = admin.put(path, made.task_body(spec=task["spec"], name="Other", enabled=False)).json
+    assert (replaced["name"], replaced["revision"], replaced["next_fire_at"]) == ("Other", 2, None)
+    assert admin.delete(path).status == 204
+    assert admin.get(path).json["Code"] == "TaskNotFound"
+
+
+def test_a_patch_changes_the_named_fields_only(admin: Http, made: Made) -> None:
+    task = made.task(window={"type": "yesterday"}, deadline_seconds=60)
+    patched = admin.patch(f"/tasks/{task['task_id']}", {"priority": 2000, "deadline_seconds": None, "window": None})
+    changed = {name for name in task if patched.json[name] != task[name]}
+    assert changed - {"updated_at", "spec"} == {"priority", "deadline_seconds", "window", "revision"}
+
+
+def test_a_patch_cannot_clear_what_a_task_needs(admin: Http, made: Made) -> None:
+    path = f"/tasks/{made.task()['task_id']}"
+    for name in ("name", "kind", "spec", "schedule", "enabled", "priority", "overlap"):
+        assert admin.patch(path, {name: None}).fields[:1] == [name]
+
+
+def test_a_task_is_disabled_and_enabled_with_a_note(admin: Http, made: Made) -> None:
+    path = f"/tasks/{made.task()['task_id']}"
+    disabled = admin.post(f"{path}/disable", {"note": "source moves"}).json
+    assert (disabled["enabled"], disabled["note"], disabled["next_fire_at"]) == (False, "source moves", None)
+    enabled = admin.post(f"{path}/enable").json
+    assert enabled["enabled"] is True
+    assert enabled["next_fire_at"] is not None
+
+
+def test_a_run_starts_a_job_now_or_for_a_past_slot(admin: Http, made: Made) -> None:
+    task = made.task(window={"type": "yesterday"})
+    path = f"/tasks/{task['task_id']}/run"
+    now = admin.post(path).json
+    assert (now["status"], now["trigger"], now["operator"]) == ("waiting", "manual", "token:admin")
+    past = admin.post(path, {"scheduled_for": "2026-02-10T18:00:00Z"}).json
+    assert (past["window_start"], past["window_end"]) == ("2026-02-09T16:00:00Z", "2026-02-10T16:00:00Z")
+    future = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert admin.post(path, {"scheduled_for": future}).fields == ["scheduled_for"]
+
+
+def test_a_task_deleted_leaves_its_jobs(admin: Http, made: Made) -> None:
+    job = made.job()
+    assert admin.delete(f"/tasks/{job['task_id']}").status == 204
+    assert admin.get(f"/jobs/{job['job_id']}").json["task_name"] == "Daily orders"
+
+
+def test_lists_search_filter_sort_and_page(admin: Http, made: Made) -> None:
+    spec = {"report_id": made.report()["report_id"]}
+    for number in range(12):
+        group = "even" if number % 2 == 0 else "odd"
+        made.task(name=f"Task {number:02}", spec=spec, group=group, enabled=number < 10)
+    names = lambda **query: [row["name"] for row in admin.get("/tasks", **query).json["items"]]  # noqa: E731
+    assert names(search="task 0", sort="name", page_size=10) == [f"Task {number:02}" for number in range(10)]
+    assert names(sort="-name")[0] == "Task 11"
+    assert names(group="odd", sort="name")[:2] == ["Task 01", "Task 03"]
+    assert names(enabled="false", sort="name") == ["Task 10", "Task 11"]
+    assert names(kind="sql_script") == []
+    assert names(creator="token:admin", sort="name", page=2, page_size=10) == ["Task 10", "Task 11"]
+    page = admin.get("/tasks", page_size=10).json
+    assert (page["total"], page["pages"], page["total_is_lower_bound"]) == (12, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("sort=colour", "sort"),
+        ("latest_status=asleep", "latest_status"),
+        ("enabled=perhaps", "enabled"),
+        ("search=" + "x" * 201, "search"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+    reply = admin.send("GET", f"/tasks?{query}")
+    assert (reply.status, reply.fields) == (422, [field])
+
+
+@pytest.mark.parametrize(("schedule", "field"), BAD_SCHEDULES, ids=str)
+def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
+    admin: Http, world: World, schedule: Any, field: str
+) -> None:
+    body = {"name": "x", "kind": "report_export", "spec": {"report_id": "r"}, "schedule": schedule}
+    reply = admin.post("/tasks", body)
+    assert (reply.status, reply.fields[:1]) == (422, [field]), reply.raw
+    assert world.items("tasks") == []
+    assert world.items("jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"kind": "no_such_kind"}, "kind"),
+        ({"spec": {}}, "spec.report_id"),
+        ({"spec": {"report_id": "no-such"}}, "spec.report_id"),
+        ({"spec": {"format": "docx"}}, "spec.format"),
+        ({"spec": {"compression": "rar"}}, "spec.compression"),
+        ({"spec": {"file_name": "../evil.csv"}}, "spec.file_name"),
+        ({"spec": {"file_name": "a/b.csv"}}, "spec.file_name"),
+        ({"spec": {"file_name": "{secret}.csv"}}, "spec.file_name"),  # an unknown key
+        ({"spec": {"file_name": "{window_start:%Y}.csv"}}, "spec.file_name"),  # the task has no window
+        ({"spec": {"no_such": 1}}, "spec.no_such"),
+        ({"window": {"type": "tomorrow"}}, "window.type"),
+        ({"schedule": {"type": "now"}, "window": {"type": "since_previous_fire"}}, "window.type"),
+        ({"misfire": "perhaps"}, "misfire.policy"),
+        ({"misfire": {"policy": "skip", "union": True}}, "misfire.union"),
+        ({"overlap": "sometimes"}, "overlap"),
+        ({"priority": -1}, "priority"),
+        ({"priority": 5001}, "priority"),
+        ({"priority": "high"}, "priority"),
+        ({"priority": 1.5}, "priority"),
+        ({"retry": {"max_attempts": 0}}, "retry.max_attempts"),
+        ({"retry": {"max_attempts": 33}}, "retry.max_attempts"),
+        ({"retry": {"backoff": "random"}}, "retry.backoff"),
+        ({"pool": "a b"}, "pool"),
+        ({"trigger": "eventbridge"}, "trigger"),
+        ({"enabled": "yes"}, "enabled"),
+        ({"deadline_seconds": 0}, "deadline_seconds"),
+        ({"queue_wait_limit_seconds": 10**9}, "queue_wait_limit_seconds"),
+        ({"statement_timeout_seconds": -5}, "statement_timeout_seconds"),
+        ({"parameters": [1]}, "parameters"),
+        ({"creator": "me"}, "creator"),
+        ({"next_fire_at": "2030-01-01T00:00:00Z"}, "next_fire_at"),
+    ],
+    ids=str,
+)
+def test_a_task_that_cannot_be_is_refused_by_field_and_leaves_nothing(
+    admin: Http, made: Made, world: World, changes: dict[str, Any], field: str
+) -> None:
+    report_id = made.report()["report_id"]
+    if "spec" in changes and changes["spec"] and "report_id" not in changes["spec"]:
+        changes = changes | {"spec": changes["spec"] | {"report_id": report_id}}
+    reply = admin.post("/tasks", made.task_body(**({"spec": {"report_id": report_id}} | changes)))
+    assert reply.status == 422, reply.raw
+    assert reply.fields[0].startswith(field), reply.raw
+    assert world.items("tasks") == []
+    assert world.items("jobs") == []
+
+
+def test_a_refused_edit_leaves_the_task_as_it_was(admin: Http, made: Made) -> None:
+    task = made.task()
+    path = f"/tasks/{task['task_id']}"
+    bad = task["schedule"] | {"expression": "60 2 * * *"}
+    assert admin.patch(path, {"schedule": bad}).status == 422
+    assert admin.get(path).json == task
+
+
+def test_an_operator_starts_and_stops_but_does_not_edit(made: Made, world: World) -> None:
+    task, operator = made.task(), as_role(Role.OPERATOR)
+    path = f"/tasks/{task['task_id']}"
+    assert operator.post(f"{path}/run").status == 201
+    assert operator.post(f"{path}/disable").status == 200
+    assert operator.patch(path, {"priority": 1}).status == 403
+    assert operator.delete(path).status == 403
+
+
+def test_edits_are_audited_from_old_to_new(admin: Http, made: Made) -> None:
+    task = made.task()
+    admin.patch(f"/tasks/{task['task_id']}", {"priority": 2000})
+    entry = admin.get("/audit").json["items"][0]
+    assert (entry["record_type"], entry["record_id"], entry["actor"]) == ("task", task["task_id"], "token:admin")
+    assert entry["changes"] == {"priority": [1000, 2000]}
