@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.moments import DAY, Gap, naive_seconds, pin
@@ -77,7 +78,7 @@ class Fires:
 
 
 def fires(
-    dates: Iterable[tuple[date, frozenset[Flag]]], times: Sequence[int], tz: ZoneInfo, reading: Reading
+    dates: Iterable[tuple[date, frozenset[Flag]]], times: tuple[int, ...], tz: ZoneInfo, reading: Reading
 ) -> Iterator[Fires]:
     """The fires of ascending dates, ascending and without repeats.
 
@@ -115,7 +116,9 @@ def _only_offset(day: date, tz: ZoneInfo) -> int | None:
 _LAST = time(23, 59, 59)
 
 
-def _across_change(day: date, times: Sequence[int], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]) -> Fires:
+# A schedule is asked for its next fire again and again, also on the two days a year when that takes work.
+@lru_cache(maxsize=128)
+def _across_change(day: date, times: tuple[int, ...], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]) -> Fires:
     midnight = datetime.combine(day, time())
     base = naive_seconds(midnight)
     found: set[int] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -131,7 +131,7 @@ class DatePlan(Plan):
     """Wall-clock time: dates, each with the same times of day."""
 
     source: Dates
-    times: Sequence[int]
+    times: tuple[int, ...]
     reading: Reading
     rule: OnNonBusiness
 
