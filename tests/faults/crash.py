@@ -61,6 +61,12 @@ class Rig:
         self.at, self.dead = None, False
 
 
+def as_bytes(params: dict[str, Any], **_: Any) -> None:
+    """moto in one process takes bytes only, where S3 takes any buffer."""
+    if "Body" in params:
+        params["Body"] = bytes(params["Body"])
+
+
 @contextmanager
 def rigged(rig: Rig) -> Iterator[None]:
     """Every client of the product goes through the rig."""
@@ -68,9 +74,11 @@ def rigged(rig: Rig) -> Iterator[None]:
     for each in clients:
         each.meta.events.register("before-call", rig.before, unique_id="crash-before")
         each.meta.events.register("after-call", rig.after, unique_id="crash-after")
+    client("s3").meta.events.register("before-parameter-build.s3", as_bytes, unique_id="crash-bytes")
     try:
         yield
     finally:
+        client("s3").meta.events.unregister("before-parameter-build.s3", unique_id="crash-bytes")
         for each in clients:
             each.meta.events.unregister("before-call", unique_id="crash-before")
             each.meta.events.unregister("after-call", unique_id="crash-after")
