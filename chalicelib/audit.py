@@ -12,7 +12,7 @@ from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.masking import masked
 from chalicelib.paging import TOTAL_LIMIT, Page, check
-from chalicelib.store.audit import AuditRecord, newest_first
+from chalicelib.store.audit import AuditRecord, add, newest_first
 from chalicelib.store.base import Record
 
 # Longer than the jobs it explains.
@@ -33,9 +33,12 @@ def record(
     after: Mapping[str, Any] | None,
     now: datetime,
 ) -> None:
-    """Add an entry. `before` is None for something made, `after` for something deleted."""
-    entry_id = ulid(now)
-    AuditRecord(
+    """Add an entry. `before` is None for something made, `after` for something deleted.
+
+    A request that is taken over after a crash comes with the same `now`, and its entry is there once.
+    """
+    entry_id = ulid(now, f"{actor.name}|{action}|{record_type}|{record_id}")
+    entry = AuditRecord(
         month_bucket(entry_id),
         entry_id,
         at=now,
@@ -46,7 +49,8 @@ def record(
         record_id=record_id,
         changes=changes(before, after),
         expires_at=utc(now) + timedelta(days=RETENTION_DAYS),
-    ).save()
+    )
+    add(entry)
 
 
 def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, list[Any]]:

@@ -59,14 +59,12 @@ def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: 
         created_at=now,
         updated_at=now,
     )
-    made = store.insert(source)
-    if not made:
+    if not store.insert(source):
         source = store.get_source(source.source_id)
     # The record first: a record without its password can be seen and mended, a secret without its record only costs.
     if body.get("password") is not None:
         secrets.put(secrets.source_name(source.source_id), {"password": body["password"]})
-    if made:
-        _note(actor, "create", source, before=None, after={**audit.snapshot(source), **_password(body)}, now=now)
+    _note(actor, "create", source, before=None, after={**audit.snapshot(source), **_password(body)}, now=now)
     return source
 
 
@@ -135,7 +133,7 @@ def create_report(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: 
         ulid(now, None if key is None else f"report|{key}"), creator=actor.name, created_at=now, updated_at=now, **body
     )
     if not store.insert(report):
-        return store.get_report(report.report_id)
+        report = store.get_report(report.report_id)
     _note(actor, "create", report, before=None, after=audit.snapshot(report), now=now)
     return report
 
@@ -206,7 +204,7 @@ def create_calendar(body: Mapping[str, Any], *, actor: Actor, now: datetime, key
         **body,
     )
     if not store.insert(calendar):
-        return store.get_calendar(calendar.calendar_id)
+        calendar = store.get_calendar(calendar.calendar_id)
     _note(actor, "create", calendar, before=None, after=audit.snapshot(calendar), now=now)
     return calendar
 

@@ -51,10 +51,11 @@ def create(
         created_at=now,
         expires_at=None if expires_at is None else utc(expires_at),
     )
-    if not store.insert(made):
-        return store.get(token_id), None
+    new = store.insert(made)
+    if not new:
+        made = store.get(token_id)
     audit.record(actor, "create", "token", token_id, before=None, after=_shown(made), now=now)
-    return made, f"{PREFIX}_{token_id}_{secret}"
+    return made, f"{PREFIX}_{token_id}_{secret}" if new else None
 
 
 def listing(*, page: int, page_size: int) -> Page:

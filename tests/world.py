@@ -1,7 +1,6 @@
-"""A whole stage in memory: environment, tables, queue, bucket, and makers of records.
+"""A whole stage in memory: environment, tables, queue and bucket.
 
 Importing this module sets the environment, so import it before anything of chalicelib.
-Makers take overrides only: what a test does not name is not what it is about.
 """
 
 from __future__ import annotations

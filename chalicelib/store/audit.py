@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pynamodb.attributes import TTLAttribute, UnicodeAttribute
 
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, table_name
+from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
 
 
 class AuditRecord(Record):
@@ -25,6 +25,15 @@ class AuditRecord(Record):
     record_id = UnicodeAttribute()
     changes = DocumentAttribute()
     expires_at = TTLAttribute(null=True)
+
+
+def add(entry: AuditRecord) -> None:
+    """Adding an entry a second time changes nothing."""
+    try:
+        with refusing():
+            entry.save(AuditRecord.entry_id.does_not_exist())
+    except Refused:
+        return
 
 
 def newest_first(months: list[str]) -> Iterator[AuditRecord]:

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Text, unset
-from chalicelib.api.models.schedules import MisfireObject, Object, RetryObject, ScheduleObject, WindowObject
+from chalicelib.api.models.schedules import MisfireObject, Object, RetryObject, ScheduleObject, ShownAs, WindowObject
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
+from chalicelib.kinds.report_export import ReportExportSpec
 
 LONGEST_SECONDS = 30 * 86_400
 
@@ -19,7 +20,8 @@ WaitSeconds = Annotated[Seconds, Field(description="How long a job may wait for 
 DeadlineSeconds = Annotated[Seconds, Field(description="How long a job may take, retries included")]
 KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
 Parameters = Annotated[Object, Field(description="Values of the report's parameters, by name")]
-Spec = Annotated[Object, Field(description="What to do; its fields are the kind's")]
+# Judged by the kind, as the schedule is by `core/`; shown for each kind there is.
+Spec = Annotated[Object, ShownAs(ReportExportSpec), Field(description="What to do; its fields are the kind's")]
 # No rule of its own in AWS yet: every task is fired by the tick.
 TriggerName = Literal["tick"]
 # A policy's value as text: a StrEnum is strict about being one, and JSON has none.
