@@ -50,7 +50,7 @@ logs: $(VENV)/runs
 	@$(BIN)/python -m infra.local.logs --state $(STATE) $(addprefix --function ,$(FUNCTION))
 
 test: $(VENV)/develops
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(VENV)/develops
 	$(BIN)/ruff format --check .

@@ -87,6 +87,7 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
         shop.keep_up(database, closing)
         front.lead_to(inside, outputs["ApiId"])
         threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
+        threading.Thread(target=warm_up, args=(inside, outputs["WorkName"]), name="warm-up", daemon=True).start()
         load(state, base_url)
         print(f"\nReady after {time.monotonic() - started:.0f} s.\n\n{description(state, base_url)}", flush=True)
         while child.poll() is None:
@@ -120,6 +121,12 @@ def deploy(state: State, port: int) -> dict[str, str]:
         )
     gateway.create_deployment(restApiId=outputs["ApiId"], stageName="api")
     return outputs
+
+
+def warm_up(port: int, work: str) -> None:
+    """Start the worker's process, so that the first job is as punctual as all others. It has nothing to do yet."""
+    nothing = b'{"Records": []}'
+    emulator.session(port).client("lambda").invoke(FunctionName=work, Payload=nothing)
 
 
 def load(state: State, base_url: str) -> None:

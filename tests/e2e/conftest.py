@@ -1,4 +1,4 @@
-"""One local stack for all tests that ask for it. Mark their module `xdist_group("stack")`: it is started once then."""
+"""One local stack per test process, for all tests that ask for it; so a test looks for what it made itself."""
 
 from __future__ import annotations
 

@@ -1,0 +1,93 @@
+"""Each function may do what it does. A local stack enforces the policies too; here every way a job can go is walked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import catalogue, jobs
+from chalicelib import fire as fires
+from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
+from chalicelib.errors import ConnectionDropped
+from chalicelib.kinds.protocol import Outcome, RunContext
+from tests.infra.calls import Need, allowed, noting
+from tests.stage import OPERATOR, PROBE, Stage
+
+# What the test does in the stead of Lambda, which takes messages off the queue.
+DELIVERY = {("sqs:ReceiveMessage", "WorkQueue"), ("sqs:DeleteMessage", "WorkQueue")}
+
+
+class Walk:
+    """A stage whose functions are noted apart."""
+
+    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch):
+        self.stage = stage
+        self.needed: dict[str, set[Need]] = {"tick": set(), "sweep": set(), "work": set(), "fire": set()}
+        for function in ("tick", "sweep", "work"):
+            monkeypatch.setattr(stage, function, self.noted(function, getattr(stage, function)))
+        self.fire = self.noted("fire", lambda event: fires.fire(event, invocation_id="i", now=stage.now))
+
+    def noted(self, function: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(*given: Any) -> Any:
+            with noting(self.needed[function]):
+                return act(*given)
+
+        return acting
+
+
+def fail(context: RunContext) -> Outcome:
+    raise ConnectionDropped("The connection broke.")
+
+
+def die(context: RunContext) -> Outcome:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]]:
+    """Jobs that succeed, fail, are tried again, overlap, lose their token or their worker, and are canceled."""
+    walk = Walk(stage, monkeypatch)
+    for overlap in ("skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"):
+        stage.task(overlap=overlap)
+    stage.minutes(2)
+    PROBE.behaviour = fail
+    stage.task(retry={"max_attempts": 2, "delay_seconds": 60})
+    stage.minutes(3)
+    PROBE.behaviour = die
+    stage.tick()
+    with pytest.raises(KeyboardInterrupt):
+        stage.minutes(1)
+    PROBE.behaviour = lambda context: Outcome(rows=1)
+    stage.messages.clear()
+    for job in stage.open_jobs()[:2]:
+        jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+    for _ in range(40):
+        stage.world.now += timedelta(minutes=1)
+        stage.sweep()
+    stage.minutes(2)
+    export(stage, walk)
+    return walk.needed
+
+
+def export(stage: Stage, walk: Walk) -> None:
+    """A real export, started by an event."""
+    with sqlite3.connect(stage.world.data_folder / "walk.db") as database:
+        database.execute("CREATE TABLE IF NOT EXISTS numbers AS SELECT 1 AS n")
+    database.close()
+    body: Any = SourceIn(name="walk", kind="sqlite", settings={"path": "walk.db"}).model_dump()
+    source = catalogue.create_source(body, actor=OPERATOR, now=stage.now)
+    queries = [ReportQuery(name="n", sql="SELECT n FROM numbers")]
+    body = ReportIn(name="walk", source_id=source.source_id, queries=queries).model_dump()
+    report = catalogue.create_report(body, actor=OPERATOR, now=stage.now)
+    stage.task(name="walk", kind="report_export", enabled=False, spec={"report_id": report.report_id})
+    walk.fire({"task": "walk"})
+    stage.minutes(1)
+
+
+def test_each_function_may_do_all_it_does(walked: dict[str, set[Need]]) -> None:
+    missing = {function: needed - allowed(function) - DELIVERY for function, needed in walked.items()}
+    assert not any(missing.values()), missing
