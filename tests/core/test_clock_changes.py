@@ -104,6 +104,8 @@ def test_the_fires_around_a_change_are_those_of_a_walk_over_every_minute(zone: s
             assert found == expected, (expression.text, policy)
             if expected:
                 assert latest(schedule, at_or_before=end) == expected[-1]
+            near = begin + REACH + pick.randrange(-90, 90) * MINUTE
+            assert upcoming(schedule, after=near, count=3) == [fire for fire in expected if fire > near][:3]
 
 
 def test_the_walk_sees_changes():
@@ -134,6 +136,13 @@ def test_the_walk_sees_changes():
             ["2026-04-05T01:40+11:00", "2026-04-05T01:40+10:30", "2026-04-05T02:00+10:30"],
         ),
         ("0 12 30 12 *", "Pacific/Apia", "2011-01-01T00:00Z", ["2012-12-30T12:00+14:00"]),
+        # Saint John's went back at 00:01: a minute into the 6th, half past eleven of the 5th is still to come again.
+        (
+            "*/30 * * * *",
+            "America/St_Johns",
+            "2011-11-06T00:00-02:30",
+            ["2011-11-05T23:30-03:30", "2011-11-06T00:00-03:30"],
+        ),
         # All times inside one gap make one fire, and so does one that is due at its end anyway.
         (
             "0,10,20 2 * * *",

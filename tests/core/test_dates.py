@@ -32,6 +32,8 @@ def test_an_expression_fires_on_the_dates_that_meet_it(seed: int):
         ("0 0 29 2 */7", ["2032-02-29", "2060-02-29"]),  # on a Sunday only: 28 years
         ("0 0 31W * *", ["2026-01-30", "2026-03-31"]),  # February has no day 31
         ("0 0 1W * *", ["2026-01-01", "2026-02-02"]),  # 1 February 2026 is a Sunday
+        ("0 0 1W 8 *", ["2026-08-03", "2027-08-02"]),  # 1 August 2026 is a Saturday: never into July
+        ("0 0 31W 5 *", ["2026-05-29", "2027-05-31"]),  # 31 May 2026 is a Sunday: never into June
         ("0 0 1 * 5#3", ["2026-01-01", "2026-01-16"]),  # OR, also with '#'
         ("0 0 0 1 1 * 2030-2031", ["2030-01-01", "2031-01-01"]),
         ("0 0 0 1 1 * 1999", []),

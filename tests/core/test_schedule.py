@@ -444,6 +444,12 @@ def test_a_date_off_rolls(day: int, rule: str, moved: str):
     assert fire.flags == (() if moved == f"2026-05-{day:02}" else ("holiday_moved",))
 
 
+def test_in_the_middle_of_a_holiday_the_fire_moved_past_it_is_still_to_come():
+    schedule = cron("0 9 1 5 *", on_non_business="next")
+
+    assert upcoming(schedule, after=utc("2026-05-05T12:00Z"), count=1, calendar=HOLIDAYS) == [utc("2026-05-06T09:00Z")]
+
+
 def test_the_date_rolls_before_the_clock_is_read():
     # Saturday 7 March rolls to Sunday's... Monday 9 March, past the change: 02:30 exists again.
     schedule = cron("30 2 7 3 *", on_non_business="next", timezone=NEW_YORK)
