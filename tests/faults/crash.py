@@ -62,9 +62,10 @@ class Rig:
 
 
 def as_bytes(params: dict[str, Any], **_: Any) -> None:
-    """moto in one process takes bytes only, where S3 takes any buffer."""
-    if "Body" in params:
-        params["Body"] = bytes(params["Body"])
+    """moto in one process takes bytes only, where S3 takes any buffer or file."""
+    body = params.get("Body")
+    if body is not None and not isinstance(body, bytes):
+        params["Body"] = body.read() if hasattr(body, "read") else bytes(body)
 
 
 @contextmanager
