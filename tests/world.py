@@ -40,6 +40,7 @@ for _name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
     os.environ.pop(_name, None)
 
 import boto3  # noqa: E402
+from boto3.dynamodb.types import TypeDeserializer  # noqa: E402
 from moto import mock_aws  # noqa: E402
 
 TABLES = Path(__file__).parent.parent / "infra" / "tables.json"
@@ -104,8 +105,10 @@ class World:
         }
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        """Every raw item of a table, as DynamoDB's own resource shows it."""
-        return boto3.resource("dynamodb", region_name=REGION).Table(f"{STAGE}-{table}").scan()["Items"]
+        """Every raw item of a table, in Python's types."""
+        read = TypeDeserializer().deserialize
+        found = self.client("dynamodb").scan(TableName=f"{STAGE}-{table}")["Items"]
+        return [{name: read(value) for name, value in item.items()} for item in found]
 
     def number(self) -> int:
         return next(self._numbers)
