@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,8 @@ def build(stage: str, out: Path, *, layer: bool) -> dict[str, Any]:
             keys[name] = f"{archives.digest(archive)}.zip"
             archive.rename(out / keys[name])
     archives.check(total)
+    if layer:
+        prove(out / "unpacked")
     responses = template.gateway_responses(sam)
     (out / "template.json").write_text(json.dumps(template.expand(sam, keys), indent=1), encoding="utf-8")
     manifest = {
@@ -96,6 +99,20 @@ def build(stage: str, out: Path, *, layer: bool) -> dict[str, Any]:
         shutil.rmtree(leftover, ignore_errors=True)
     (out / "sam.json").unlink()
     return manifest
+
+
+def prove(unpacked: Path) -> None:
+    """Import the application from nothing but what is packaged: a module that was left out shows here, not in AWS."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return
+    folders = [str(unpacked / Path(template.CODE).stem), *map(str, unpacked.glob("*/python/lib/*/site-packages"))]
+    code = (
+        f"import sys, pkgutil, importlib; sys.path[:0] = {folders}; import app, chalicelib\n"
+        "for each in pkgutil.walk_packages(chalicelib.__path__, 'chalicelib.'): importlib.import_module(each.name)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd="/", capture_output=True, text=True)
+    if done.returncode:
+        raise PackageProblem(f"the packaged application cannot be imported:\n{done.stderr}")
 
 
 def interpreter() -> Path:
