@@ -274,7 +274,7 @@ CHANGES = [
     ("Africa/Cairo", "2026-04-20T00:00Z"),
     ("Africa/Cairo", "2026-10-26T00:00Z"),
     ("America/St_Johns", "2011-03-10T00:00Z"),  # changes at 00:01
-    ("America/St_Johns", "2011-11-03T00:00Z"),
+    ("America/St_Johns", "2010-11-04T00:00Z"),
     ("Africa/Casablanca", "2026-02-12T00:00Z"),
     ("Pacific/Chatham", "2026-04-01T00:00Z"),  # changes at 02:45 and 03:45
     ("Pacific/Chatham", "2026-09-23T00:00Z"),
