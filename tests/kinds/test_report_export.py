@@ -126,7 +126,7 @@ def test_a_run_leaves_a_file_and_a_manifest(client: Any, postgres: PostgresServe
     manifest = json.loads(client.get_object(Bucket=BUCKET, Key="files/J1/1/manifest.json")["Body"].read())
     assert manifest["files"] == outcome.files
     assert (outcome.rows, outcome.bytes) == (3, len(content))
-    assert outcome.summary == "3 rows in 1 file, 23 bytes"
+    assert outcome.summary == "3 rows in 1 file, 22 bytes"
     assert (context.rows, context.bytes) == (3, len(content))
     assert context.interrupt is None
 
@@ -147,7 +147,7 @@ def test_gzip_packs_the_same_file(client: Any, postgres: PostgresServer) -> None
     outcome, _ = run(Records.of(client, postgres), spec={"report_id": "R1", "compression": "gzip"})
     assert gzip.decompress(body(client, outcome)) == b"n,word\n1,x1\n2,x2\n3,x3\n"
     assert outcome.files[0]["file_name"] == "Daily flights-20130201.csv.gz"
-    assert (outcome.files[0]["compression"], outcome.files[0]["uncompressed_bytes"]) == ("gzip", 23)
+    assert (outcome.files[0]["compression"], outcome.files[0]["uncompressed_bytes"]) == ("gzip", 22)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_the_log_tells_the_run_in_words(client: Any, postgres: PostgresServer) -
     assert said[0] == "Connecting to source 'sales' (postgres)."
     assert said[1].startswith("Connected to PostgreSQL 1")
     assert said[2] == "Query 'main' begun: 2 columns."
-    assert said[3].startswith("File Daily flights-20130201.csv finished: 3 rows, 23 bytes in ")
+    assert said[3].startswith("File Daily flights-20130201.csv finished: 3 rows, 22 bytes in ")
 
 
 def test_a_long_export_tells_how_far_it_is(
