@@ -130,6 +130,9 @@ def _in_time(claims: dict[str, Any], now: datetime) -> bool:
 
 
 def _name(claims: dict[str, Any]) -> str:
+    """What people recognise: a pool that signs in by address makes up the user names."""
+    if claims.get("email") and claims.get("email_verified") in (True, "true"):
+        return str(claims["email"])
     return str(claims.get("cognito:username") or claims.get("username") or claims["sub"])
 
 

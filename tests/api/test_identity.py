@@ -97,6 +97,14 @@ def test_the_role_is_the_highest_of_the_groups(issuer: Issuer, groups: Any, role
     assert (actor.name, actor.role, actor.pool) == ("wei", role, None)
 
 
+@pytest.mark.parametrize(
+    ("verified", "name"), [(True, "wei@example.com"), ("true", "wei@example.com"), (False, "wei"), (None, "wei")]
+)
+def test_a_person_is_named_by_a_verified_address_only(issuer: Issuer, verified: Any, name: str) -> None:
+    claims = {"email": "wei@example.com", "email_verified": verified}
+    assert identity.verify(token(**claims), now=NOW).name == name
+
+
 def test_an_access_token_names_its_client(issuer: Issuer) -> None:
     access = {"token_use": "access", "aud": None, "client_id": "console", "cognito:username": None, "username": "li"}
     assert identity.verify(token(**access), now=NOW).name == "li"
