@@ -51,7 +51,7 @@ class Package:
 
     def digest(self, parameters: Mapping[str, str]) -> str:
         """Changes when the template, the code (whose digest is in the template) or a parameter does."""
-        text = self.template.read_bytes() + json.dumps(self.parameters() | parameters, sort_keys=True).encode()
+        text = self.template.read_bytes() + json.dumps(self.parameters() | dict(parameters), sort_keys=True).encode()
         return hashlib.sha256(text).hexdigest()[:32]
 
 

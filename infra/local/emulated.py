@@ -51,8 +51,8 @@ def correct() -> None:
     extract = iam_actions.extract_iam_action
 
     def action(*given: Any, **named: Any) -> str | None:
-        found = extract(*given, **named)
-        return BATCHES.get(found, found)
+        found: str | None = extract(*given, **named)
+        return found and BATCHES.get(found, found)
 
     iam_actions.extract_iam_action = action
 

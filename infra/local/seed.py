@@ -26,7 +26,7 @@ ORDER BY o.order_id, i.line
 
 REPORT = {"name": "Shop orders", "queries": [{"name": "orders", "sql": ORDERS}]}
 
-TASK = {
+TASK: dict[str, Any] = {
     "name": "Shop orders of the last hour",
     "kind": "report_export",
     "enabled": True,
