@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 
 from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
 
@@ -97,5 +98,5 @@ def forget(record: RequestRecord) -> None:
         return
 
 
-def _held(record: RequestRecord):  # type: ignore[no-untyped-def]
+def _held(record: RequestRecord) -> Condition:
     return RequestRecord.status.does_not_exist() & (RequestRecord.lease_until == record.lease_until)
