@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chalice.app
 from chalice.app import Request, Response
-from pydantic import BaseModel
 
 from chalicelib import log, requests
 from chalicelib.actor import Actor, allows
@@ -23,6 +22,9 @@ from chalicelib.api.operation import Call, Operation
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.errors import Forbidden
 from chalicelib.requests import Answer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 HEADERS = {
     "Content-Type": "application/json",

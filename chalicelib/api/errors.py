@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import errors, log

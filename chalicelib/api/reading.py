@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import MultiDict, Request
-from pydantic import BaseModel
 
 from chalicelib.actor import Actor
 from chalicelib.errors import BodyTooLarge, Invalid, Malformed, NotFound
 from chalicelib.settings import settings
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,12})"|(\d{1,12})')

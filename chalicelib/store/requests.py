@@ -99,4 +99,5 @@ def forget(record: RequestRecord) -> None:
 
 
 def _held(record: RequestRecord) -> Condition:
-    return RequestRecord.status.does_not_exist() & (RequestRecord.lease_until == record.lease_until)
+    held: Condition = RequestRecord.status.does_not_exist() & (RequestRecord.lease_until == record.lease_until)
+    return held
