@@ -2,16 +2,14 @@
 
     python tests/bench/export.py [--rows 1000000] [--rounds 3] [--endpoint stand-in|ministack] [--only NAME …]
 
-Every contender runs in a process of its own and is timed inside of it, after its imports; psql by the clock around it. The
-rounds are interleaved, the medians are shown. Peak memory is the process's VmHWM, imports included.
+Every contender runs in a process of its own and is timed inside of it, after its imports; psql by the clock around
+it. The rounds are interleaved, the medians are shown. Peak memory is the process's VmHWM, imports included.
 
-The S3 endpoint is a process of its own on loopback. `stand-in` receives every byte over HTTP, counts it and throws it away:
-with two cores, an endpoint that works for its answers takes that work from the export, which S3 does not. `ministack` is the
-whole emulator. moto's server needs packages that are not among the project's. How long the endpoint alone takes for the same
-bytes is printed beside the table.
+The S3 endpoint is a process of its own on loopback. `stand-in` receives every byte over HTTP, counts it and throws it
+away: with two cores, an endpoint that works for its answers takes that work from the export, which S3 does not.
+`ministack` is the whole emulator. moto's server needs packages that are not among the project's. How long the
+endpoint alone takes for the same bytes is printed beside the table.
 """
-
-# ruff: noqa: T201 - a program: it prints its report
 
 from __future__ import annotations
 
@@ -41,8 +39,8 @@ SQL = "SELECT * FROM flights"
 COLUMNS = {
     "year": "smallint", "month": "smallint", "day": "smallint", "dep_time": "integer", "sched_dep_time": "integer",
     "dep_delay": "numeric(6, 1)", "arr_time": "integer", "sched_arr_time": "integer", "arr_delay": "numeric(6, 1)",
-    "carrier": "varchar(2)", "flight": "integer", "tailnum": "text", "origin": "text", "dest": "text", "air_time": "real",
-    "distance": "real", "hour": "smallint", "minute": "smallint", "time_hour": "timestamptz",
+    "carrier": "varchar(2)", "flight": "integer", "tailnum": "text", "origin": "text", "dest": "text",
+    "air_time": "real", "distance": "real", "hour": "smallint", "minute": "smallint", "time_hour": "timestamptz",
 }  # fmt: skip
 
 
@@ -86,7 +84,7 @@ def carillon(world: dict[str, Any], *, guard: bool, compression: str) -> Callabl
 
 
 def superset_loop(world: dict[str, Any]) -> Callable[[], int]:
-    """What Superset's streaming export does: fetchmany(1000) from a server-side cursor, csv.writer into a text buffer."""
+    """What Superset's streaming export does: fetchmany(1000) at the server's cursor, csv.writer into a text buffer."""
     import psycopg2
 
     def work() -> int:
