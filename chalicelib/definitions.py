@@ -32,7 +32,9 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def accept(body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def accept(
+    body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The columns of a task's definition. Raises Invalid naming each field that cannot be.
 
     `known_schedule` is the one the task has already: sent back unchanged it is taken as it is, also when a slot of it
@@ -46,7 +48,7 @@ def accept(body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[st
     zone = str(schedule.get("timezone") or "UTC")
     window = given.get("window")
     if window is not None:
-        window = windows.accept(window, schedule_type=schedule["type"])
+        window = windows.accept(window, schedule_type=schedule["type"], timezone=zone)
     try:
         overlap = OverlapPolicy(given["overlap"])
     except ValueError:

@@ -16,7 +16,7 @@ from chalicelib import planning
 from chalicelib.aws import queue
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
-from chalicelib.errors import CarillonError
+from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.line import HOLDABLE
 from chalicelib.log import event
 from chalicelib.store import jobs, tasks
@@ -53,34 +53,39 @@ class Room:
 
 @dataclass(frozen=True)
 class Fired:
-    """What a tick did: slots that became jobs now, and tasks looked at."""
+    """What a tick did: tasks looked at, and slots that became jobs to be run."""
 
     tasks: int
     slots: int
 
 
 def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Fired:
-    """Plan every slot due before `now` plus the horizon."""
+    """Plan every slot due before `now` plus the horizon.
+
+    A task whose record cannot be planned must not keep the others from firing: raises FiringIncomplete at the end.
+    """
     room = Room(time_left=time_left)
     with ThreadPoolExecutor(THREADS) as pool:
-        shards = list(pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS)))
+        shards = pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS))
         due = tasks.get_many(task_id for ids in shards for task_id in ids)
         planned = list(pool.map(lambda task: _plan_safely(task, now=now, room=room), due))
-        batches = [each for each in _batches([job for jobs_ in planned for job in jobs_])]
-        list(pool.map(lambda batch: _send(batch, now=now), batches))
-    fired = Fired(len(due), sum(len(jobs_) for jobs_ in planned))
+        to_send = [job for found in planned if found is not None for job in found]
+        list(pool.map(lambda batch: _send(batch, now=now), _batches(to_send)))
+    fired = Fired(len(due), len(to_send))
     if due:
         event("tick", tasks=fired.tasks, slots=fired.slots)
+    unplanned = planned.count(None)
+    if unplanned:
+        raise FiringIncomplete(f"{unplanned} of {len(due)} due tasks cannot be planned; the log names them.")
     return fired
 
 
-def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord]:
-    """One task whose record cannot be planned must not keep the others from firing; the tick alarm sees the error."""
+def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord] | None:
     try:
         return plan(task, now=now, room=room)
     except (ValueError, CarillonError) as error:
         event("task cannot be planned", level="ERROR", task_id=task.task_id, error=str(error))
-        return []
+        return None
 
 
 def plan_now(task: TaskRecord, *, now: datetime, until: datetime | None = None) -> None:
@@ -98,6 +103,7 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
     sends its token. A job put by an earlier, interrupted try gets its token again; a spare token does no harm.
     """
     to_send: list[JobRecord] = []
+    unrun: JobRecord | None = None
     if task.tzdata_version != TZDATA_VERSION and not _replan_for_new_zone_data(task):
         return to_send
     for _ in range(SLOTS_PER_TASK):
@@ -110,9 +116,13 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
         if jobs.insert(job) or (at > task.updated_at and jobs.replan(job)):
             if planning.is_open(job):
                 to_send.append(job)
+            else:
+                unrun = job
             event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
         if not _advance(task, slot, job):
             break
+    if unrun is not None:
+        tasks.note_latest(task.task_id, job_id=unrun.job_id, status=unrun.status, at=now)
     return [job for job in to_send if job.not_before - now <= HOLDABLE]
 
 

@@ -17,6 +17,7 @@
     │   └── InvalidSchedule         (also a ValueError: raised by the pure rules)
     ├── TooManyRequests        429
     ├── Unavailable            503  a service Carillon stands on did not answer
+    ├── FiringIncomplete            raised by tick and sweep for the alarm, after all else is done
     └── RunError                    why a run failed; never an HTTP answer
         ├── PreconditionMissing     what the run needs is not there; the job is blocked
         ├── ParametersRefused
@@ -49,7 +50,9 @@ class FieldProblem:
 class CarillonError(Exception):
     """Something went wrong."""
 
-    def __init__(self, message: str | None = None, *, field: str | None = None, problems: list[FieldProblem] | None = None):
+    def __init__(
+        self, message: str | None = None, *, field: str | None = None, problems: list[FieldProblem] | None = None
+    ):
         self.message = message or (type(self).__doc__ or "").strip()
         self.problems = list(problems or [])
         if field is not None:
@@ -144,6 +147,10 @@ class TooManyRequests(CarillonError):
 
 class Unavailable(CarillonError):
     """A service this depends on did not answer."""
+
+
+class FiringIncomplete(CarillonError):
+    """Not everything that was due could be looked after; the rest was."""
 
 
 class RunError(CarillonError):

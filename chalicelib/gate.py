@@ -42,7 +42,13 @@ def admit(job: JobRecord, *, now: datetime) -> Pass:
     if job.admitted or job.trigger not in GATED:
         return Pass.GO
     if job.trigger == Trigger.SCHEDULE and _withdrawn(job):
-        drop(job, JobStatus.CANCELED, Reason.BY_POLICY, "The task was edited, disabled or deleted before the slot.", now=now)
+        drop(
+            job,
+            JobStatus.CANCELED,
+            Reason.BY_POLICY,
+            "The task was edited, disabled or deleted before the slot.",
+            now=now,
+        )
         return Pass.ENDED
     return _gate(job, now=now)
 

@@ -76,7 +76,7 @@ def listing(
 
 
 def counts() -> list[dict[str, Any]]:
-    """Exact numbers of waiting, assigned and running jobs, per pool and kind: the jobs that have a lease, read whole."""
+    """Exact numbers of waiting, assigned and running jobs, per pool and kind: of those that have a lease."""
     ids = [row.job_id for shard in range(LEASE_SHARDS) for row in JobRecord.leases.query(shard)]
     found = Counter((job.pool, job.kind, job.status) for job in store.get_many(ids) if job.status in OPEN)
     pairs = sorted({(pool, kind) for pool, kind, _ in found})
@@ -145,7 +145,9 @@ def download(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[s
         raise FileNotAvailable(f"Job {job_id} has {len(found)} files, counted from 0.")
     assert job.ended_at is not None
     if job.ended_at + timedelta(days=settings().file_retention_days) <= now:
-        raise FileNotAvailable(f"The files of job {job_id} expired {settings().file_retention_days} days after it ended.")
+        raise FileNotAvailable(
+            f"The files of job {job_id} expired {settings().file_retention_days} days after it ended."
+        )
     seconds = settings().link_seconds
     return [
         {

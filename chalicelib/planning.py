@@ -22,7 +22,6 @@ from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 
-
 SECOND = timedelta(seconds=1)
 
 
@@ -41,7 +40,9 @@ def zone_of(task: TaskRecord) -> str:
 
 def following(task: TaskRecord, slot: datetime) -> datetime | None:
     """The task's next slot after this one, None when there is none."""
-    fires = schedules.upcoming(task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
+    fires = schedules.upcoming(
+        task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True
+    )
     return fires[0] if fires else None
 
 
@@ -49,7 +50,9 @@ def judge(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
     """Whether the slot is still to be run, by the task's misfire policy."""
 
     def later(count: int) -> Sequence[datetime]:
-        return schedules.upcoming(task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True)
+        return schedules.upcoming(
+            task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True
+        )
 
     verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
     return Slot(slot, verdict, following(task, slot))
@@ -84,7 +87,12 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         return end_at_birth(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
         return end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
-    if slot.verdict is Verdict.RUN_LATE and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
+    if (
+        slot.verdict is Verdict.RUN_LATE
+        and window is not None
+        and Misfire.accept(task.misfire).union
+        and task.missed_since
+    ):
         job.window_start = min(task.missed_since, window[0])
     seconds = int(task.schedule.get("jitter_seconds") or 0)
     if seconds:

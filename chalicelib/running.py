@@ -1,4 +1,4 @@
-"""A run while it executes: its log, written in chunks, and the watch that stops it within two seconds of being asked."""
+"""A run while it executes: its log, in chunks, and the watch that stops it within two seconds of being asked."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ def settle(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
 
 
 def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
-    delay = retry_after(
-        Retry.accept(job.retry), attempts_spent=int(job.attempts_spent), permanent=bool(run.permanent)
-    )
+    delay = retry_after(Retry.accept(job.retry), attempts_spent=int(job.attempts_spent), permanent=bool(run.permanent))
     if delay is None:
         return False
     not_before = now + delay

@@ -1,4 +1,4 @@
-"""Repair, every minute: whatever nobody can be believed to look after any more is taken up again, or ended with its reason.
+"""Repair, every minute: what nobody can be believed to look after any more is taken up again, or ended with its reason.
 
 Every job not ended stands in the `leases` index with the instant until which somebody looks after it. Past that, a
 waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone.
@@ -10,9 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import PynamoDBException
+
 from chalicelib import gate, line, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
+from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
@@ -33,27 +37,39 @@ class Swept:
     tokens: int = 0
     lost: int = 0
     settled: int = 0
+    failed: int = 0
 
 
 def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Swept:
-    """Look after every job whose lease ran out."""
+    """Look after every job whose lease ran out. Raises FiringIncomplete at the end when one could not be."""
     swept = Swept()
     for shard in range(LEASE_SHARDS):
         for job_id in jobs.lapsed(shard, now=now):
             if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
-                return swept
+                break
             swept.looked_at += 1
-            job = jobs.find(job_id)
-            # The index may lag behind the job.
-            if job is None or job.lease_until is None or job.lease_until >= now:
-                continue
-            if job.status in ACTIVE:
-                _active(job, swept, now=now)
-            else:
-                _waiting(job, swept, now=now)
+            _look_after_safely(job_id, swept, now=now)
     if swept.looked_at:
         event("sweep", **vars(swept))
+    if swept.failed:
+        raise FiringIncomplete(f"{swept.failed} jobs could not be looked after; the log names them.")
     return swept
+
+
+def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
+    """One job that cannot be repaired must not keep the sweep from those behind it."""
+    try:
+        job = jobs.find(job_id)
+        # The index may lag behind the job.
+        if job is None or job.lease_until is None or job.lease_until >= now:
+            return
+        if job.status in ACTIVE:
+            _active(job, swept, now=now)
+        else:
+            _waiting(job, swept, now=now)
+    except (ValueError, CarillonError, ClientError, PynamoDBException) as error:
+        swept.failed += 1
+        event("job cannot be looked after", level="ERROR", job_id=job_id, error=str(error))
 
 
 def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
@@ -108,5 +124,3 @@ def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
         run.status, run.reason = RunStatus.FAILED, Reason.WORKER_LOST
         run.error = "The worker was lost: its lease ran out before it wrote an end."
     return run
-
-

@@ -49,9 +49,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     return task
 
 
-def replace(
-    task_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
-) -> TaskRecord:
+def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
     """Save a task's new definition; slots planned ahead by the old one are taken out of the plan.
 
     Never fires a past slot. Raises StaleRevision when `revision` is given and is not the task's.
@@ -61,12 +59,21 @@ def replace(
     return _save(task, columns, "update", EDITED, actor=actor, now=now)
 
 
-def patch(
-    task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
-) -> TaskRecord:
+def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
     """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
     task = _current(task_id, revision, now=now)
-    names = (*definitions.PLAIN, "kind", "enabled", "schedule", "window", "misfire", "overlap", "retry", "parameters", "spec")
+    names = (
+        *definitions.PLAIN,
+        "kind",
+        "enabled",
+        "schedule",
+        "window",
+        "misfire",
+        "overlap",
+        "retry",
+        "parameters",
+        "spec",
+    )
     body = {name: getattr(task, name) for name in names} | dict(changes)
     columns = definitions.accept(body, now=now, known_schedule=task.schedule)
     return _save(task, columns, "update", EDITED, actor=actor, now=now)
@@ -195,7 +202,7 @@ def _save(
 
 
 def _withdraw(task_id: str, why: str, *, now: datetime) -> None:
-    """Cancel the task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
+    """Cancel the task's jobs that are planned and not yet due; `plan_now` plans again what stays in the schedule."""
     for job in jobs.get_many(jobs.open_ids_of_task(task_id)):
         if job.trigger == Trigger.SCHEDULE and job.not_before > now:
             settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)

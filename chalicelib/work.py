@@ -149,7 +149,9 @@ def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
     except Exception as error:
         live.log("ERROR", f"Unexpected {type(error).__name__}: {error}")
         event("kind failed unexpectedly", level="ERROR", job_id=job.job_id, error_type=type(error).__name__)
-        return _end(job, live, RunStatus.FAILED, Reason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}", permanent=False)
+        return _end(
+            job, live, RunStatus.FAILED, Reason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}", permanent=False
+        )
     return _succeeded(job, live, outcome)
 
 
@@ -169,12 +171,20 @@ def _failed(job: JobRecord, live: LiveRun, error: RunError) -> RunRecord:
         live.log("ERROR", stop.message)
         return _end(job, live, RunStatus.FAILED, stop.reason, stop.message, permanent=True)
     live.log("ERROR", error.message)
-    reason = Reason.STATEMENT if isinstance(error, StatementTimedOut) else Reason(getattr(error, "reason", Reason.ERROR))
+    reason = (
+        Reason.STATEMENT if isinstance(error, StatementTimedOut) else Reason(getattr(error, "reason", Reason.ERROR))
+    )
     return _end(job, live, RunStatus.FAILED, reason, error.message, permanent=error.permanent)
 
 
 def _end(
-    job: JobRecord, live: LiveRun, status: RunStatus, reason: Reason | None, error: str | None, *, permanent: bool = False
+    job: JobRecord,
+    live: LiveRun,
+    status: RunStatus,
+    reason: Reason | None,
+    error: str | None,
+    *,
+    permanent: bool = False,
 ) -> RunRecord:
     return RunRecord(
         job.job_id,

@@ -119,7 +119,8 @@ def test_nothing_names_a_place_on_somebodys_machine() -> None:
     named = [
         name
         for name in listed
-        if (ROOT / name).suffix in {".py", ".md", ".json", ".toml", ".txt", ""} and (ROOT / name).is_file()
+        if (ROOT / name).suffix in {".py", ".md", ".json", ".toml", ".txt", ""}
+        and (ROOT / name).is_file()
         and place.search((ROOT / name).read_text(errors="replace"))
     ]
     assert named == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -121,7 +122,11 @@ def test_an_empty_window_is_a_skipped_job(stage: Stage) -> None:
     stage.world.now = at("2026-03-31T23:59:30")
     stage.minutes(2)
     job = stage.jobs()[-1]
-    assert (job.scheduled_for, job.status, job.reason) == (at("2026-04-01T00:00:00"), JobStatus.SKIPPED, Reason.EMPTY_WINDOW)
+    assert (job.scheduled_for, job.status, job.reason) == (
+        at("2026-04-01T00:00:00"),
+        JobStatus.SKIPPED,
+        Reason.EMPTY_WINDOW,
+    )
 
 
 def test_a_day_off_is_a_skipped_job(stage: Stage) -> None:
@@ -140,7 +145,7 @@ def test_consecutive_windows_since_the_previous_fire_tile(stage: Stage) -> None:
     stage.minutes(5)
     windows = [(job.window_start, job.window_end) for job in stage.jobs()]
     assert windows[0][0] == task.created_at
-    assert all(before[1] == after[0] for before, after in zip(windows, windows[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(windows))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,9 @@ def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change
     elif change == "delete":
         tasks.delete(task.task_id, **arguments)
     else:
-        new = {"schedule": {"type": "cron", "expression": "7 9 * * *"}} if "schedule" in change else {"description": "x"}
+        new = (
+            {"schedule": {"type": "cron", "expression": "7 9 * * *"}} if "schedule" in change else {"description": "x"}
+        )
         tasks.patch(task.task_id, new, revision=1, **arguments)
     stage.minutes(3)
     first = stage.jobs()[0]
@@ -228,3 +235,23 @@ def test_jitter_delays_the_start_and_not_the_window(stage: Stage) -> None:
     assert job.status == JobStatus.SUCCEEDED
     assert timedelta(0) <= job.started_at - job.scheduled_for < timedelta(seconds=600)
     assert job.window_end == at("2026-03-02T10:00:00")
+
+
+def test_a_task_that_cannot_be_planned_does_not_keep_the_others_from_firing(stage: Stage) -> None:
+    from chalicelib.errors import FiringIncomplete
+
+    broken, sound = (stage.task(schedule={"type": "cron", "expression": "30 9 * * *"}) for _ in range(2))
+    record = task_store.get(broken.task_id)
+    record.schedule = {"type": "cron", "expression": "no cron", "timezone": "UTC"}
+    record.save()
+    stage.world.now = at("2026-03-02T09:29:30")
+    with pytest.raises(FiringIncomplete, match="1 of 2"):
+        stage.tick()
+    assert [job.task_id for job in stage.jobs()] == [sound.task_id]
+
+
+def test_a_slot_that_is_not_run_shows_as_the_latest_status(stage: Stage) -> None:
+    task = stage.task(misfire="skip", schedule={"type": "cron", "expression": "30 9 * * *"})
+    stage.world.now = at("2026-03-02T09:40:00")
+    stage.tick()
+    assert task_store.get(task.task_id).latest_status == JobStatus.MISSED

@@ -44,7 +44,9 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
         return Outcome(rows=3, bytes=10, summary="3 rows")
 
     PROBE.behaviour = behaviour
-    claimed = work.take(work.queue.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock))
+    claimed = work.take(
+        work.queue.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock)
+    )
     assert claimed is not None
     seen.append(claimed.status)
     work.execute(claimed, worker=work.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
@@ -379,5 +381,34 @@ def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage) -> None
             break
     assert [line["sequence"] for line in collected] == list(range(1, len(collected) + 1))
     assert sum("報告" in line["message"] for line in collected) == 450
-    assert [line["message"].split()[1] for line in jobs.logs(job.job_id, level="alert")[0]] == ["0", "100", "200", "300", "400"]
+    assert [line["message"].split()[1] for line in jobs.logs(job.job_id, level="alert")[0]] == [
+        "0",
+        "100",
+        "200",
+        "300",
+        "400",
+    ]
     assert len(jobs.logs(job.job_id, search="LINE 44", limit=1000)[0]) == 11
+
+
+def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chalicelib import sweep
+    from chalicelib.errors import FiringIncomplete
+
+    first, second = started(stage), started(stage)
+    stage.messages.clear()
+    find = sweep.jobs.find
+
+    def breaks(job_id: str) -> JobRecord | None:
+        if job_id == first.job_id:
+            raise ValueError("a record nobody understands")
+        return find(job_id)
+
+    monkeypatch.setattr(sweep.jobs, "find", breaks)
+    stage.world.forward(seconds=61)
+    with pytest.raises(FiringIncomplete, match="1 jobs"):
+        stage.sweep()
+    stage.collect()
+    assert [message.body for message in stage.messages] == [body_of(second)]

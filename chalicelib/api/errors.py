@@ -24,6 +24,8 @@ STATUS: dict[type[errors.CarillonError], int] = {
     errors.Invalid: 422,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
+    # Of tick and sweep: no caller meets it.
+    errors.FiringIncomplete: 500,
     # A source that does not answer is the caller's choice of source: the request cannot be done as it stands.
     errors.RunError: 422,
 }

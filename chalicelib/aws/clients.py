@@ -12,7 +12,7 @@ from botocore.config import Config
 
 @lru_cache(maxsize=8)
 def client(service: str) -> Any:
-    """A thread-safe client with bounded waits. S3 signs with v4 and addresses buckets by path where an endpoint is set."""
+    """A thread-safe client with bounded waits. Where an endpoint is set, S3 has buckets in the path."""
     local = bool(os.environ.get("AWS_ENDPOINT_URL") or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
     return boto3.client(
         service,

@@ -1,4 +1,4 @@
-"""Job and record ids: ULIDs (https://github.com/ulid/spec), so that ids sort by time and lists need no other sort key."""
+"""Job and record ids: ULIDs (https://github.com/ulid/spec). They sort by time, so lists need no other sort key."""
 
 from __future__ import annotations
 

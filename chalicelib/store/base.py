@@ -1,4 +1,4 @@
-"""What every table's model shares: the name, one client for all tables, and attributes that give back what was put in."""
+"""What every table's model shares: the name, one client for all, and attributes that give back what was put in."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refusing() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def client() -> Any:
-    """One DynamoDB client for all tables: a client of its own for each would cost every cold start a dozen times over."""
+    """One DynamoDB client for all tables: one for each would cost every cold start a dozen times over."""
     session = Session()
     return session.create_client(
         "dynamodb",

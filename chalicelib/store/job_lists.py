@@ -49,9 +49,7 @@ def page(
         counted = index.count(key, keys, filter_condition=_conditions(wanted), limit=limit + 1 - total)
         skip, room = max(0, start - total), page_size - len(rows)
         if room > 0 and counted > skip:
-            found = index.query(
-                key, keys, filter_condition=_conditions(wanted), scan_index_forward=oldest_first
-            )
+            found = index.query(key, keys, filter_condition=_conditions(wanted), scan_index_forward=oldest_first)
             rows += islice(found, skip, skip + room)
         total += counted
     return rows, min(total, limit + 1)
@@ -60,9 +58,7 @@ def page(
 _Partition = tuple[GlobalSecondaryIndex[Any], str, Condition | None]
 
 
-def _partitions(
-    wanted: JobFilter, *, oldest_first: bool, since: datetime, until: datetime
-) -> Iterator[_Partition]:
+def _partitions(wanted: JobFilter, *, oldest_first: bool, since: datetime, until: datetime) -> Iterator[_Partition]:
     """The index partitions that hold the matches, in the list's order."""
     keys = _id_range(wanted)
     if wanted.task_id is not None:
@@ -103,5 +99,3 @@ def _conditions(wanted: JobFilter) -> Condition | None:
             equal = getattr(JobRecord, name) == value
             condition = equal if condition is None else condition & equal
     return condition
-
-

@@ -72,7 +72,9 @@ def replan(job: JobRecord) -> bool:
 # --- the one writer of status -----------------------------------------------------------------------------------------
 
 
-def _move(job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None) -> JobRecord:
+def _move(
+    job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
+) -> JobRecord:
     """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date. Raises Refused."""
     before = sorted(sources_of(move, target))
     condition: Condition = JobRecord.status == before[0] if len(before) == 1 else JobRecord.status.is_in(*before)
@@ -103,7 +105,13 @@ def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now
         JobRecord.next_attempt_at.remove(),
     ]
     try:
-        _move(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & (JobRecord.run_no == job.run_no))
+        _move(
+            job,
+            Move.CLAIM,
+            JobStatus.ASSIGNED,
+            actions,
+            (JobRecord.not_before <= now) & (JobRecord.run_no == job.run_no),
+        )
     except Refused:
         return False
     return True
@@ -114,7 +122,9 @@ def start(job: JobRecord, *, now: datetime) -> bool:
     actions = [
         JobRecord.started_at.set(now),
         JobRecord.first_started_at.set(JobRecord.first_started_at | now),
-        JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | max(0, round((now - job.scheduled_for).total_seconds()))),
+        JobRecord.lateness_seconds.set(
+            JobRecord.lateness_seconds | max(0, round((now - job.scheduled_for).total_seconds()))
+        ),
     ]
     try:
         _move(job, Move.START, JobStatus.RUNNING, actions, _held(job))
@@ -195,8 +205,16 @@ def drop(
     """waiting -> ended without a run. `only_planned` spares a job that has been let into the line meanwhile."""
     actions = _ending(reason, error, now, target)
     if by is not None:
-        actions += [JobRecord.cancel_requested_at.set(now), JobRecord.cancel_requested_by.set(by), JobRecord.stopped_at.set(now)]
-    guard = (JobRecord.not_before > now) & JobRecord.ready_pool.does_not_exist() & (JobRecord.run_no == 0) if only_planned else None
+        actions += [
+            JobRecord.cancel_requested_at.set(now),
+            JobRecord.cancel_requested_by.set(by),
+            JobRecord.stopped_at.set(now),
+        ]
+    guard = (
+        (JobRecord.not_before > now) & JobRecord.ready_pool.does_not_exist() & (JobRecord.run_no == 0)
+        if only_planned
+        else None
+    )
     try:
         _move(job, Move.DROP, target, actions, guard)
     except Refused:

@@ -77,7 +77,19 @@ def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
 def end(run: RunRecord) -> bool:
     """Write a run's end; False when it has one already. The record is made when the claim's writer died before it."""
     actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]
-    for name in ("status", "reason", "error", "permanent", "worker", "ended_at", "stopped_at", "rows", "bytes", "summary", "files"):
+    for name in (
+        "status",
+        "reason",
+        "error",
+        "permanent",
+        "worker",
+        "ended_at",
+        "stopped_at",
+        "rows",
+        "bytes",
+        "summary",
+        "files",
+    ):
         value = getattr(run, name)
         if value is not None:
             actions.append(getattr(RunRecord, name).set(value))

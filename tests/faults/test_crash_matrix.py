@@ -1,7 +1,7 @@
 """Firing, claim, run, publish and finish, each with the process dying before and after every call to AWS.
 
-Whatever is left, ticks, sweeps and workers go on until all is quiet. Then: one job per slot, ended once; the files whole
-with a true manifest, and nothing else in the bucket; no token waiting; no multipart upload.
+Whatever is left, ticks, sweeps and workers go on until all is quiet. Then: one job per slot, ended once; the files
+whole with a true manifest, and nothing else in the bucket; no token waiting; no multipart upload.
 """
 
 from __future__ import annotations
@@ -132,8 +132,10 @@ def check(stage: Stage, rig: Rig, *, slots: int) -> None:
     for job in jobs:
         runs = [run for run in stage.runs() if run.job_id == job.job_id]
         assert [run.run_no for run in runs] == list(range(1, int(job.run_no) + 1))
-        assert [run.status for run in runs].count(RunStatus.SUCCEEDED) == 1 == [runs[-1].status].count(RunStatus.SUCCEEDED)
-        assert job.lease_until is None and job.active_task is None and job.ready_pool is None
+        assert (
+            [run.status for run in runs].count(RunStatus.SUCCEEDED) == 1 == [runs[-1].status].count(RunStatus.SUCCEEDED)
+        )
+        assert (job.lease_until, job.active_task, job.ready_pool) == (None, None, None)
     assert stage.messages == [] == stage.world.messages()
     check_files(stage, jobs[0] if jobs[0].files else None)
 
@@ -195,4 +197,3 @@ def test_dying_at_any_call_loses_nothing(
     for point in points:
         play(scenario, slots, monkeypatch, point)
     record_property(f"{POINTS} of {name}", len(points))
-

@@ -200,7 +200,9 @@ def test_a_run_is_ended_once(backend: World) -> None:
 
 
 def test_a_run_ended_before_its_record_was_made_stays_ended(backend: World) -> None:
-    lost = RunRecord("job", 1, status=RunStatus.FAILED, reason=Reason.WORKER_LOST, fence="f", created_at=NOW, ended_at=NOW)
+    lost = RunRecord(
+        "job", 1, status=RunStatus.FAILED, reason=Reason.WORKER_LOST, fence="f", created_at=NOW, ended_at=NOW
+    )
     assert runs.end(lost)
     runs.create(RunRecord("job", 1, status=RunStatus.CREATED, fence="f", created_at=NOW))
     found = runs.find("job", 1)
@@ -269,7 +271,9 @@ def test_the_latest_status_is_that_of_the_latest_job(backend: World) -> None:
 
 def test_log_lines_are_read_from_any_point_and_alerts_apart(backend: World) -> None:
     for first in range(1, 301, 100):
-        chunk = [LogLine(n, "t", "WARN" if n % 50 == 0 else "INFO", "run", f"line {n}") for n in range(first, first + 100)]
+        chunk = [
+            LogLine(n, "t", "WARN" if n % 50 == 0 else "INFO", "run", f"line {n}") for n in range(first, first + 100)
+        ]
         logs.write("job", 1, chunk, now=NOW)
     assert [line.sequence for line in logs.read("job", 1)] == list(range(1, 301))
     assert [line.sequence for line in logs.read("job", 1, after=150)] == list(range(151, 301))

@@ -1,0 +1,196 @@
+"""Firing: calls and write units of a job's life, an idle minute, and lateness with many tasks in one second."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+import pytest
+
+from tests.bench.units import Meter
+from tests.stage import PROBE, Stage, a_stage
+from tests.world import a_world
+
+TASKS = 1_000
+WORKERS = 10
+
+
+def main() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        life_of_a_job(patch)
+        lateness(patch)
+
+
+def life_of_a_job(patch: pytest.MonkeyPatch) -> None:
+    from chalicelib.aws.clients import client
+    from chalicelib.store.base import client as dynamodb
+
+    jobs = 20
+    with a_world() as world, quiet():
+        stage = a_stage(world, patch)
+        for _ in range(jobs):
+            stage.task(schedule={"type": "cron", "expression": "30 9 * * *"})
+        idle = Meter()
+        for service in (dynamodb(), client("sqs")):
+            service.meta.events.register("before-call", idle.count, unique_id="idle")
+        stage.tick()
+        idle_tick = sum(idle.calls.values()) - idle.calls["sqs.ReceiveMessage"]
+        stage.sweep()
+        idle_sweep = sum(idle.calls.values()) - idle_tick - idle.calls["sqs.ReceiveMessage"]
+
+        meter = Meter()
+        attach(meter)
+        world.now = world.now.replace(minute=29, second=5)
+        stage.tick()
+        fired = dict(meter.calls)
+        world.now = world.now.replace(minute=30, second=0)
+        stage.deliver()
+        lived = dict(meter.calls)
+        detach()
+    ours = {"sqs.ReceiveMessage", "sqs.DeleteMessage", "dynamodb.Scan"}
+    firing = sum(count for name, count in fired.items() if name not in ours)
+    whole = sum(count for name, count in lived.items() if name not in ours)
+    print(f"calls of an idle tick                    {idle_tick}")
+    print(f"calls of an idle sweep                   {idle_sweep}")
+    print(f"AWS calls to fire, per job               {firing / jobs:.1f}   ({jobs} tasks in one second)")
+    print(f"AWS calls of a job's whole life          {whole / jobs:.1f}")
+    print(f"DynamoDB write units of a job's life     {meter.writes / jobs:.1f}   " + units(meter, jobs))
+    assert PROBE.runs, "no job ran"
+
+
+def units(meter: Meter, jobs: int) -> str:
+    return "(" + ", ".join(f"{table} {count / jobs:.1f}" for table, count in sorted(meter.by_table.items())) + ")"
+
+
+def attach(meter: Meter) -> None:
+    """Count every call, and bill every write with the item as it was before and is after."""
+    from chalicelib.aws.clients import client
+    from chalicelib.store.base import client as dynamodb
+
+    state = threading.local()
+
+    def before(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name in ("PutItem", "UpdateItem", "DeleteItem"):
+            state.table = params["TableName"]
+            key = params.get("Key") or params["Item"]
+            state.key, state.image = key, meter.images(state.table, key)
+
+    def after(model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        if model.name in ("PutItem", "UpdateItem", "DeleteItem") and "Error" not in parsed:
+            meter.bill(state.table, state.image, meter.images(state.table, state.key))
+
+    for service in (dynamodb(), client("sqs")):
+        service.meta.events.register("before-call", meter.count, unique_id="bench-count")
+    dynamodb().meta.events.register("before-parameter-build.dynamodb", before, unique_id="bench-before")
+    dynamodb().meta.events.register("after-call.dynamodb", after, unique_id="bench-after")
+
+
+def detach() -> None:
+    from chalicelib.store.base import client as dynamodb
+
+    for event, name in (("before-parameter-build.dynamodb", "bench-before"), ("after-call.dynamodb", "bench-after")):
+        dynamodb().meta.events.unregister(event, unique_id=name)
+
+
+def lateness(patch: pytest.MonkeyPatch) -> None:
+    """On the emulator, in real time: one tick, messages held back by SQS, ten workers that poll as Lambda does."""
+    from infra.local import emulator
+    from tests.emulated import emulated_world
+
+    state = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
+    port = emulator.free_port()
+    with (state / "lock").open("w") as lock:
+        child = emulator.start(state, port, lock)
+        try:
+            with emulated_world(port, patch) as world:
+                raw = raw_writes_per_second()
+                for count in (1, 100, TASKS):
+                    measure(world, patch, count, raw)
+        finally:
+            emulator.stop(child, state)
+
+
+def raw_writes_per_second() -> float:
+    """What the emulator itself takes: bare conditional writes from ten threads, for comparison."""
+    from chalicelib.store.runs import RunRecord, create
+
+    def write(number: int) -> None:
+        create(RunRecord("raw", number, status="created", fence="f", created_at=datetime.now(UTC)))
+
+    begin = time.monotonic()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(write, range(1, 1001)))
+    return 1000 / (time.monotonic() - begin)
+
+
+def measure(world: Any, patch: pytest.MonkeyPatch, count: int, raw: float) -> None:
+    from chalicelib import dispatch
+    from chalicelib.aws.clients import client
+    from chalicelib.store.job_record import JobRecord
+
+    stage = a_stage(world, patch)
+    client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
+    world.now = datetime.now(UTC)
+    # Far enough that making the tasks is over by then.
+    slot = (world.now + timedelta(seconds=25 + count * 0.06)).replace(microsecond=0)
+    once = {"type": "once", "at": slot.strftime("%Y-%m-%dT%H:%M:%S"), "timezone": "UTC"}
+    with quiet():
+        patch.setattr(stage, "collect", lambda: None)
+        patch.setattr(dispatch, "plan_now", lambda task, now, until=None: None)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: stage.task(schedule=once, overlap="allow_all"), range(count)))
+        begin = time.monotonic()
+        dispatch.tick(now=datetime.now(UTC))
+        tick_seconds = time.monotonic() - begin
+        deadline = time.monotonic() + 60 + count * 0.3
+        with ThreadPoolExecutor(WORKERS) as pool:
+            done = threading.Event()
+            for _ in range(WORKERS):
+                pool.submit(poll, stage, done)
+            while sum(1 for job in JobRecord.scan() if job.scheduled_for == slot and job.ended_at) < count:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(1)
+            done.set()
+    found = [job for job in JobRecord.scan() if job.scheduled_for == slot]
+    late = sorted((job.started_at - slot).total_seconds() for job in found if job.started_at)
+    assert len(found) == count == len(late), f"{len(found)} jobs, {len(late)} started"
+    assert late[0] >= 0, "started before its slot"
+    cuts = statistics.quantiles(late, n=100, method="inclusive") if count > 1 else [late[0]] * 99
+    print(
+        f"{count:>5} tasks in one second: tick {tick_seconds:.2f} s; lateness p50 {cuts[49]:.2f} s, "
+        f"p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s (a job took the time of {late[-1] * raw / count:.0f} bare writes)"
+    )
+
+
+def poll(stage: Stage, done: threading.Event) -> None:
+    from chalicelib import clock, work
+    from chalicelib.aws.clients import client
+
+    sqs = client("sqs")
+    while not done.is_set():
+        answer = sqs.receive_message(QueueUrl=stage.world.queue_url, MaxNumberOfMessages=1, WaitTimeSeconds=1)
+        for message in answer.get("Messages", []):
+            until = clock.now() + timedelta(minutes=15)
+            work.handle(message["Body"], worker=work.Worker("bench", until, clock.Clock(), watched=False))
+            sqs.delete_message(QueueUrl=stage.world.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def quiet() -> Any:
+    """The log lines of the product are not the bench's figures."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""`python -m tests.faults.work_once SECONDS MESSAGE`: one worker process, which a test may kill."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+from chalicelib import clock, work
+
+
+def main() -> None:
+    until = clock.now() + timedelta(seconds=float(sys.argv[1]))
+    work.handle(sys.argv[2], worker=work.Worker("to-be-killed", until, clock.Clock()))
+
+
+if __name__ == "__main__":
+    main()
