@@ -5,7 +5,6 @@ The queue is moto's, but delays are not waited for: a token is delivered when th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from chalicelib import dispatch, tasks, work
 from chalicelib import kinds as kind_registry
 from chalicelib import sweep as sweeping
 from chalicelib.actor import Actor
+from chalicelib.aws import queue
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import OPEN
@@ -177,4 +177,5 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
 
 
 def body_of(job: JobRecord) -> str:
-    return json.dumps({"pool": job.pool, "job": job.job_id})
+    """The message that a job's token travels in."""
+    return queue.body(queue.Token(job.pool, job.job_id))

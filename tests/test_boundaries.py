@@ -104,7 +104,7 @@ def test_every_setting_is_in_the_readme(name: str) -> None:
 def test_every_make_target_that_the_readme_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
     assert {"run", "test", "check", "bench", "package", "deploy"} <= named <= targets
 
 
