@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.address import Caller
+from infra.local.emulated import PARENT_DEATH_SIGNAL
 from infra.local.emulator import free_port
 from infra.local.state import State
 from infra.package import ROOT
@@ -18,6 +20,12 @@ from infra.package import ROOT
 # Generous: two of these may start at once on a machine that is busy with the other tests.
 READY_SECONDS = 120.0
 STOP_SECONDS = 40.0
+
+
+def end_with_tests() -> None:
+    """Tests that are killed leave no stack behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 class LocalStack:
@@ -45,7 +53,9 @@ class LocalStack:
     def runner(self, **options: Any) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "infra.local", "--port", str(self.port), "--state", str(self.folder)]
         # A session of its own stands for a terminal of its own.
-        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_tests, **options
+        )
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Ask the runner to stop, as Ctrl-C does; answers how it ended."""

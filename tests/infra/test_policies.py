@@ -11,9 +11,7 @@ from infra.package import ROOT
 from tests.infra.conftest import FUNCTIONS, Resources
 
 # What no function may ever do, whatever the resource.
-NEVER = re.compile(
-    r"DeleteTable|CreateTable|DeleteBucket|PutBucketPolicy|DeleteQueue|Scan|iam:|sts:|kms:|PutRolePolicy"
-)
+NEVER = re.compile(r"DeleteTable|CreateTable|DeleteBucket|PutBucketPolicy|DeleteQueue|iam:|sts:|kms:|PutRolePolicy")
 
 CODE_SERVICES = {"dynamodb", "sqs", "s3", "secretsmanager", "logs"}
 
@@ -69,6 +67,12 @@ def test_the_authorizer_sees_tokens_only() -> None:
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"api", "work"}))
 def test_only_api_and_work_reach_secrets(function: str) -> None:
     assert not [each for each in statements(function) if each["Action"][0].startswith("secretsmanager:")]
+
+
+def test_only_the_api_reads_tables_whole_and_only_small_ones() -> None:
+    scans = [(function, each["Resource"]) for function, each in everything() if "dynamodb:Scan" in each["Action"]]
+    tables = ["TasksTable", "ReportsTable", "SourcesTable", "CalendarsTable", "TokensTable"]
+    assert scans == [("api", [{"Fn::GetAtt": [table, "Arn"]} for table in tables])]
 
 
 def test_only_work_writes_files() -> None:

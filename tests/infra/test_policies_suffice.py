@@ -56,7 +56,7 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     stage.minutes(2)
     PROBE.behaviour = fail
     stage.task(retry={"max_attempts": 2, "delay_seconds": 60})
-    stage.minutes(3)
+    stage.minutes(2)
     PROBE.behaviour = die
     stage.tick()
     with pytest.raises(KeyboardInterrupt):
@@ -65,10 +65,10 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     stage.messages.clear()
     for job in stage.open_jobs()[:2]:
         jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
-    for _ in range(40):
-        stage.world.now += timedelta(minutes=1)
+    for _ in range(6):
+        stage.world.now += timedelta(minutes=6)
         stage.sweep()
-    stage.minutes(2)
+    stage.minutes(1)
     export(stage, walk)
     return walk.needed
 
