@@ -46,6 +46,14 @@ def following(task: TaskRecord, slot: datetime) -> datetime | None:
     return fires[0] if fires else None
 
 
+def next_execution(task: TaskRecord, *, now: datetime) -> datetime | None:
+    """The next slot as people see it: one planned ahead is still to come, although the plan has moved past it."""
+    coming = task.next_fire_at is not None or (task.previous_fire_at is not None and task.previous_fire_at > now)
+    if not (task.enabled and coming):
+        return None
+    return following(task, now) or task.next_fire_at
+
+
 def judge(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
     """Whether the slot is still to be run, by the task's misfire policy."""
 

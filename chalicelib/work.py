@@ -120,7 +120,7 @@ def execute(job: JobRecord, *, worker: Worker) -> None:
         job_id=job.job_id,
         task_id=job.task_id,
         run_no=int(job.run_no),
-        lateness_seconds=(now - job.not_before).total_seconds(),
+        lateness_seconds=job.lateness_seconds,
     )
     live = LiveRun(
         facts=_facts(job),

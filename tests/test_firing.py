@@ -255,3 +255,12 @@ def test_a_slot_that_is_not_run_shows_as_the_latest_status(stage: Stage) -> None
     stage.world.now = at("2026-03-02T09:40:00")
     stage.tick()
     assert task_store.get(task.task_id).latest_status == JobStatus.MISSED
+
+
+def test_the_next_execution_is_a_slot_planned_ahead(stage: Stage) -> None:
+    from chalicelib import planning
+
+    task = stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:00", "timezone": "UTC"})
+    assert task.next_fire_at is None, "it is planned already"
+    assert planning.next_execution(task, now=stage.now) == at("2026-03-02T09:01:00")
+    assert planning.next_execution(task, now=at("2026-03-02T09:01:00")) is None

@@ -412,3 +412,17 @@ def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
         stage.sweep()
     stage.collect()
     assert [message.body for message in stage.messages] == [body_of(second)]
+
+
+def test_lateness_counts_from_the_slot_or_from_the_start_by_hand(stage: Stage) -> None:
+    from datetime import UTC, datetime
+
+    from chalicelib import tasks
+
+    stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:00", "timezone": "UTC"})
+    task = stage.task(enabled=False)
+    by_hand = tasks.run(task.task_id, scheduled_for=datetime(2013, 1, 1, tzinfo=UTC), actor=OPERATOR, now=stage.now)
+    stage.world.forward(seconds=63)
+    stage.deliver()
+    late = {job.job_id == by_hand.job_id: job.lateness_seconds for job in stage.jobs()}
+    assert late == {True: 63.0, False: 3.0}

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import tasks
+from chalicelib import planning, tasks
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import JobOut
 from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import InvalidSchedule, TaskNotFound
+from chalicelib.store.tasks import TaskRecord
+
+
+def _shown(task: TaskRecord, call: Call) -> TaskRecord:
+    """The task with its next execution as people see it."""
+    task.next_fire_at = planning.next_execution(task, now=call.now)
+    return task
 
 
 @operation("GET", "/tasks", query=TaskQuery, answer=Listing[TaskRow], summary="List tasks")
 def list_tasks(call: Call) -> Any:
-    return tasks.listing(**call.query.model_dump())
+    page = tasks.listing(**call.query.model_dump())
+    for task in page.items:
+        _shown(task, call)
+    return page
 
 
 @operation(
@@ -29,12 +39,12 @@ def list_tasks(call: Call) -> Any:
     summary="Make a task; an enabled `now` task starts at once",
 )
 def create_task(call: Call) -> Any:
-    return tasks.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return _shown(tasks.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key), call)
 
 
 @operation("GET", "/tasks/{task_id}", answer=TaskOut, revised=True, errors=(TaskNotFound,), summary="Read a task")
 def get_task(call: Call, task_id: str) -> Any:
-    return tasks.get(task_id)
+    return _shown(tasks.get(task_id), call)
 
 
 @operation(
@@ -47,7 +57,8 @@ def get_task(call: Call, task_id: str) -> Any:
     summary="Replace a task's definition; jobs planned and not yet due are planned anew",
 )
 def replace_task(call: Call, task_id: str) -> Any:
-    return tasks.replace(task_id, call.body.model_dump(), revision=call.revision, actor=call.actor, now=call.now)
+    body = call.body.model_dump()
+    return _shown(tasks.replace(task_id, body, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -61,7 +72,7 @@ def replace_task(call: Call, task_id: str) -> Any:
 )
 def patch_task(call: Call, task_id: str) -> Any:
     changes = call.body.model_dump(exclude_unset=True)
-    return tasks.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now)
+    return _shown(tasks.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -104,7 +115,7 @@ def run_task(call: Call, task_id: str) -> Any:
     summary="Let a task's schedule fire again, from now on",
 )
 def enable_task(call: Call, task_id: str) -> Any:
-    return tasks.enable(task_id, note=call.body.note, actor=call.actor, now=call.now)
+    return _shown(tasks.enable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -116,4 +127,4 @@ def enable_task(call: Call, task_id: str) -> Any:
     summary="Stop a task's schedule; what waits or runs goes on",
 )
 def disable_task(call: Call, task_id: str) -> Any:
-    return tasks.disable(task_id, note=call.body.note, actor=call.actor, now=call.now)
+    return _shown(tasks.disable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)

@@ -119,12 +119,12 @@ def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now
 
 def start(job: JobRecord, *, now: datetime) -> bool:
     """assigned -> running; False when the lease was lost meanwhile."""
+    due = max(job.enqueued_at, job.not_before)
+    lateness = round(max(0.0, (now - due).total_seconds()), 3)
     actions = [
         JobRecord.started_at.set(now),
         JobRecord.first_started_at.set(JobRecord.first_started_at | now),
-        JobRecord.lateness_seconds.set(
-            JobRecord.lateness_seconds | max(0, round((now - job.scheduled_for).total_seconds()))
-        ),
+        JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
     ]
     try:
         _move(job, Move.START, JobStatus.RUNNING, actions, _held(job))

@@ -1,6 +1,6 @@
 """What an export costs, as ratios to the limit: `psql \\copy` of the same rows to the local disk.
 
-    python tests/bench/export.py [--rows 1000000] [--rounds 3] [--endpoint stand-in|ministack] [--only NAME …]
+    python tests/bench/bench_export.py [--rows 1000000] [--rounds 3] [--endpoint stand-in|ministack] [--only NAME …]
 
 Every contender runs in a process of its own and is timed inside of it, after its imports; psql by the clock around
 it. The rounds are interleaved, the medians are shown. Peak memory is the process's VmHWM, imports included.
