@@ -44,6 +44,10 @@ def needs(service: str, operation: str, params: dict[str, Any]) -> set[Need]:
         keys += [params["Key"]] if "Key" in params else []
         below = {f"FilesBucket/{key.partition('/')[0]}/*" for key in keys}
         return {(f"s3:{action}", resource) for resource in below or {"FilesBucket"}}
+    if service == "events":
+        return {(f"events:{operation}", "rule/*")}
+    if service == "eventbridge":
+        return {(f"events:{operation}", "rule/*")}
     assert service == "secretsmanager", f"{service} is in no policy"
     return {(f"secretsmanager:{operation}", "secret/*")}
 
@@ -69,6 +73,10 @@ def _name(resource: dict[str, Any]) -> str:
     text = str(resource["Fn::Sub"])
     if ":secretsmanager:" in text:
         return "secret/*"
+    if ":events:" in text:
+        return "rule/*"
+    if ":events:" in text:
+        return "rule/*"
     return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
 
 
@@ -79,7 +87,7 @@ def noting(found: set[Need]) -> Iterator[None]:
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         found.update(needs(model.service_model.service_name, model.name, params))
 
-    clients = [dynamodb(), *(client(service) for service in ("sqs", "s3", "secretsmanager"))]
+    clients = [dynamodb(), *(client(service) for service in ("sqs", "s3", "secretsmanager", "events"))]
     for each in clients:
         # Last: before this, boto3 and the tests still change what is sent.
         each.meta.events.register_last("before-parameter-build", note, unique_id="tests-needs")

@@ -13,7 +13,7 @@ from tests.infra.conftest import FUNCTIONS, Resources
 # What no function may ever do, whatever the resource.
 NEVER = re.compile(r"DeleteTable|CreateTable|DeleteBucket|PutBucketPolicy|DeleteQueue|iam:|sts:|kms:|PutRolePolicy")
 
-CODE_SERVICES = {"dynamodb", "sqs", "s3", "secretsmanager", "logs"}
+CODE_SERVICES = {"dynamodb", "sqs", "s3", "secretsmanager", "logs", "events"}
 
 
 def statements(function: str) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def test_every_resource_is_the_stacks_own(function: str) -> None:
         for resource in statement["Resource"]:
             # An intrinsic names the stack; a star may only stand for what is below a named prefix of it.
             assert isinstance(resource, dict), resource
-            assert re.fullmatch(r'(\[".*"\]|".*[^*]|".*/\*")"?', pattern(resource)), resource
+            assert re.fullmatch(r'(\[".*"\]|".*[^*]|".*(/|-task-)\*")"?', pattern(resource)), resource
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -51,7 +51,7 @@ def die(context: RunContext) -> Outcome:
 def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]]:
     """Jobs that succeed, fail, are tried again, overlap, lose their token or their worker, and are canceled."""
     walk = Walk(stage, monkeypatch)
-    for overlap in ("skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"):
+    for overlap in ("skip", "buffer_all", "cancel_other"):
         stage.task(overlap=overlap)
     stage.minutes(2)
     PROBE.behaviour = fail
