@@ -52,12 +52,12 @@ def work(event: SQSEvent) -> dict[str, Any]:
 
 @app.lambda_function()
 def fire(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """The target of rules made in the AWS console: `{"task": "<id or name>", "parameters": {…}}`."""
+    """The target of tasks' own rules, and of rules made by hand: `{"task": "<id or name>", "parameters": {…}}`."""
     from chalicelib import clock
     from chalicelib import fire as fires
 
     job = fires.fire(event, invocation_id=context.aws_request_id, now=clock.now())
-    return {"job_id": job.job_id}
+    return {} if job is None else {"job_id": job.job_id}
 
 
 def _seconds_left(context: Any) -> float:

@@ -11,6 +11,7 @@ from chalicelib.calendars import calendar_of
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core import schedule as schedules
 from chalicelib.core import window as windows
+from chalicelib.core.eventbridge import to_eventbridge
 from chalicelib.core.instants import floor_second
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
@@ -26,6 +27,8 @@ PLAIN = (
     "name", "group", "description", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
     "statement_timeout_seconds",
 )  # fmt: skip
+# The trigger of a task that has an EventBridge rule of its own; all others are planned by `tick`.
+EVENTBRIDGE = "eventbridge"
 DEFAULTS: dict[str, Any] = {
     "group": "", "description": "", "priority": 1000, "pool": "cloud", "trigger": "tick", "parameters": {},
     "enabled": True, "misfire": "fire_once", "overlap": OverlapPolicy.SKIP.value,
@@ -44,7 +47,7 @@ def accept(
     kind = given.get("kind")
     if kind not in KINDS:
         raise Invalid(f"There is no kind {kind!r}; there are {', '.join(sorted(KINDS))}.", field="kind")
-    schedule = _schedule(given["schedule"], now=now, known=known_schedule)
+    schedule = accept_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known_schedule)
     zone = str(schedule.get("timezone") or "UTC")
     window = given.get("window")
     if window is not None:
@@ -70,11 +73,18 @@ def accept(
     }
 
 
-def _schedule(given: Mapping[str, Any], *, now: datetime, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    if known is not None and _same(given, known):
-        return dict(known)
+def accept_schedule(
+    given: Mapping[str, Any], *, now: datetime, trigger: str, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The schedule to store. A rule of its own takes what EventBridge can express: UTC, to the minute, without end."""
     gap = settings().minimum_gap_seconds
-    return schedules.accept(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
+    if known is not None and _same(given, known):
+        schedule = dict(known)
+    else:
+        schedule = schedules.accept(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
+    if trigger == EVENTBRIDGE:
+        to_eventbridge(schedule)
+    return schedule
 
 
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
@@ -84,12 +94,12 @@ def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
 
 
 def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
-    """Set the task's next slot: None when it is disabled or its schedule is over.
+    """Set the task's next slot: None when it is disabled, its schedule is over, or a rule tells its slots.
 
     `fire_now` starts a `now` task, and a `once` task that may run though it is past: on saving it, not on every edit.
     """
     following = None
-    if task.enabled:
+    if task.enabled and task.trigger != EVENTBRIDGE:
         kind = task.schedule["type"]
         if kind == "now":
             following = floor_second(now) if fire_now else None

@@ -1,9 +1,9 @@
-"""Fires asked for by a rule that somebody made in the AWS console: an EventBridge rule or a Scheduler schedule.
+"""Fires asked for by EventBridge: by a task's own rule (see `rule_fires`), or by a rule or a schedule made by hand.
 
-The target's input is `{"task": "<id or name>", "parameters": {...}}`. What tells two deliveries of one event apart from
-two events, best first: `event_id` (put there with an input transformer from `$.id`, or `<aws.scheduler.execution-id>`),
-the event's own `id` where the rule passes the event on and names the task in its `detail`, and last the id of the
-invocation, which AWS keeps when it delivers the same asynchronous invocation again.
+The input of one made by hand is `{"task": "<id or name>", "parameters": {...}}`. What tells two deliveries of one event
+apart from two events, best first: `event_id` (put there with an input transformer from `$.id`, or
+`<aws.scheduler.execution-id>`), the event's own `id` where the rule passes the event on and names the task in its
+`detail`, and last the id of the invocation, which AWS keeps when it delivers the same asynchronous invocation again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import tasks
+from chalicelib import rule_fires, tasks
+from chalicelib.aws import rules
 from chalicelib.core.ids import job_id_of_request
 from chalicelib.core.instants import floor_second, parse
 from chalicelib.core.lifecycle import Trigger
@@ -27,10 +28,15 @@ OPERATOR = "eventbridge"
 KEPT = timedelta(hours=24)
 
 
-def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord:
-    """Start the job that an event asks for, once per event. Raises Invalid or TaskNotFound naming what is wrong."""
+def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord | None:
+    """Start the job that an event asks for, once per event. Raises Invalid or TaskNotFound naming what is wrong.
+
+    None: a task's own rule told of a time that is no slot any more.
+    """
     detail = event.get("detail")
     asked: Mapping[str, Any] = detail if isinstance(detail, Mapping) and "task" in detail else event
+    if asked.get("trigger") == rules.TRIGGER:
+        return rule_fires.fire(str(asked.get("task")), _instant(asked.get("scheduled_for")) or now, now=now)
     task = _task(asked.get("task"))
     parameters = asked.get("parameters") or {}
     if not isinstance(parameters, Mapping):

@@ -18,6 +18,9 @@ class Settings:
     bucket: str = ""
     # Secrets are named `<secrets>/sources/<source id>`.
     secrets: str = "carillon-dev"
+    # The rules of tasks are named `<rules>-task-<task id>`, and call this function; only who puts rules knows it.
+    rules: str = "carillon-dev"
+    fire_arn: str = ""
     # Folder that sqlite sources may read; empty: the stage has none.
     data_folder: str = ""
     # The closest two fires of a schedule may come. 1 allows seconds.

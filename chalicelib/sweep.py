@@ -1,7 +1,8 @@
 """Repair, every minute: what nobody can be believed to look after any more is taken up again, or ended with its reason.
 
 Every job not ended stands in the `leases` index with the instant until which somebody looks after it. Past that, a
-waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone.
+waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone. Between them stand the rules
+that are to be looked at (`store/rule_watch.py`).
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import gate, line, settle
+from chalicelib import adoption, gate, line, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
-from chalicelib.store import jobs, runs
+from chalicelib.store import jobs, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 
 # Jobs looked at in one sweep; the rest have waited the longest next time.
 JOBS_PER_SWEEP = 2_000
 RESERVE_SECONDS = 10.0
+# Rules looked at in one sweep: 300, which is all that an event bus holds by default, have their turn in ten minutes.
+RULES_PER_SWEEP = 50
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Swept:
     tokens: int = 0
     lost: int = 0
     settled: int = 0
+    rules: int = 0
     failed: int = 0
 
 
@@ -59,6 +63,10 @@ def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf"
 def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
     """One job that cannot be repaired must not keep the sweep from those behind it."""
     try:
+        ruled = rule_watch.task_of(job_id)
+        if ruled is not None:
+            _rule(ruled, swept, now=now)
+            return
         job = jobs.find(job_id)
         # The index may lag behind the job.
         if job is None or job.lease_until is None or job.lease_until >= now:
@@ -70,6 +78,12 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
     except (ValueError, CarillonError, ClientError, PynamoDBException) as error:
         swept.failed += 1
         event("job cannot be looked after", level="ERROR", job_id=job_id, error=str(error))
+
+
+def _rule(task_id: str, swept: Swept, *, now: datetime) -> None:
+    if swept.rules < RULES_PER_SWEEP:
+        swept.rules += 1
+        adoption.look_after(task_id, now=now)
 
 
 def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, definitions, dispatch, planning, settle
+from chalicelib import audit, definitions, dispatch, in_step, planning, rule_fires
 from chalicelib.actor import Actor
+from chalicelib.aws import rules
 from chalicelib.core import schedule as schedules
 from chalicelib.core.ids import job_id_of_request, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.errors import Invalid, StaleRevision
+from chalicelib.errors import Invalid, StaleRevision, Unavailable
 from chalicelib.line import send_token
 from chalicelib.log import event
+from chalicelib.saving import DELETED, DISABLED, EDITED, save, withdraw
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -22,10 +24,6 @@ from chalicelib.store.tasks import TaskRecord
 from chalicelib.task_lists import listing
 
 __all__ = ["create", "delete", "disable", "enable", "get", "listing", "patch", "replace", "run", "start"]
-
-EDITED = "The task was edited before the slot."
-DISABLED = "The task was disabled before the slot."
-DELETED = "The task was deleted before the slot."
 
 
 def get(task_id: str) -> TaskRecord:
@@ -41,8 +39,12 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     task_id = ulid(now, None if key is None else f"task|{key}")
     task = TaskRecord(task_id, creator=actor.name, created_at=now, updated_at=now, **columns)
     definitions.plan(task, now=now, fire_now=True)
+    if in_step.has_rule(task):
+        in_step.watch(task_id, now=now)
     if not store.insert(task):
         task = store.get(task_id)
+    if in_step.has_rule(task):
+        _put_rule(task)
     audit.record(actor, "create", "task", task_id, before=None, after=audit.snapshot(task), now=now)
     event("task created", task_id=task_id, kind=task.kind, next_fire_at=task.next_fire_at)
     dispatch.plan_now(task, now=now)
@@ -56,7 +58,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
     """
     task = _current(task_id, revision, now=now)
     columns = definitions.accept(body, now=now, known_schedule=task.schedule)
-    return _save(task, columns, "update", EDITED, actor=actor, now=now)
+    return save(task, columns, "update", EDITED, actor=actor, now=now)
 
 
 def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
@@ -76,7 +78,7 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
     )
     body = {name: getattr(task, name) for name in names} | dict(changes)
     columns = definitions.accept(body, now=now, known_schedule=task.schedule)
-    return _save(task, columns, "update", EDITED, actor=actor, now=now)
+    return save(task, columns, "update", EDITED, actor=actor, now=now)
 
 
 def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
@@ -92,10 +94,14 @@ def disable(task_id: str, *, note: str | None = None, actor: Actor, now: datetim
 def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: datetime) -> None:
     """Remove the definition. Its jobs stay readable, and those waiting or running come to their proper end."""
     task = _current(task_id, revision, now=now)
+    if in_step.has_rule(task):
+        in_step.watch(task_id, now=now)
     store.remove(task_id, expected_revision=int(task.revision))
-    _withdraw(task_id, DELETED, now=now)
+    withdraw(task_id, DELETED, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
     event("task deleted", task_id=task_id)
+    if in_step.has_rule(task):
+        _delete_rule(task_id)
 
 
 def run(
@@ -169,9 +175,27 @@ def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
     return before
 
 
+def _put_rule(task: TaskRecord) -> None:
+    """The first rule of a new task: without it the task is not made."""
+    try:
+        in_step.follow(task)
+    except Unavailable:
+        store.remove(task.task_id, expected_revision=int(task.revision))
+        raise
+
+
+def _delete_rule(task_id: str) -> None:
+    try:
+        rules.delete(task_id)
+    except Unavailable as error:
+        event("rule left to the sweep", level="WARN", task_id=task_id, error=error.message)
+
+
 def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord:
     """The task as it is to be edited. Slots due before the edit are recorded first, as they were defined."""
     task = store.get(task_id)
+    if in_step.has_rule(task):
+        task = rule_fires.before_edit(task, now=now)
     if revision is not None and revision != task.revision:
         raise StaleRevision(f"The task was edited since: its revision is {task.revision}, not {revision}.")
     dispatch.plan_now(task, now=now, until=now)
@@ -180,29 +204,4 @@ def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord
 
 def _switch(task_id: str, on: bool, note: str | None, action: str, *, actor: Actor, now: datetime) -> TaskRecord:
     task = _current(task_id, None, now=now)
-    return _save(task, {"enabled": on, "note": note or ""}, action, DISABLED, actor=actor, now=now)
-
-
-def _save(
-    task: TaskRecord, columns: Mapping[str, Any], action: str, why: str, *, actor: Actor, now: datetime
-) -> TaskRecord:
-    before, revision = audit.snapshot(task), int(task.revision)
-    newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
-    never_fired = task.previous_fire_at is None
-    for name, value in columns.items():
-        setattr(task, name, value)
-    task.updated_at = now
-    definitions.plan(task, now=now, fire_now=newly_now or never_fired)
-    store.overwrite(task, expected_revision=revision)
-    _withdraw(task.task_id, why, now=now)
-    audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
-    event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
-    dispatch.plan_now(task, now=now)
-    return task
-
-
-def _withdraw(task_id: str, why: str, *, now: datetime) -> None:
-    """Cancel the task's jobs that are planned and not yet due; `plan_now` plans again what stays in the schedule."""
-    for job in jobs.get_many(jobs.open_ids_of_task(task_id)):
-        if job.trigger == Trigger.SCHEDULE and job.not_before > now:
-            settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
+    return save(task, {"enabled": on, "note": note or ""}, action, DISABLED, actor=actor, now=now)

@@ -151,7 +151,8 @@ class Stage:
     # --- what a test looks at ---
 
     def jobs(self) -> list[JobRecord]:
-        return sorted(JobRecord.scan(), key=lambda job: job.job_id)
+        """What stands in the table of jobs to watch over rules is none."""
+        return sorted(JobRecord.scan(JobRecord.month.exists()), key=lambda job: job.job_id)
 
     def runs(self) -> list[RunRecord]:
         return sorted(RunRecord.scan(), key=lambda run: (run.job_id, run.run_no))

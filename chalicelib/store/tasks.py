@@ -91,6 +91,10 @@ class TaskRecord(Record):
     previous_fire_at = InstantAttribute(null=True)
     # Where the window of the first slot recorded missed since one last ran begins: so does a `union` window.
     missed_since = InstantAttribute(null=True)
+    # The task's own EventBridge rule as it was last put or adopted, and the task's revision then.
+    rule_expression = UnicodeAttribute(null=True)
+    rule_state = UnicodeAttribute(null=True)
+    rule_revision = NumberAttribute(null=True)
     latest_job_id = UnicodeAttribute(null=True)
     latest_status = EnumAttribute(JobStatus, null=True)
     latest_at = InstantAttribute(null=True)
@@ -186,6 +190,50 @@ def advance(
     except Refused:
         return False
     return True
+
+
+def note_fire(task: TaskRecord, *, at: datetime, missed_since: datetime | None) -> bool:
+    """Remember a slot that a rule's event told of; False when a later one is known already, or the task is gone."""
+    previous = TaskRecord.previous_fire_at
+    actions: list[Any] = [
+        previous.set(at),
+        TaskRecord.missed_since.remove() if missed_since is None else TaskRecord.missed_since.set(missed_since),
+    ]
+    try:
+        with refusing():
+            task.update(actions, condition=TaskRecord.name.exists() & (previous.does_not_exist() | (previous < at)))
+    except Refused:
+        return False
+    return True
+
+
+def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) -> bool:
+    """Remember what this revision's rule is, or with None that it has none; False when the task was edited since."""
+    if expression is None or state is None:
+        actions: list[Any] = [
+            TaskRecord.rule_expression.remove(), TaskRecord.rule_state.remove(), TaskRecord.rule_revision.remove(),
+        ]  # fmt: skip
+    else:
+        actions = [
+            TaskRecord.rule_expression.set(expression),
+            TaskRecord.rule_state.set(state),
+            TaskRecord.rule_revision.set(task.revision),
+        ]
+    try:
+        with refusing():
+            task.update(actions, condition=TaskRecord.revision == task.revision)
+    except Refused:
+        return False
+    return True
+
+
+def note(task: TaskRecord, text: str) -> None:
+    """Tell those who look at the task something; no edit, so its revision stays."""
+    try:
+        with refusing():
+            task.update([TaskRecord.note.set(text)], condition=TaskRecord.revision == task.revision)
+    except Refused:
+        return
 
 
 def note_latest(task_id: str, *, job_id: str, status: JobStatus, at: datetime) -> None:

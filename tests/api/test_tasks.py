@@ -134,7 +134,7 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
         ({"retry": {"max_attempts": 33}}, "retry.max_attempts"),
         ({"retry": {"backoff": "random"}}, "retry.backoff"),
         ({"pool": "a b"}, "pool"),
-        ({"trigger": "eventbridge"}, "trigger"),
+        ({"trigger": "cloudwatch"}, "trigger"),
         ({"enabled": "yes"}, "enabled"),
         ({"deadline_seconds": 0}, "deadline_seconds"),
         ({"queue_wait_limit_seconds": 10**9}, "queue_wait_limit_seconds"),

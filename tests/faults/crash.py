@@ -12,7 +12,7 @@ from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import ENDED
 from chalicelib.store.base import client as dynamodb
 
-SERVICES = ("sqs", "s3", "secretsmanager")
+SERVICES = ("sqs", "s3", "secretsmanager", "events")
 # Calls of the test itself, which looks at the tables, and of AWS, which takes messages to the workers.
 NOT_OURS = frozenset({"Scan", "ReceiveMessage", "DeleteMessage"})
 

@@ -22,8 +22,13 @@ KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
 Parameters = Annotated[Object, Field(description="Values of the report's parameters, by name")]
 # Judged by the kind, as the schedule is by `core/`; shown for each kind there is.
 Spec = Annotated[Object, ShownAs(ReportExportSpec), Field(description="What to do; its fields are the kind's")]
-# No rule of its own in AWS yet: every task is fired by the tick.
-TriggerName = Literal["tick"]
+TriggerName = Annotated[
+    Literal["tick", "eventbridge"],
+    Field(
+        description="What fires the schedule: the tick, to the second; or an EventBridge rule of the task's own, to be "
+        "seen and edited in the AWS console, in UTC, within about a minute of the slot"
+    ),
+]
 # A policy's value as text: a StrEnum is strict about being one, and JSON has none.
 Overlap = Annotated[OverlapPolicy, Field(description="What a slot does while an earlier job of the task is not over")]
 

@@ -1,0 +1,119 @@
+"""Edits of a task's rule in the AWS console: taken over into the task, never overwritten.
+
+Looked for before every edit of such a task, at every event of its rule, and by `sweep` every ten minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from chalicelib import definitions, in_step, saving
+from chalicelib.actor import Actor, Role
+from chalicelib.aws import rules
+from chalicelib.aws.rules import Rule
+from chalicelib.core import window as windows
+from chalicelib.core.eventbridge import from_eventbridge
+from chalicelib.errors import Invalid, StaleRevision
+from chalicelib.log import event
+from chalicelib.store import rule_watch
+from chalicelib.store import tasks as store
+from chalicelib.store.tasks import TaskRecord
+
+CONSOLE = Actor(name="eventbridge console", role=Role.EDITOR)
+# An edit nobody notices otherwise (the rule was disabled, or fires rarely) shows in the task after this at most.
+LOOK_EVERY = timedelta(minutes=10)
+
+TAKEN_OVER = "Its rule was edited in the EventBridge console."
+GONE = "Its rule was deleted in the EventBridge console."
+NOT_TAKEN_OVER = "Its rule was edited in the EventBridge console and cannot be taken over: "
+
+
+class Look(Enum):
+    """How a rule stood to its task."""
+
+    IN_STEP = "in_step"
+    BEHIND = "behind"  # a save died before its rule was put
+    ADOPTED = "adopted"
+    FOREIGN = "foreign"  # edited to what the task cannot say; the rule is left as it is
+
+
+def look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
+    """Compare the rule with what was last put there, and adopt what somebody changed. Gives the task as it then is."""
+    found, last, wanted = rules.find(task.task_id), in_step.last_put(task), in_step.wanted(task)
+    saved_since = task.rule_revision != task.revision
+    if found is None and last is None and (saved_since or wanted is None):
+        # Never put; or deleted in the console, and the task enabled since, or not.
+        return task, Look.IN_STEP if wanted is None else Look.BEHIND
+    if in_step.same(found, last):
+        return task, Look.BEHIND if saved_since else Look.IN_STEP
+    if in_step.same(found, wanted) or (saved_since and found is None) or task.rule_state is None:
+        return task, Look.BEHIND
+    try:
+        return (_gone(task, now=now) if found is None else _adopt(task, found, now=now)), Look.ADOPTED
+    except Invalid as error:
+        _tell(task, NOT_TAKEN_OVER + error.message)
+        return task, Look.FOREIGN
+    except StaleRevision:
+        # Edited through the API meanwhile, which puts the rule itself.
+        return store.get(task.task_id), Look.BEHIND
+
+
+def look_after(task_id: str, *, now: datetime) -> None:
+    """What the sweep does for one rule: adopt what was edited, put or delete what a process left undone."""
+    until = now + LOOK_EVERY
+    rule_watch.keep(task_id, until=until)
+    task = store.find(task_id)
+    if task is None:
+        rules.delete(task_id)
+    elif not in_step.has_rule(task):
+        in_step.follow(task)
+    else:
+        task, seen = look(task, now=now)
+        if seen is Look.BEHIND:
+            in_step.follow(task)
+        if seen in (Look.BEHIND, Look.IN_STEP) and task.note.startswith((NOT_TAKEN_OVER, saving.NOT_PUT)):
+            store.note(task, "")
+        return
+    rule_watch.drop(task_id, until=until, now=now)
+
+
+def _adopt(task: TaskRecord, found: Rule, *, now: datetime) -> TaskRecord:
+    last = in_step.last_put(task)
+    changes: dict[str, Any] = {"enabled": found.enabled, "note": TAKEN_OVER}
+    if last is None or not in_step.same_times(found.expression, last.expression):
+        changes["schedule"] = _schedule(task, found.expression, now=now)
+    return _save(task, changes, now=now, found=found)
+
+
+def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[str, Any]:
+    given = from_eventbridge(expression)
+    schedule = definitions.accept_schedule(given, now=now, trigger=definitions.EVENTBRIDGE)
+    if task.window is not None:
+        windows.accept(task.window, schedule_type=schedule["type"], timezone=schedule["timezone"])
+    return schedule
+
+
+def _gone(task: TaskRecord, *, now: datetime) -> TaskRecord:
+    # Noted first: from here on the rule is not put again, until somebody enables the task.
+    if not store.note_rule(task, expression=str(task.rule_expression), state=in_step.DELETED):
+        raise StaleRevision
+    return _save(task, {"enabled": False, "note": GONE}, now=now, found=None)
+
+
+def _save(task: TaskRecord, changes: Mapping[str, Any], *, now: datetime, found: Rule | None) -> TaskRecord:
+    event("rule edited in the console", task_id=task.task_id, changed=sorted(set(changes) - {"note"}))
+
+    def note(saved: TaskRecord) -> None:
+        if found is not None:
+            in_step.note(saved, found)
+
+    return saving.save(task, changes, "update", saving.EDITED, actor=CONSOLE, now=now, follow=note)
+
+
+def _tell(task: TaskRecord, text: str) -> None:
+    if task.note != text:
+        store.note(task, text)
+        event("rule cannot be taken over", level="WARN", task_id=task.task_id, reason=text)

@@ -1,0 +1,99 @@
+"""A task and its own EventBridge rule: what the rule is to be, and how it follows the task.
+
+The record is written first and the rule follows. The record also keeps what was last put there (`rule_expression`,
+`rule_state`) and for which revision, so that a rule that differs from it was edited by somebody else, and a revision
+that differs is a save whose rule was not put any more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from chalicelib.aws import rules
+from chalicelib.aws.rules import Rule
+from chalicelib.core.eventbridge import from_eventbridge, to_eventbridge
+from chalicelib.definitions import EVENTBRIDGE
+from chalicelib.errors import InvalidSchedule
+from chalicelib.log import event
+from chalicelib.store import rule_watch, tasks
+from chalicelib.store.tasks import TaskRecord
+
+# States of a rule as the record keeps them: the last is for a rule that somebody deleted in the console.
+ENABLED, DISABLED, DELETED = "ENABLED", "DISABLED", "DELETED"
+# A save is over long before: after this the sweep finishes what it left.
+SAVE_LEASE = timedelta(minutes=2)
+
+
+def has_rule(task: TaskRecord) -> bool:
+    return bool(task.trigger == EVENTBRIDGE)
+
+
+def wanted(task: TaskRecord) -> Rule | None:
+    """The rule that the task asks for. None: a disabled task whose rule somebody deleted needs none."""
+    if not task.enabled and task.rule_state == DELETED:
+        return None
+    return Rule(to_eventbridge(task.schedule), bool(task.enabled), task.name)
+
+
+def last_put(task: TaskRecord) -> Rule | None:
+    if task.rule_expression is None or task.rule_state == DELETED:
+        return None
+    return Rule(task.rule_expression, task.rule_state == ENABLED)
+
+
+def same(one: Rule | None, other: Rule | None) -> bool:
+    """Whether both fire alike, however their expressions are written."""
+    if one is None or other is None:
+        return one is other
+    return one.enabled == other.enabled and same_times(one.expression, other.expression)
+
+
+def same_times(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    try:
+        return from_eventbridge(one) == from_eventbridge(other)
+    except InvalidSchedule:
+        return False
+
+
+def watch(task_id: str, *, now: datetime) -> None:
+    """Before a save or a deletion: should the process die, the sweep looks at the rule."""
+    rule_watch.keep(task_id, until=now + SAVE_LEASE)
+
+
+def follow(task: TaskRecord) -> None:
+    """Put the rule of a task as saved, or delete it. Raises Unavailable; the sweep then tries again.
+
+    An edit of the rule in the console that the save says nothing about stays: the next look takes it over.
+    """
+    current: TaskRecord | None = task
+    while current is not None and not _follow(current):
+        # Edited meanwhile: what was put may be older than what the other one put.
+        current = tasks.find(task.task_id)
+    if current is None:
+        rules.delete(task.task_id)
+
+
+def _follow(task: TaskRecord) -> bool:
+    """False when the task is no longer the revision that its rule was made from."""
+    if not has_rule(task):
+        rules.delete(task.task_id)
+        return tasks.note_rule(task, expression=None, state=None)
+    rule, last = wanted(task), last_put(task)
+    if rule is None:
+        return True
+    if last is not None and same(rule, last):
+        found = rules.find(task.task_id)
+        if found is not None and not same(found, last):
+            return True
+    if last is not None and same_times(rule.expression, last.expression):
+        # Somebody's own way of writing it stays.
+        rule = Rule(last.expression, rule.enabled, rule.description)
+    rules.put(task.task_id, rule)
+    event("rule put", task_id=task.task_id, expression=rule.expression, enabled=rule.enabled)
+    return note(task, rule)
+
+
+def note(task: TaskRecord, rule: Rule) -> bool:
+    return tasks.note_rule(task, expression=rule.expression, state=ENABLED if rule.enabled else DISABLED)

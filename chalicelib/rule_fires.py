@@ -1,0 +1,116 @@
+"""Slots that a task's own EventBridge rule tells of.
+
+The rule's event stands for the slot at its minute, and the slot's job has the id it would have from `tick`: an event
+delivered twice, or a task that changes its trigger, never makes two jobs of one slot. EventBridge fires up to a minute
+late and never early, so nothing is planned ahead here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice, takewhile
+
+from chalicelib import adoption, in_step, line, planning
+from chalicelib.adoption import Look
+from chalicelib.core import schedule as schedules
+from chalicelib.core.instants import rfc3339, utc
+from chalicelib.core.misfire import Verdict
+from chalicelib.errors import Unavailable
+from chalicelib.log import event
+from chalicelib.store import jobs
+from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+
+# Slots recorded at once that EventBridge told nothing of: after a long outage of its own.
+SLOTS_AT_ONCE = 200
+
+
+def fire(task_id: str, told: datetime, *, now: datetime) -> JobRecord | None:
+    """Record the slot that an event tells of, and those before it that none told of; None when it is no slot."""
+    at = utc(min(told, now)).replace(second=0, microsecond=0)
+    task = store.find(task_id)
+    if task is None:
+        return _ignored(task_id, at, "there is no such task")
+    before_the_edit = at <= task.updated_at
+    task, seen = _look(task, now=now)
+    if not before_the_edit and not _is_slot(task, at, seen):
+        return _ignored(task_id, at, "the task was edited, and its rule has not followed yet")
+    if seen is Look.IN_STEP:
+        _record_untold(task, before=at, now=now)
+    return _record(task, at, now=now)
+
+
+def before_edit(task: TaskRecord, *, now: datetime) -> TaskRecord:
+    """The task as it is to be edited: with what was edited in the console, and its due slots recorded as defined."""
+    task, seen = adoption.look(task, now=now)
+    if seen is Look.IN_STEP and task.enabled:
+        _record_untold(task, before=now, now=now)
+    return task
+
+
+def _look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
+    """A rule that cannot be looked at keeps no slot from being fired."""
+    if not in_step.has_rule(task):
+        return task, Look.BEHIND
+    try:
+        return adoption.look(task, now=now)
+    except Unavailable as error:
+        event("rule cannot be looked at", level="WARN", task_id=task.task_id, error=error.message)
+        return task, Look.BEHIND
+
+
+def _is_slot(task: TaskRecord, at: datetime, seen: Look) -> bool:
+    """Whether a rule that may have been slow to follow the task told of a time that the task still has."""
+    if seen is Look.ADOPTED:
+        # Told before anybody here knew of the edit.
+        return True
+    if not (task.enabled and in_step.has_rule(task)):
+        return False
+    if seen is not Look.BEHIND or task.schedule["type"] == "interval":
+        return True
+    return schedules.latest(task.schedule, at_or_before=at) == at
+
+
+def _record_untold(task: TaskRecord, *, before: datetime, now: datetime) -> None:
+    """The ledger has no holes: a slot that EventBridge has not told of yet is recorded, and judged, as of now.
+
+    Only cron tells its slots by itself; a rate's depend on when the rule was made.
+    """
+    if task.schedule["type"] == "interval" or not task.enabled:
+        return
+    for at in islice(takewhile(lambda slot: slot < before, _since_known(task)), SLOTS_AT_ONCE):
+        _record(task, at, now=now)
+
+
+def _since_known(task: TaskRecord) -> Iterator[datetime]:
+    known = max(task.previous_fire_at or task.updated_at, task.updated_at)
+    return schedules.iterate(task.schedule, after=known)
+
+
+def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
+    if task.schedule["type"] == "interval":
+        # Counted from this slot, as EventBridge does; the schedule's own anchor says nothing about the rule.
+        task.schedule = {**task.schedule, "anchor": rfc3339(at)}
+    if task.previous_fire_at is not None and task.previous_fire_at > at:
+        # Told late: the slot after it covers what lies between already.
+        task.previous_fire_at = at
+    slot = planning.judge(task, at, now=now)
+    job = planning.job_of_slot(task, slot, now=now)
+    missed_since = (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
+    if jobs.insert(job) or (at > task.updated_at and planning.is_open(job) and jobs.replan(job)):
+        event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
+        if planning.is_open(job):
+            line.send_token(job, now=now)
+        else:
+            store.note_latest(task.task_id, job_id=job.job_id, status=job.status, at=now)
+    else:
+        job = jobs.get(job.job_id)
+    store.note_fire(task, at=at, missed_since=missed_since)
+    return job
+
+
+def _ignored(task_id: str, at: datetime, why: str) -> JobRecord | None:
+    event("rule's event ignored", level="WARN", task_id=task_id, slot=at, why=why)
+    return None

@@ -1,0 +1,71 @@
+"""Saving an edited task: the record, the slots planned by its old definition, the audit, the rule, the new plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib import audit, definitions, dispatch, in_step, settle
+from chalicelib.actor import Actor
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.errors import Unavailable
+from chalicelib.log import event
+from chalicelib.store import jobs
+from chalicelib.store import tasks as store
+from chalicelib.store.tasks import TaskRecord
+
+EDITED = "The task was edited before the slot."
+DISABLED = "The task was disabled before the slot."
+DELETED = "The task was deleted before the slot."
+NOT_PUT = "Its rule is not as the task says: "
+
+
+def save(
+    task: TaskRecord,
+    columns: Mapping[str, Any],
+    action: str,
+    why: str,
+    *,
+    actor: Actor,
+    now: datetime,
+    follow: Callable[[TaskRecord], object] = in_step.follow,
+) -> TaskRecord:
+    """Give a task new values. Raises StaleRevision when it was edited since it was read.
+
+    `follow` brings the task's own rule in step, where it has or had one.
+    """
+    before, revision = audit.snapshot(task), int(task.revision)
+    newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
+    never_fired = task.previous_fire_at is None
+    ruled = in_step.has_rule(task)
+    for name, value in columns.items():
+        setattr(task, name, value)
+    ruled = ruled or in_step.has_rule(task)
+    task.updated_at = now
+    definitions.plan(task, now=now, fire_now=newly_now or never_fired)
+    if ruled:
+        in_step.watch(task.task_id, now=now)
+    store.overwrite(task, expected_revision=revision)
+    withdraw(task.task_id, why, now=now)
+    audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
+    event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
+    dispatch.plan_now(task, now=now)
+    if ruled:
+        _follow(task, follow)
+    return task
+
+
+def withdraw(task_id: str, why: str, *, now: datetime) -> None:
+    """Cancel a task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
+    for job in jobs.get_many(jobs.open_ids_of_task(task_id)):
+        if job.trigger == Trigger.SCHEDULE and job.not_before > now:
+            settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
+
+
+def _follow(task: TaskRecord, follow: Callable[[TaskRecord], object]) -> None:
+    try:
+        follow(task)
+    except Unavailable as error:
+        store.note(task, f"{NOT_PUT}{error.message} It is tried again every ten minutes.")
+        raise
