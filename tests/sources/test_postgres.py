@@ -70,7 +70,7 @@ CREATE DOMAIN code AS varchar(10);
 CREATE TABLE nasty (
     id bigint, price numeric(30, 12), ratio double precision, small real, flag boolean, word text, fixed char(6),
     short varchar(40), day date, at timestamptz, wall timestamp, span interval, list text[], numbers int[], doc json,
-    docb jsonb, raw bytea, key uuid, net inet, feeling mood, label code, period tstzrange, big numeric, markup xml
+    docb jsonb, raw bytea, key uuid, net inet, feeling mood, label code, period tstzrange, big numeric, markup text
 );
 INSERT INTO nasty VALUES
     (9223372036854775807, 0.100000000001, 0.1, 0.1, true, E'a "quoted", text\nwith a line', 'ab', 'x,y', '2013-01-31',
