@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import signal
 import sys
 import threading
@@ -55,6 +56,17 @@ def correct() -> None:
         return found and BATCHES.get(found, found)
 
     iam_actions.extract_iam_action = action
+
+    # On AWS a rule of the default bus is named without its bus, and a target's rule counts as its resource.
+    resource = iam_actions.extract_resource_arn
+
+    def arn(service: str, method: str, path: str, headers: Any, body: bytes, *given: Any, **named: Any) -> str:
+        if service == "events" and body and "Rule" in (asked := json.loads(body)):
+            body = json.dumps({**asked, "Name": asked["Rule"]}).encode()
+        found: str = resource(service, method, path, headers, body, *given, **named)
+        return found.replace(":rule/default/", ":rule/") if service == "events" else found
+
+    iam_actions.extract_resource_arn = arn
 
 
 def keep_awake() -> None:

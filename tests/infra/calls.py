@@ -46,8 +46,6 @@ def needs(service: str, operation: str, params: dict[str, Any]) -> set[Need]:
         return {(f"s3:{action}", resource) for resource in below or {"FilesBucket"}}
     if service == "events":
         return {(f"events:{operation}", "rule/*")}
-    if service == "eventbridge":
-        return {(f"events:{operation}", "rule/*")}
     assert service == "secretsmanager", f"{service} is in no policy"
     return {(f"secretsmanager:{operation}", "secret/*")}
 
@@ -73,8 +71,6 @@ def _name(resource: dict[str, Any]) -> str:
     text = str(resource["Fn::Sub"])
     if ":secretsmanager:" in text:
         return "secret/*"
-    if ":events:" in text:
-        return "rule/*"
     if ":events:" in text:
         return "rule/*"
     return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
