@@ -16,6 +16,7 @@ from chalicelib.core.instants import floor_second
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
+from chalicelib.core.schedule_form import normalise
 from chalicelib.errors import Invalid
 from chalicelib.kinds import KINDS, kind_of
 from chalicelib.settings import settings
@@ -81,16 +82,23 @@ def accept_schedule(
     if known is not None and _same(given, known):
         schedule = dict(known)
     else:
+        given = _anchored(given, known or {})
         schedule = schedules.accept(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
     if trigger == EVENTBRIDGE:
         to_eventbridge(schedule)
     return schedule
 
 
+def _anchored(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """An edit does not move the instant that a schedule without a start counts from: the task's creation."""
+    kept = known.get("anchor") if given.get("type") == known.get("type") and not given.get("start") else None
+    return {**({} if kept is None else {"anchor": kept}), **given}
+
+
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether a schedule is the known one, perhaps without what acceptance filled in."""
-    present = {name: value for name, value in given.items() if value is not None}
-    return all(known.get(name) == value for name, value in present.items()) and present.get("type") == known.get("type")
+    """Whether a schedule is the known one, perhaps without the anchor, which only acceptance fills in."""
+    form = normalise(given)
+    return form | {"anchor": known.get("anchor")} == dict(known) | {"anchor": known.get("anchor")}
 
 
 def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:

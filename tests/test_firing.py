@@ -264,3 +264,14 @@ def test_the_next_execution_is_a_slot_planned_ahead(stage: Stage) -> None:
     assert task.next_fire_at is None, "it is planned already"
     assert planning.next_execution(task, now=stage.now) == at("2026-03-02T09:01:00")
     assert planning.next_execution(task, now=at("2026-03-02T09:01:00")) is None
+
+
+def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -> None:
+    schedule = {"type": "interval", "every": 5, "unit": "minute", "timezone": "UTC"}
+    task = stage.task(schedule=schedule | {"end": "2026-03-02T09:10:00"})
+    stage.world.forward(minutes=2)
+    same = tasks.patch(task.task_id, {"schedule": task.schedule}, revision=None, actor=OPERATOR, now=stage.now)
+    assert same.schedule == task.schedule
+    edited = tasks.patch(task.task_id, {"schedule": schedule}, revision=None, actor=OPERATOR, now=stage.now)
+    assert "end" not in edited.schedule
+    assert edited.schedule["anchor"] == task.schedule["anchor"], "its fires keep their phase"
