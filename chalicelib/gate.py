@@ -56,10 +56,11 @@ def admit(job: JobRecord, *, now: datetime) -> Pass:
 def _withdrawn(job: JobRecord) -> bool:
     """Whether the task changed between planning the slot and the slot: its new revision plans for itself."""
     task = tasks.find(job.task_id)
-    if task is None or not task.enabled:
-        # A task deleted or disabled after the slot came does not take back what was due before.
-        return task is None or task.updated_at <= job.scheduled_for
-    return bool(task.revision > job.task_revision and task.updated_at <= job.scheduled_for)
+    if task is None:
+        return not job.outlives_task
+    # An edit after the slot came does not take back what was due before.
+    changed = not task.enabled or task.revision > job.task_revision
+    return bool(changed and task.updated_at <= job.scheduled_for)
 
 
 def earlier_open(job: JobRecord) -> list[JobRecord]:

@@ -13,6 +13,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 
 EDITED = "The task was edited before the slot."
@@ -58,9 +59,15 @@ def save(
 
 def withdraw(task_id: str, why: str, *, now: datetime) -> None:
     """Cancel a task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
-    for job in jobs.get_many(jobs.open_ids_of_task(task_id)):
-        if job.trigger == Trigger.SCHEDULE and job.not_before > now:
+    for job in planned(task_id):
+        if job.not_before > now:
             settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
+
+
+def planned(task_id: str) -> list[JobRecord]:
+    """The task's jobs of its schedule that have not been let into the line."""
+    found = jobs.get_many(jobs.open_ids_of_task(task_id))
+    return [job for job in found if job.trigger == Trigger.SCHEDULE and not job.admitted]
 
 
 def _follow(task: TaskRecord, follow: Callable[[TaskRecord], object]) -> None:

@@ -275,3 +275,11 @@ def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -
     edited = tasks.patch(task.task_id, {"schedule": schedule}, revision=None, actor=OPERATOR, now=stage.now)
     assert "end" not in edited.schedule
     assert edited.schedule["anchor"] == task.schedule["anchor"], "its fires keep their phase"
+
+
+def test_a_slot_that_has_come_runs_although_its_task_is_deleted_before_its_token_arrives(stage: Stage) -> None:
+    task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
+    stage.world.forward(seconds=63)
+    tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED]

@@ -276,6 +276,11 @@ def hold_back(job: JobRecord, *, lease_until: datetime) -> bool:
     return _touch(job, [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until)], _unclaimed(job))
 
 
+def outlive_task(job: JobRecord) -> bool:
+    """Let a waiting job that is due run although its task is being deleted."""
+    return _touch(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
+
+
 def token_sent_again(job: JobRecord, *, lease_until: datetime) -> bool:
     actions = [JobRecord.lease_until.set(lease_until), JobRecord.tokens_sent.set(JobRecord.tokens_sent + 1)]
     return _touch(job, actions, _unclaimed(job))
