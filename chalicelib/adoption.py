@@ -47,7 +47,7 @@ def look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
     if found is None and last is None and (saved_since or wanted is None):
         # Never put; or deleted in the console, and the task enabled since, or not.
         return task, Look.IN_STEP if wanted is None else Look.BEHIND
-    if in_step.same(found, last):
+    if found is not None and in_step.same(found, last):
         return task, Look.BEHIND if saved_since else Look.IN_STEP
     if in_step.same(found, wanted) or (saved_since and found is None) or task.rule_state is None:
         return task, Look.BEHIND

@@ -135,6 +135,7 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
         ({"retry": {"backoff": "random"}}, "retry.backoff"),
         ({"pool": "a b"}, "pool"),
         ({"trigger": "cloudwatch"}, "trigger"),
+        ({"trigger": "eventbridge"}, "schedule.timezone"),
         ({"enabled": "yes"}, "enabled"),
         ({"deadline_seconds": 0}, "deadline_seconds"),
         ({"queue_wait_limit_seconds": 10**9}, "queue_wait_limit_seconds"),

@@ -14,7 +14,9 @@ from chalicelib import fire as fires
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import tasks as store
 from tests.infra.calls import Need, allowed, noting
+from tests.rules import edit
 from tests.stage import OPERATOR, PROBE, Stage
 
 # What the test does in the stead of Lambda, which takes messages off the queue.
@@ -70,7 +72,21 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
         stage.sweep()
     stage.minutes(1)
     export(stage, walk)
+    with_rules(stage, walk)
     return walk.needed
+
+
+def with_rules(stage: Stage, walk: Walk) -> None:
+    """Rules of tasks: put again, fired, edited in the console, deleted with their task."""
+    missing, edited, doomed = (stage.task(name=name, trigger="eventbridge") for name in ("missing", "edited", "doomed"))
+    store.note_rule(missing, expression=None, state=None)
+    edit(stage, edited, State="DISABLED")
+    store.remove(doomed.task_id, expected_revision=1)
+    stage.world.now += timedelta(minutes=3)
+    walk.fire({"task": edited.task_id, "trigger": "schedule", "scheduled_for": stage.now.isoformat()})
+    edit(stage, edited, State="ENABLED")
+    stage.sweep()
+    assert store.get(edited.task_id).enabled
 
 
 def export(stage: Stage, walk: Walk) -> None:
