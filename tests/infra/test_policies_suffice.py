@@ -85,6 +85,7 @@ def with_rules(stage: Stage, walk: Walk) -> None:
     stage.world.now += timedelta(minutes=3)
     walk.fire({"task": edited.task_id, "trigger": "schedule", "scheduled_for": stage.now.isoformat()})
     edit(stage, edited, State="ENABLED")
+    stage.world.now += timedelta(minutes=3)
     stage.sweep()
     assert store.get(edited.task_id).enabled
 
