@@ -6,6 +6,7 @@ may be repeated: the put is refused, the token is spare, the move goes through o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -64,13 +65,15 @@ def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")
 
     A task whose record cannot be planned must not keep the others from firing: raises FiringIncomplete at the end.
     """
-    room = Room(time_left=time_left)
+    room, begun = Room(time_left=time_left), time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
         shards = pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS))
         due = tasks.get_many(task_id for ids in shards for task_id in ids)
         planned = list(pool.map(lambda task: _plan_safely(task, now=now, room=room), due))
         to_send = [job for found in planned if found is not None for job in found]
-        list(pool.map(lambda batch: _send(batch, now=now), _batches(to_send)))
+        # Planning may have taken seconds: tokens are held back from the moment they are sent.
+        sent_at = now + timedelta(seconds=time.monotonic() - begun)
+        list(pool.map(lambda batch: _send(batch, now=sent_at), _batches(to_send)))
     fired = Fired(len(due), len(to_send))
     if due:
         event("tick", tasks=fired.tasks, slots=fired.slots)
@@ -112,8 +115,8 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
             break
         slot = planning.judge(task, at, now=now)
         job = planning.job_of_slot(task, slot, now=now)
-        # A slot from before the last edit stays as it was recorded.
-        if jobs.insert(job) or (at > task.updated_at and jobs.replan(job)):
+        # A slot from before the last edit stays as it was recorded, and so does one that is not run.
+        if jobs.insert(job) or (at > task.updated_at and planning.is_open(job) and jobs.replan(job)):
             if planning.is_open(job):
                 to_send.append(job)
             else:

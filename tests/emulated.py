@@ -60,7 +60,7 @@ def emulated_world(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World
     monkeypatch.setenv("CARILLON_QUEUE_URL", queue)
     bucket = ENVIRONMENT["CARILLON_BUCKET"]
     aws["s3"].create_bucket(Bucket=bucket)
-    yield World(queue_url=queue)
+    yield World(queue_url=queue, in_process=False)
     for declaration in table_declarations():
         aws["dynamodb"].delete_table(TableName=declaration["TableName"])
     aws["sqs"].delete_queue(QueueUrl=queue)

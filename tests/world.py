@@ -79,6 +79,8 @@ class World:
     bucket: str = ENVIRONMENT["CARILLON_BUCKET"]
     queue_url: str = QUEUE_URL
     data_folder: Path = DATA_FOLDER
+    # moto stands in this process; ministack is one of its own.
+    in_process: bool = True
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def client(self, service: str) -> Any:

@@ -19,7 +19,9 @@ from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.errors import ConnectionDropped
 from chalicelib.exports import upload
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord, SourceRecord
+from chalicelib.store.tasks import TaskRecord
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
 from tests.stage import PROBE, Stage
@@ -113,14 +115,31 @@ def overlap(stage: Stage, rig: Rig) -> None:
         until_quiet(stage, rig)
 
 
+def missed(stage: Stage, rig: Rig) -> None:
+    """Slots that nobody could run in time, found by the first tick after an outage."""
+    many = {"type": "cron", "expression": "1-4 9 * * *", "end": "2026-03-02T23:00:00"}
+    stage.task(schedule=many, misfire="skip", enabled=False)
+    enable_quietly(stage)
+    stage.world.now = SLOT + timedelta(minutes=30)
+    with rigged(rig):
+        for _ in range(3):
+            minute(stage, rig)
+            stage.world.forward(seconds=60)
+
+
 def enable_quietly(stage: Stage) -> None:
     """Plan the slot without firing it, as a task saved long before its slot is."""
-    from chalicelib.store import tasks
-    from chalicelib.store.tasks import TaskRecord
-
     [task] = TaskRecord.scan()
     task.enabled, task.next_fire_at, task.due_shard = True, SLOT, tasks.shard(task.task_id)
     task.save()
+
+
+def check_missed(stage: Stage, rig: Rig) -> None:
+    assert [(job.scheduled_for.minute, job.status) for job in stage.jobs()] == [
+        (minute, JobStatus.MISSED) for minute in range(1, 5)
+    ]
+    [task] = TaskRecord.scan()
+    assert task.next_fire_at is None, "it has moved past all of them"
 
 
 def check(stage: Stage, rig: Rig, *, slots: int) -> None:
@@ -158,7 +177,13 @@ def check_files(stage: Stage, job: Any) -> None:
     assert json.loads(objects[manifest])["files"] == job.files
 
 
-SCENARIOS: dict[str, tuple[Scenario, int]] = {"export": (export, 1), "retry": (retry, 1), "overlap": (overlap, 2)}
+# What is played, and how many slots of it are to be run.
+SCENARIOS: dict[str, tuple[Scenario, int]] = {
+    "export": (export, 1),
+    "retry": (retry, 1),
+    "overlap": (overlap, 2),
+    "missed": (missed, 0),
+}
 
 
 def play(scenario: Scenario, slots: int, monkeypatch: pytest.MonkeyPatch, at: int | None) -> Rig:
@@ -171,7 +196,10 @@ def play(scenario: Scenario, slots: int, monkeypatch: pytest.MonkeyPatch, at: in
         rig = Rig(at)
         try:
             scenario(stage, rig)
-            check(stage, rig, slots=slots)
+            if slots:
+                check(stage, rig, slots=slots)
+            else:
+                check_missed(stage, rig)
         except AssertionError as error:
             where = "undisturbed" if at is None else f"crash {at}: {rig.moments[at - 1]}"
             raise AssertionError(f"{where}: {error}") from error
