@@ -76,6 +76,9 @@ def _gate(job: JobRecord, *, now: datetime) -> Pass:
     others = earlier_open(job)
     buffered = sum(1 for other in others if other.buffered)
     verdict = decide(policy, earlier_active=len(others) - buffered, earlier_buffered=buffered)
+    if verdict is Gate.SKIP and not job.late and all(other.late for other in others):
+        # Slots that come while a missed one is made good are not to be lost for it.
+        verdict = Gate.BUFFER
     if verdict is Gate.SKIP:
         running = next((other for other in others if other.status in ACTIVE), others[0])
         drop(job, JobStatus.SKIPPED, Reason.OVERLAP, f"Job {running.job_id} of this task had not ended.", now=now)

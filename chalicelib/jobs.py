@@ -12,7 +12,7 @@ from chalicelib import audit, line, settle
 from chalicelib.actor import Actor
 from chalicelib.aws import files as objects
 from chalicelib.aws.files import s3
-from chalicelib.core.instants import rfc3339
+from chalicelib.core.instants import parse, rfc3339
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import FileNotAvailable, Invalid, RunNotFound, WrongState
 from chalicelib.exports.keys import discard
@@ -143,10 +143,9 @@ def download(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[s
         raise FileNotAvailable(f"Job {job_id} is {job.status} and has no file.")
     if n is not None and not 0 <= n < len(found):
         raise FileNotAvailable(f"Job {job_id} has {len(found)} files, counted from 0.")
-    assert job.ended_at is not None
-    if job.ended_at + timedelta(days=settings().file_retention_days) <= now:
+    if parse(found[0]["finished_at"]) + timedelta(days=settings().file_retention_days) <= now:
         raise FileNotAvailable(
-            f"The files of job {job_id} expired {settings().file_retention_days} days after it ended."
+            f"The files of job {job_id} expired {settings().file_retention_days} days after they were made."
         )
     seconds = settings().link_seconds
     return [

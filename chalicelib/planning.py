@@ -95,12 +95,8 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         return end_at_birth(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
         return end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
-    if (
-        slot.verdict is Verdict.RUN_LATE
-        and window is not None
-        and Misfire.accept(task.misfire).union
-        and task.missed_since
-    ):
+    job.late = slot.verdict is Verdict.RUN_LATE
+    if job.late and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
         job.window_start = min(task.missed_since, window[0])
     seconds = int(task.schedule.get("jitter_seconds") or 0)
     if seconds:

@@ -123,7 +123,7 @@ def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
 
 def let_next_in(job: JobRecord, *, now: datetime) -> None:
     """Send the oldest job of the task that was held back to ask again. Should this be lost, its lease runs out."""
-    if OverlapPolicy(job.overlap) not in HOLDING:
+    if OverlapPolicy(job.overlap) not in HOLDING and not job.late:
         return
     held = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
     for other in sorted(held, key=lambda each: each.job_id)[:1]:

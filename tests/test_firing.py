@@ -7,8 +7,9 @@ import pytest
 
 from chalicelib import dispatch, tasks
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import tasks as task_store
-from tests.stage import OPERATOR, Stage
+from tests.stage import OPERATOR, PROBE, Stage
 
 
 def at(text: str) -> datetime:
@@ -283,3 +284,26 @@ def test_a_slot_that_has_come_runs_although_its_task_is_deleted_before_its_token
     tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED]
+
+
+def test_a_short_outage_loses_no_window(stage: Stage) -> None:
+    """A late run does not make the slots that come meanwhile overlap with it."""
+    stage.task(window={"type": "since_previous_fire"})
+    stage.minutes(2)
+    stage.deliver()
+
+    def meets_the_next(context: RunContext) -> Outcome:
+        """The token of the slot after the late one arrives while the late one runs."""
+        PROBE.behaviour = lambda _: Outcome()
+        stage.deliver()
+        return Outcome()
+
+    PROBE.behaviour = meets_the_next
+    stage.world.forward(seconds=130)
+    stage.minutes(4)
+    done = [job for job in stage.jobs() if job.scheduled_for <= stage.now - timedelta(minutes=1)]
+    assert {job.status for job in done} == {JobStatus.SUCCEEDED}
+    assert all(before.window_end == after.window_start for before, after in pairwise(done))
+    [late] = [job for job in done if job.late]
+    following = done[done.index(late) + 1]
+    assert following.started_at >= late.ended_at

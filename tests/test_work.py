@@ -426,3 +426,38 @@ def test_lateness_counts_from_the_slot_or_from_the_start_by_hand(stage: Stage) -
     stage.deliver()
     late = {job.job_id == by_hand.job_id: job.lateness_seconds for job in stage.jobs()}
     assert late == {True: 63.0, False: 3.0}
+
+
+def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage) -> None:
+    manifest = {
+        "key": "k",
+        "file_name": "f",
+        "sha256": "s",
+        "bytes": 1,
+        "rows": 1,
+        "finished_at": "2026-03-02T09:00:00Z",
+    }
+    PROBE.behaviour = lambda _: Outcome(files=[manifest], rows=1)
+    job = started(stage)
+    stage.deliver()
+    PROBE.behaviour = raising(QueryFailed("no such table"))
+    jobs.rerun(job.job_id, actor=OPERATOR, now=stage.now)
+    stage.deliver()
+    after = job_store.get(job.job_id)
+    assert (after.status, after.error, after.files) == (JobStatus.FAILED, "no such table", [manifest])
+    assert [link["name"] for link in jobs.download(job.job_id, now=stage.now)] == ["f"]
+
+
+def test_a_second_attempt_does_not_show_the_error_of_the_first(stage: Stage) -> None:
+    seen = []
+
+    def behaviour(context: RunContext) -> Outcome:
+        if len(PROBE.runs) == 1:
+            raise ConnectionDropped("first")
+        seen.append(job_store.get(context.facts.job_id).error)
+        return Outcome()
+
+    PROBE.behaviour = behaviour
+    started(stage, retry=RETRY)
+    stage.minutes(3)
+    assert seen == [None]

@@ -143,6 +143,8 @@ class JobRecord(Record):
     admitted = BooleanAttribute(default=False)
     # Held back by the overlap policy until an earlier job of the task ends.
     buffered = BooleanAttribute(default=False)
+    # Run after its time by the misfire policy: the slots behind it wait for it, whatever the overlap policy says.
+    late = BooleanAttribute(default=False)
     # Was due before its task was deleted, and so outlives it.
     outlives_task = BooleanAttribute(default=False)
     ready_pool = UnicodeAttribute(null=True)

@@ -103,6 +103,8 @@ def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now
         JobRecord.buffered.set(False),
         JobRecord.ready_pool.remove(),
         JobRecord.next_attempt_at.remove(),
+        # What is shown from here on is this attempt's; the runs keep theirs.
+        JobRecord.error.remove(),
     ]
     try:
         _move(
@@ -223,10 +225,13 @@ def drop(
 
 
 def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
-    """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew."""
+    """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
+
+    The files of an earlier run stay until another run publishes its own.
+    """
     names = (
         "ended_at", "expires_at", "reason", "error", "canceled_at", "stopped_at", "cancel_requested_at",
-        "cancel_requested_by", "rows", "bytes", "summary", "files", "started_at", "first_started_at",
+        "cancel_requested_by", "started_at", "first_started_at", "lateness_seconds",
     )  # fmt: skip
     actions = [
         JobRecord.not_before.set(now),
