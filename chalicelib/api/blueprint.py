@@ -68,10 +68,10 @@ class Blueprint(chalice.app.Blueprint):
 
 def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:
     ids = reading.ids(values)
+    revision = reading.revision(request, taken=operation.takes_revision)
     query = reading.query(operation.query, request)
     found = reading.json_body(request)
     body = reading.body(operation.body, found)
-    revision = reading.revision(request) if operation.revised else None
 
     def do(now: datetime, key: str | None) -> Answer:
         call = Call(actor=caller, now=now, body=body, query=query, key=key, revision=revision)

@@ -21,7 +21,7 @@ REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "A serverless task centre. Instants are RFC 3339 in UTC with `Z`. Every error has the shape of `ErrorBody`. "
     "`Idempotency-Key` on a POST makes it safe to repeat for 24 hours; `If-Match` with an ETag refuses an edit of "
-    "what somebody else edited first."
+    "what somebody else edited first, on the operations that show it; the others refuse the header with 422."
 )
 _PATH_ID = re.compile(r"\{(\w+)\}")
 _WORDS = {400: "Malformed", 401: "No valid token", 403: "The role may not do this", 404: "No such record",
@@ -127,7 +127,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             shown.append({**parameter, "description": description} if description else parameter)
     if operation.method == "POST":
         shown.append(_header("Idempotency-Key", "Makes this request safe to repeat for 24 hours."))
-    if operation.revised and operation.method in ("PUT", "PATCH", "DELETE"):
+    if operation.takes_revision:
         shown.append(_header("If-Match", "The ETag of the record as it was read; a stale one answers 412."))
     return shown
 
@@ -177,15 +177,14 @@ def _error_codes(operation: Operation) -> dict[int, list[str]]:
     found: list[type[errors.CarillonError]] = list(operation.errors)
     if not operation.open:
         found += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
-    if operation.query is not None or operation.body is not None:
-        found.append(errors.Invalid)
+    found.append(errors.Invalid)
     if operation.body is not None:
         found += [errors.Malformed, errors.BodyTooLarge]
     if "{" in operation.path:
         found.append(errors.NotFound)
     if operation.method == "POST":
         found.append(errors.WrongState)
-    if operation.revised and operation.method in ("PUT", "PATCH", "DELETE"):
+    if operation.takes_revision:
         found.append(errors.StaleRevision)
     codes: dict[int, list[str]] = {}
     for error in dict.fromkeys(found):

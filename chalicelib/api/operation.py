@@ -66,6 +66,11 @@ class Operation:
         return self.view.__module__.rpartition(".")[2]
 
     @property
+    def takes_revision(self) -> bool:
+        """Whether If-Match means something: a change of a record that has a revision."""
+        return self.revised and self.method in ("PUT", "PATCH", "DELETE")
+
+    @property
     def open(self) -> bool:
         return ROLES.get((self.method, self.path), Role.ADMIN) is None
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import MultiDict, Request
 
 from chalicelib.actor import Actor
-from chalicelib.errors import BodyTooLarge, Invalid, Malformed, NotFound
+from chalicelib.errors import BodyTooLarge, FieldProblem, Invalid, Malformed, NotFound
 from chalicelib.settings import settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+IF_MATCH = "If-Match"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,12})"|(\d{1,12})')
 
@@ -44,17 +46,56 @@ def json_body(request: Request) -> dict[str, Any] | None:
         return None
     try:
         # Encoding again refuses lone surrogates, which JSON can write but nothing can store.
-        found = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        found = json.loads(
+            raw.decode("utf-8"), parse_constant=_refuse, parse_float=_Written, object_pairs_hook=_once_each
+        )
         json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise Malformed("The body is not JSON.") from error
     if not isinstance(found, dict):
         raise Malformed("The body must be a JSON object.")
-    return found
+    problems: list[FieldProblem] = []
+    read: dict[str, Any] = _numbers(found, (), problems)
+    if problems:
+        raise Invalid(f"{problems[0].field}: {problems[0].message}", problems=problems)
+    return read
+
+
+class _Written(str):
+    """A JSON number with a point or an exponent, as it was written."""
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        shown = twice.encode("utf-8", "replace").decode()
+        raise Malformed(f"The key {shown!r} comes twice in one object.", field=shown)
+    return found
+
+
+def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) -> Any:
+    """The value with its numbers read. One that a float would change is a problem: it is never rounded silently."""
+    if isinstance(value, dict):
+        return {name: _numbers(item, (*path, name), problems) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item, (*path, str(number)), problems) for number, item in enumerate(value)]
+    if not isinstance(value, _Written):
+        return value
+    number = float(value)
+    try:
+        exact = Decimal(value) == Decimal(repr(number))
+    except InvalidOperation:
+        exact = False
+    if not exact:
+        message = "This number would be rounded, having too many digits or too large an exponent: send it as text."
+        problems.append(FieldProblem(".".join(path), message))
+    return number
 
 
 def body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseModel | None:
@@ -87,12 +128,17 @@ def _is_list(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is list
 
 
-def revision(request: Request) -> int | None:
-    """The revision in If-Match; None when the header is absent or `*`."""
-    text = (request.headers.get("if-match") or "").strip()
+def revision(request: Request, *, taken: bool) -> int | None:
+    """The revision in If-Match; None when the header is absent or `*`. Refused where it means nothing: a condition
+    that nobody looks at must not seem to hold.
+    """
+    header = request.headers.get(IF_MATCH)
+    if header is not None and not taken:
+        raise Invalid("This request takes no If-Match.", field=IF_MATCH)
+    text = (header or "").strip()
     if text in ("", "*"):
         return None
     shape = _ETAG.fullmatch(text)
     if shape is None:
-        raise Invalid('If-Match takes the ETag of the record, such as "3".', field="If-Match")
+        raise Invalid('If-Match takes the ETag of the record, such as "3".', field=IF_MATCH)
     return int(shape.group(1) or shape.group(2))

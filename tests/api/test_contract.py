@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import pytest
 from app import app
 from chalicelib import errors
 from chalicelib.actor import Role, allows
-from chalicelib.api import VERSION, views
+from chalicelib.api import VERSION, openapi, views
 from chalicelib.api.errors import status_of
 from chalicelib.api.roles import OPEN, ROLES
 from tests.api.http import Http, as_role
+from tests.api.made import Made
 
 ROOT = Path(__file__).parent.parent.parent
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
@@ -103,6 +105,59 @@ def test_a_body_that_cannot_be_read_is_refused(admin: Http, raw: bytes, status: 
         if method in ("POST", "PUT", "PATCH"):
             reply = admin.send(method, _with_ids(path), raw=raw)
             assert (reply.status, reply.json["Code"]) == (status, code), (method, path, reply.raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b'{"name": "a", "name": "b"}', "name"),
+        (b'{"name": "a", "settings": {"path": "a", "path": "a"}}', "path"),
+        (b'{"\\ud800": 1, "\\ud800": 2}', "?"),  # what cannot be told is shown as a question mark
+    ],
+    ids=["twice", "inside", "surrogate"],
+)
+def test_a_key_that_comes_twice_is_refused_by_name(admin: Http, raw: bytes, field: str) -> None:
+    reply = admin.send("POST", "/sources", raw=raw)
+    assert (reply.status, reply.json["Code"], reply.fields) == (400, "Malformed", [field])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "123456789.123456789",
+        "0.1234567890123456789",
+        "1e400",
+        "1e-400",
+        "1e99999999999999999999",
+        "-9007199254740993.0",
+    ],
+)
+def test_a_number_that_would_be_rounded_is_refused_by_name(admin: Http, number: str) -> None:
+    raw = f'{{"parameters": {{"amounts": [1.5, {number}]}}}}'.encode()
+    for path in ("/tasks", "/tasks/none/run", "/reports/none/preview"):
+        reply = admin.send("POST", path, raw=raw)
+        assert (reply.status, reply.fields) == (422, ["parameters.amounts.1"]), reply.raw
+        assert "send it as text" in reply.json["Message"]
+
+
+def test_a_number_is_what_was_sent(admin: Http, made: Made) -> None:
+    numbers = ["0.1", "1234567.12345678", "5e-324", "1.7976931348623157e308", "-0.30", "2.5E3"]
+    path = f"/tasks/{made.task()['task_id']}/run"
+    raw = f'{{"parameters": {{"digits": {10**30}, "amounts": [{", ".join(numbers)}]}}}}'.encode()
+    sent = admin.send("POST", path, raw=raw).json["parameters"]
+    assert [Decimal(str(number)) for number in sent["amounts"]] == [Decimal(number) for number in numbers]
+    assert sent["digits"] == 10**30
+
+
+def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
+    for operation in views.operations():
+        shown = openapi.document()["paths"][operation.path][operation.method.lower()]
+        described = "If-Match" in {parameter["name"] for parameter in shown["parameters"]}
+        assert described == operation.takes_revision
+        if not described:
+            reply = admin.send(operation.method, _with_ids(operation.path), headers={"If-Match": '"99"'})
+            assert (reply.status, reply.fields) == (422, ["If-Match"]), (operation.method, operation.path)
+            assert "Invalid" in shown["responses"]["422"]["description"]
 
 
 def test_a_field_that_does_not_exist_is_refused_by_name(admin: Http) -> None:
