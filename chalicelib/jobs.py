@@ -18,7 +18,7 @@ from chalicelib.errors import FileNotAvailable, Invalid, RunNotFound, WrongState
 from chalicelib.exports.keys import discard
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.settings import settings
-from chalicelib.store import job_lists
+from chalicelib.store import job_lists, moves
 from chalicelib.store import jobs as store
 from chalicelib.store import logs as log_store
 from chalicelib.store import runs as run_store
@@ -172,7 +172,7 @@ def cancel(job_id: str, *, actor: Actor, now: datetime) -> JobRecord:
             raise WrongState(f"Job {job_id} has ended: it is {job.status}.")
         message = f"Cancelled by {actor.name} while waiting."
         if job.status in ACTIVE:
-            done = store.request_cancel(job, by=actor.name, now=now)
+            done = moves.request_cancel(job, by=actor.name, now=now)
         else:
             done = settle.drop(job, JobStatus.CANCELED, Reason.BY_USER, message, now=now, by=actor.name)
         if done:
@@ -185,7 +185,7 @@ def rerun(job_id: str, *, actor: Actor, now: datetime) -> JobRecord:
     """Put an ended job into the line again, with the same window and parameters."""
     job = store.get(job_id)
     before = job.status
-    if before not in ENDED or not store.rerun(job, now=now, lease_until=line.promise(now, now=now)):
+    if before not in ENDED or not moves.rerun(job, now=now, lease_until=line.promise(now, now=now)):
         raise WrongState(f"Job {job_id} is {store.get(job_id).status}; only an ended job can be run again.")
     line.send_token(job, now=now)
     audit.record(actor, "rerun", "job", job_id, before={"status": before}, after={"status": job.status}, now=now)
@@ -199,7 +199,7 @@ def set_priority(job_id: str, priority: int, *, actor: Actor, now: datetime) -> 
         before = int(job.priority)
         if job.status in ENDED:
             raise WrongState(f"Job {job_id} has ended: it is {job.status}.")
-        if store.set_priority(job, priority):
+        if moves.set_priority(job, priority):
             change = {"before": {"priority": before}, "after": {"priority": priority}}
             audit.record(actor, "set_priority", "job", job_id, **change, now=now)
             return job
@@ -214,6 +214,6 @@ def delete(job_id: str, *, actor: Actor, now: datetime) -> None:
     for run in run_store.newest(job_id, None):
         discard(s3(), settings().bucket, job_id, int(run.run_no))
         run.delete()
-    if not store.delete(job):
+    if not moves.delete(job):
         raise WrongState(f"Job {job_id} is being run again.")
     audit.record(actor, "delete", "job", job_id, before=audit.snapshot(job), after=None, now=now)

@@ -14,7 +14,7 @@ from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
 from chalicelib.log import event
-from chalicelib.store import jobs, tasks
+from chalicelib.store import jobs, moves, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -49,7 +49,7 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
     promised = line.look_at(job, line.promise(not_before, now=now))
-    if jobs.wait_again(job, not_before=not_before, lease_until=promised, error=run.error):
+    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error):
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
@@ -75,7 +75,7 @@ def _finish(
 ) -> None:
     # Before the job's own end, so that a crash between the two is made good when the lease runs out.
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    ended = jobs.finish(
+    ended = moves.finish(
         job,
         status,
         reason=reason,
@@ -105,7 +105,7 @@ def drop(
     """End a waiting job without a run; False when it is not waiting any more."""
     if not only_planned:
         tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    ended = jobs.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned)
+    ended = moves.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned)
     if ended:
         event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
         let_next_in(job, now=now)
@@ -116,7 +116,7 @@ def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
     """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
     message = f"Made way for job {job.job_id} of the same task."
     if other.status in ACTIVE:
-        jobs.request_cancel(other, by=Reason.BY_POLICY, now=now)
+        moves.request_cancel(other, by=Reason.BY_POLICY, now=now)
     else:
         drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
 

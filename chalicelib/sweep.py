@@ -21,7 +21,7 @@ from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
-from chalicelib.store import jobs, rule_watch, runs
+from chalicelib.store import jobs, moves, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -92,10 +92,10 @@ def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     if verdict in (gate.Pass.ENDED, gate.Pass.HELD_BACK):
         return
     promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=int(job.tokens_sent) + 1))
-    if verdict is gate.Pass.GO and not jobs.make_ready(job):
+    if verdict is gate.Pass.GO and not moves.make_ready(job):
         return
     line.send_token(job, now=now)
-    if jobs.token_sent_again(job, lease_until=promised):
+    if moves.token_sent_again(job, lease_until=promised):
         swept.tokens += 1
         event("token sent again", job_id=job.job_id, pool=job.pool, times=int(job.tokens_sent))
 

@@ -17,7 +17,7 @@ from chalicelib.errors import Invalid, StaleRevision, Unavailable
 from chalicelib.line import send_token
 from chalicelib.log import event
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
-from chalicelib.store import jobs
+from chalicelib.store import jobs, moves
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -98,7 +98,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
         in_step.watch(task_id, now=now)
     for job in planned(task_id):
         if job.not_before <= now:
-            jobs.outlive_task(job)
+            moves.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)

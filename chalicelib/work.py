@@ -21,7 +21,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
-from chalicelib.store import jobs, runs
+from chalicelib.store import jobs, moves, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -73,7 +73,7 @@ def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
         if _claim(job, worker=worker, now=now):
             if own is not None and job is not own:
                 # This token is spent on another job; that one's token will find ours in the line.
-                jobs.make_ready(own)
+                moves.make_ready(own)
             return job
     return None
 
@@ -97,7 +97,7 @@ def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
 def _claim(job: JobRecord, *, worker: Worker, now: datetime) -> bool:
     fence = uuid.uuid4().hex
     lease_until = worker.until + LEASE_MARGIN
-    if not jobs.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=max(now, job.not_before)):
+    if not moves.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=max(now, job.not_before)):
         return False
     created = RunRecord(
         job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
@@ -113,7 +113,7 @@ def execute(job: JobRecord, *, worker: Worker) -> None:
     """Run a claimed job's kind and write how it ended."""
     clock = worker.clock
     now = clock.now()
-    if not (jobs.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)):
+    if not (moves.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)):
         return
     event(
         "job started",

@@ -1,0 +1,265 @@
+"""What changes a job that is there: each write under the condition that allows it.
+
+`_move` is the one function that writes a job's status.
+
+Where a function answers with a bool, False means that the job was not as the caller had read it: somebody was quicker.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+
+from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
+from chalicelib.core.rank import rank as rank_of
+from chalicelib.settings import settings
+from chalicelib.store.base import Refused, refusing
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.jobs import lease_shard
+
+# --- the one writer of status -----------------------------------------------------------------------------------------
+
+
+def _move(
+    job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
+) -> JobRecord:
+    """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date. Raises Refused."""
+    before = sorted(sources_of(move, target))
+    condition: Condition = JobRecord.status == before[0] if len(before) == 1 else JobRecord.status.is_in(*before)
+    if guard is not None:
+        condition &= guard
+    with refusing():
+        job.update([JobRecord.status.set(target), *actions], condition=condition)
+    return job
+
+
+def _held(job: JobRecord) -> Condition:
+    """The job is still in the hands of the run that `job` was read with."""
+    held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
+    return held
+
+
+def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now: datetime) -> bool:
+    """waiting -> assigned, for one worker alone; False when another was quicker or the job may not start yet."""
+    actions = [
+        JobRecord.run_no.set(JobRecord.run_no + 1),
+        JobRecord.attempts_spent.set(JobRecord.attempts_spent + 1),
+        JobRecord.fence.set(fence),
+        JobRecord.worker.set(worker),
+        JobRecord.lease_until.set(lease_until),
+        JobRecord.admitted.set(True),
+        JobRecord.buffered.set(False),
+        JobRecord.ready_pool.remove(),
+        JobRecord.next_attempt_at.remove(),
+        # What is shown from here on is this attempt's; the runs keep theirs.
+        JobRecord.error.remove(),
+    ]
+    try:
+        _move(
+            job,
+            Move.CLAIM,
+            JobStatus.ASSIGNED,
+            actions,
+            (JobRecord.not_before <= now) & (JobRecord.run_no == job.run_no),
+        )
+    except Refused:
+        return False
+    return True
+
+
+def start(job: JobRecord, *, now: datetime) -> bool:
+    """assigned -> running; False when the lease was lost meanwhile."""
+    due = max(job.enqueued_at, job.not_before)
+    lateness = round(max(0.0, (now - due).total_seconds()), 3)
+    actions = [
+        JobRecord.started_at.set(now),
+        JobRecord.first_started_at.set(JobRecord.first_started_at | now),
+        JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
+    ]
+    try:
+        _move(job, Move.START, JobStatus.RUNNING, actions, _held(job))
+    except Refused:
+        return False
+    return True
+
+
+def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, error: str | None) -> bool:
+    """assigned or running -> waiting, for the next attempt; False when its lease or the wish for another is gone."""
+    actions = [
+        JobRecord.not_before.set(not_before),
+        JobRecord.next_attempt_at.set(not_before),
+        JobRecord.enqueued_at.set(not_before),
+        JobRecord.rank.set(rank_of(not_before, int(job.priority))),
+        JobRecord.lease_until.set(lease_until),
+        JobRecord.tokens_sent.set(1),
+        JobRecord.error.remove() if error is None else JobRecord.error.set(error),
+    ]
+    try:
+        _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
+    except Refused:
+        return False
+    return True
+
+
+def _ending(reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
+    expires_at = now + timedelta(days=settings().job_retention_days)
+    return [
+        JobRecord.ended_at.set(now),
+        JobRecord.expires_at.set(expires_at),
+        JobRecord.reason.remove() if reason is None else JobRecord.reason.set(reason),
+        JobRecord.error.remove() if error is None else JobRecord.error.set(error),
+        *([JobRecord.canceled_at.set(now)] if target == JobStatus.CANCELED else []),
+        JobRecord.ready_pool.remove(),
+        JobRecord.lease_shard.remove(),
+        JobRecord.lease_until.remove(),
+        JobRecord.active_task.remove(),
+        JobRecord.next_attempt_at.remove(),
+        JobRecord.buffered.set(False),
+    ]
+
+
+def finish(
+    job: JobRecord,
+    target: JobStatus,
+    *,
+    reason: Reason | None,
+    error: str | None,
+    now: datetime,
+    stopped_at: datetime | None = None,
+    rows: float | None = None,
+    bytes: float | None = None,
+    summary: str | None = None,
+    files: list[dict[str, Any]] | None = None,
+) -> bool:
+    """assigned or running -> ended, with what the run left behind; this write is what makes the files visible."""
+    actions = _ending(reason, error, now, target)
+    left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files}
+    actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
+    try:
+        _move(job, Move.FINISH, target, actions, _held(job))
+    except Refused:
+        return False
+    return True
+
+
+def drop(
+    job: JobRecord,
+    target: JobStatus,
+    *,
+    reason: Reason,
+    error: str | None,
+    now: datetime,
+    by: str | None = None,
+    only_planned: bool = False,
+) -> bool:
+    """waiting -> ended without a run. `only_planned` spares a job that has been let into the line meanwhile."""
+    actions = _ending(reason, error, now, target)
+    if by is not None:
+        actions += [
+            JobRecord.cancel_requested_at.set(now),
+            JobRecord.cancel_requested_by.set(by),
+            JobRecord.stopped_at.set(now),
+        ]
+    guard = (
+        (JobRecord.not_before > now) & JobRecord.ready_pool.does_not_exist() & (JobRecord.run_no == 0)
+        if only_planned
+        else None
+    )
+    try:
+        _move(job, Move.DROP, target, actions, guard)
+    except Refused:
+        return False
+    return True
+
+
+def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
+    """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
+
+    The files of an earlier run stay until another run publishes its own.
+    """
+    names = (
+        "ended_at", "expires_at", "reason", "error", "canceled_at", "stopped_at", "cancel_requested_at",
+        "cancel_requested_by", "started_at", "first_started_at", "lateness_seconds",
+    )  # fmt: skip
+    actions = [
+        JobRecord.not_before.set(now),
+        JobRecord.enqueued_at.set(now),
+        JobRecord.rank.set(rank_of(now, int(job.priority))),
+        JobRecord.ready_pool.set(job.pool),
+        JobRecord.admitted.set(True),
+        JobRecord.active_task.set(job.task_id),
+        JobRecord.lease_shard.set(lease_shard(job.job_id)),
+        JobRecord.lease_until.set(lease_until),
+        JobRecord.attempts_spent.set(0),
+        JobRecord.tokens_sent.set(1),
+        *[getattr(JobRecord, name).remove() for name in names],
+    ]
+    try:
+        _move(job, Move.RERUN, JobStatus.WAITING, actions, JobRecord.run_no == job.run_no)
+    except Refused:
+        return False
+    return True
+
+
+# --- while waiting or active ------------------------------------------------------------------------------------------
+
+
+def _touch(job: JobRecord, actions: list[Any], condition: Condition) -> bool:
+    try:
+        with refusing():
+            job.update(actions, condition=condition)
+    except Refused:
+        return False
+    return True
+
+
+def _unclaimed(job: JobRecord) -> Condition:
+    unclaimed: Condition = (JobRecord.status == JobStatus.WAITING) & (JobRecord.run_no == job.run_no)
+    return unclaimed
+
+
+def make_ready(job: JobRecord) -> bool:
+    """Put a waiting job whose time has come into the line."""
+    actions = [JobRecord.ready_pool.set(job.pool), JobRecord.admitted.set(True), JobRecord.buffered.set(False)]
+    return _touch(job, actions, _unclaimed(job))
+
+
+def hold_back(job: JobRecord, *, lease_until: datetime) -> bool:
+    """Keep a waiting job out of the line until an earlier job of its task has ended."""
+    return _touch(job, [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until)], _unclaimed(job))
+
+
+def outlive_task(job: JobRecord) -> bool:
+    """Let a waiting job that is due run although its task is being deleted."""
+    return _touch(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
+
+
+def token_sent_again(job: JobRecord, *, lease_until: datetime) -> bool:
+    actions = [JobRecord.lease_until.set(lease_until), JobRecord.tokens_sent.set(JobRecord.tokens_sent + 1)]
+    return _touch(job, actions, _unclaimed(job))
+
+
+def set_priority(job: JobRecord, priority: int) -> bool:
+    """Effective at the next claim; False when the job ended meanwhile."""
+    actions = [JobRecord.priority.set(priority), JobRecord.rank.set(rank_of(job.enqueued_at, priority))]
+    open_ = JobRecord.status.is_in(JobStatus.WAITING, *sorted(ACTIVE)) & (JobRecord.enqueued_at == job.enqueued_at)
+    return _touch(job, actions, open_)
+
+
+def request_cancel(job: JobRecord, *, by: str, now: datetime) -> bool:
+    """Flag an active job; the first request stands. False when the job is not active any more."""
+    requested_at, requested_by = JobRecord.cancel_requested_at, JobRecord.cancel_requested_by
+    actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
+    return _touch(job, actions, JobRecord.status.is_in(*sorted(ACTIVE)) & _held(job))
+
+
+def delete(job: JobRecord) -> bool:
+    """Remove an ended job's record; False when it is open."""
+    try:
+        with refusing():
+            job.delete(condition=JobRecord.ended_at.exists() & (JobRecord.status == job.status))
+    except Refused:
+        return False
+    return True
