@@ -87,7 +87,7 @@ class PostgresServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `psql` reads to find this server."""
+        """What `psql` reads to find this server, and the zone that a source writes instants in."""
         return {
             **os.environ,
             "PGHOST": self.host,
@@ -95,6 +95,7 @@ class PostgresServer:
             "PGUSER": self.user,
             "PGPASSWORD": self.password,
             "PGDATABASE": self.database,
+            "PGTZ": "UTC",
         }
 
     @contextlib.contextmanager

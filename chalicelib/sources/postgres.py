@@ -1,8 +1,9 @@
 """PostgreSQL: the query runs inside `COPY ( … ) TO STDOUT`, so the server itself makes the CSV.
 
-One export is one transaction, read-only and with one snapshot for all of its queries. What the session needs is set
-inside the transaction (`set_config(…, true)`), so it also holds behind a pooler that hands each transaction another
-connection.
+One export is one transaction, read-only and with one snapshot for all of its queries, so that a report's totals agree
+with its details. What the session needs is set inside the transaction (`set_config(…, true)`), so it also holds behind
+a pooler that hands each transaction another connection. Each statement begins by going back to the savepoint after
+those settings: whatever a query before it set, by `set_config()` or through a function, is undone there.
 """
 
 # ruff: noqa: S608 - the query is the report's own text, closed by sources/sql.py; the driver quotes the values
@@ -17,21 +18,48 @@ from time import monotonic
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from chalicelib.core.moments import zone
 from chalicelib.errors import QueryFailed, Stopped
 from chalicelib.exports.csv_options import CsvOptions, LineEnds
 from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.names import refuse_unusable_columns
-from chalicelib.sources.postgres_errors import connect_error, statement_error
+from chalicelib.sources.postgres_errors import connect_error, session_error, statement_error
 from chalicelib.sources.postgres_guard import XML, Described, guarded
 from chalicelib.sources.sql import POSTGRES, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
 
+# What shapes the text of a value, the same for every database and role. The order of day and month in what a query
+# reads is not among it: `ISO` alone leaves that as the database has it.
+OUTPUT = {
+    "standard_conforming_strings": "on",  # the tokenizer reads strings this way
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",  # the shortest text that reads back as the same number
+}
+# A server whose client is gone ends the statement, also one that has no rows to send. A worker that dies closes its
+# connection; a machine that vanishes is noticed by the keepalives.
+GONE = {
+    "client_connection_check_interval": "2s",
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+GONE_SINCE = 140000
+
+
+def _zone(value: str) -> str:
+    return zone(value).key
+
 
 class PostgresSettings(BaseModel):
-    """How to reach the database. The password is the source's secret and never stands here."""
+    """How to reach the database. The password is the source's secret and never stands here. `timezone` is the zone that
+    instants are written in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +70,7 @@ class PostgresSettings(BaseModel):
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     connect_timeout: Annotated[int, Field(ge=2, le=60, description="seconds")] = 10
     search_path: Annotated[str, StringConstraints(max_length=200)] = ""
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
 
 class PostgresSource:
@@ -196,23 +225,33 @@ class PostgresSource:
                 raise
 
     def _begin(self) -> None:
+        """Put the session into the state that every statement starts from."""
         if self._connection is None:
             self._connection = self._connect()
-        if self._in_transaction:
-            return
-        settings = {
-            "standard_conforming_strings": "on",  # the tokenizer reads strings this way
-            "extra_float_digits": "3",  # every digit of a float, whatever the database's default
-            "bytea_output": "hex",
-        }
+        with self._connection.cursor() as cursor:
+            if self._in_transaction:
+                cursor.execute("ROLLBACK TO SAVEPOINT carillon")
+                return
+            self._set_up(cursor)
+        self._in_transaction = True
+
+    def _set_up(self, cursor: Any) -> None:
+        import psycopg2
+
+        settings = {**OUTPUT, "TimeZone": self._settings.timezone}
         if self._timeout is not None:
             settings["statement_timeout"] = str(max(1, round(self._timeout * 1000)))
         if self._settings.search_path:
             settings["search_path"] = self._settings.search_path
-        calls = ", ".join(["pg_catalog.set_config(%s, %s, true)"] * len(settings))
-        with self._connection.cursor() as cursor:
-            cursor.execute("SELECT " + calls, [word for setting in settings.items() for word in setting])
-        self._in_transaction = True
+        try:
+            _set(cursor, settings)
+        except psycopg2.errors.InvalidParameterValue as error:
+            raise session_error(error, self._settings) from None
+        if self._connection.server_version >= GONE_SINCE:
+            try:
+                _set(cursor, GONE)
+            except psycopg2.errors.InvalidParameterValue:  # not on every server's operating system
+                cursor.execute("ROLLBACK TO SAVEPOINT carillon")
 
     def _connect(self) -> Any:
         import psycopg2
@@ -254,6 +293,12 @@ class PostgresSource:
             self._connection.rollback()
         except Exception:
             self.close()
+
+
+def _set(cursor: Any, settings: dict[str, str]) -> None:
+    """Set for this transaction, and move the savepoint behind it."""
+    calls = ", ".join(["pg_catalog.set_config(%s, %s, true)"] * len(settings))
+    cursor.execute(f"SELECT {calls}; SAVEPOINT carillon", [word for setting in settings.items() for word in setting])
 
 
 def _parse(query: Query) -> Statement:

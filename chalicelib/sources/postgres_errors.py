@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from chalicelib.errors import (
@@ -22,16 +23,38 @@ _GONE_CLASSES = ("08", "57P")
 _PASSING = ("40001", "40P01", "55P03", "53")
 # What a server says that answers but cannot take the connection now.
 _BUSY = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery")
+# What libpq says without a password to send.
+_NO_PASSWORD = ("no password supplied",)
+# What a refusal is about, where it is not the password.
+_AT_FAULT = {
+    'database "[^"]*" does not exist|permission denied for database': "settings.database",
+    'role "[^"]*" does not exist|not permitted to log in': "settings.user",
+    "pg_hba.conf": "settings",
+}
 
 
 def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
     """A refusal comes from a server that answered (`FATAL:`); everything else means that none did."""
     said = _said(error, secret)
     where = f"{settings.host}:{settings.port}"
+    if any(words in said for words in _NO_PASSWORD):
+        message = f"The database at {where} wants a password for user {settings.user!r}, and the source has none."
+        return SourceRefused(message, field="password")
     if "FATAL:" not in said or any(words in said for words in _BUSY):
         return SourceUnreachable(f"The database at {where} cannot be reached: {said}")
     return SourceRefused(
-        f"The database at {where} refused user {settings.user!r} for database {settings.database!r}: {said}"
+        f"The database at {where} refused user {settings.user!r} for database {settings.database!r}: {said}",
+        field=next((field for words, field in _AT_FAULT.items() if re.search(words, said)), "password"),
+    )
+
+
+def session_error(error: Any, settings: Any) -> RunError:
+    """A setting of the source that this server does not know: its zones and its schemas are its own."""
+    said = _said(error, None)
+    field = next((name for name in ("timezone", "search_path") if name in said.lower()), "")
+    return SourceRefused(
+        f"The database at {settings.host}:{settings.port} refused a setting: {said}",
+        field=f"settings.{field}" if field else "settings",
     )
 
 

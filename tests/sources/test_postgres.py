@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import itertools
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +38,7 @@ from tests.sources.proxy import Proxy
 PLAIN = CsvOptions(formula_guard=False)
 # A series in the select list flows; one in FROM is stored whole before its first row.
 ENDLESS = "SELECT generate_series(1, 100000000) AS n, 'a word' AS word"
+NUMBERS = itertools.count(1)
 MANY = "SELECT n, md5(n::text) AS hash, 'é' || n AS word FROM generate_series(1, 200000) AS n"
 
 
@@ -110,6 +116,47 @@ def test_a_file_is_byte_for_byte_the_databases_own(
     database: PostgresServer, source: Source, options: CsvOptions, copy_options: str
 ) -> None:
     assert export(source, "SELECT * FROM nasty", options) == database.copy("SELECT * FROM nasty", copy_options)
+
+
+# What a role may be given that changes how values are written.
+DEFAULTS = {
+    "TimeZone": "Asia/Kolkata",
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "iso_8601",
+    "bytea_output": "escape",
+    "extra_float_digits": "-10",
+    "client_encoding": "LATIN1",
+    "standard_conforming_strings": "off",
+}
+
+
+@contextlib.contextmanager
+def a_role(database: PostgresServer, defaults: dict[str, str] | None = None) -> Iterator[str]:
+    """A role of the test's own that may read everything, with the same password."""
+    name = f"reader_{os.getpid()}_{next(NUMBERS)}"
+    database.run(f'CREATE ROLE "{name}" LOGIN PASSWORD %s', (database.password,))
+    database.run(f'GRANT pg_read_all_data TO "{name}"')
+    for setting, value in (defaults or {}).items():
+        database.run(f'ALTER ROLE "{name}" SET {setting} = %s', (value,))
+    try:
+        yield name
+    finally:
+        database.run(f'DROP OWNED BY "{name}"')
+        database.run(f'DROP ROLE "{name}"')
+
+
+def test_a_role_s_defaults_change_no_cell(database: PostgresServer) -> None:
+    sql = "SELECT * FROM nasty"
+    with a_role(database, DEFAULTS) as role, opened(database, settings={"user": role}) as source:
+        found = export(source, sql)
+    assert cells(found) == cells(database.copy(sql))
+    assert b"2013-01-31 16:00:00.123456+00" in found
+
+
+def test_a_source_may_have_another_zone(database: PostgresServer) -> None:
+    sql = "SELECT '2013-07-31 16:00Z'::timestamptz AS at, '2013-07-31 22:00Z'::timestamptz::date AS day"
+    with opened(database, settings={"timezone": "Europe/Paris"}) as source:
+        assert export(source, sql) == b"at,day\n2013-07-31 18:00:00+02,2013-08-01\n"
 
 
 def test_a_single_null_column_is_an_empty_line(database: PostgresServer, source: Source) -> None:
@@ -351,17 +398,37 @@ def test_a_wrong_password_is_refused_and_not_repeated(database: PostgresServer) 
     assert "password authentication failed" in refused.value.message
     assert "hunter2secret" not in refused.value.message
     assert refused.value.permanent
+    assert refused.value.field == "password"
 
 
 def test_no_password_is_refused(database: PostgresServer) -> None:
-    with opened(database, secret=None) as source, pytest.raises(RunError) as refused:
+    with opened(database, secret=None) as source, pytest.raises(SourceRefused, match="wants a password") as refused:
         source.test()
-    assert "password" in refused.value.message
+    assert refused.value.field == "password"
 
 
 def test_a_database_that_does_not_exist_is_refused(database: PostgresServer) -> None:
-    with opened(database, settings={"database": "nowhere"}) as source, pytest.raises(SourceRefused, match="nowhere"):
+    settings = {"database": "nowhere"}
+    with opened(database, settings=settings) as source, pytest.raises(SourceRefused, match="nowhere") as refused:
         source.test()
+    assert refused.value.field == "settings.database"
+
+
+def test_a_database_that_is_not_for_the_user_is_refused(database: PostgresServer) -> None:
+    database.run(f'REVOKE CONNECT ON DATABASE "{database.database}" FROM PUBLIC')
+    with a_role(database) as role:
+        with opened(database, settings={"user": role}) as source, pytest.raises(SourceRefused) as refused:
+            source.test()
+        assert refused.value.field == "settings.database"
+    database.run(f'GRANT CONNECT ON DATABASE "{database.database}" TO PUBLIC')
+
+
+def test_a_zone_that_the_server_does_not_know_is_refused(database: PostgresServer) -> None:
+    with opened(database) as source:
+        source._settings = source._settings.model_copy(update={"timezone": "Mars/Olympus"})  # type: ignore[attr-defined]
+        with pytest.raises(SourceRefused, match="Mars/Olympus") as refused:
+            source.test()
+    assert refused.value.field == "settings.timezone"
 
 
 def test_nobody_listening_is_unreachable(database: PostgresServer) -> None:
@@ -414,6 +481,40 @@ def test_several_queries_see_one_snapshot(database: PostgresServer) -> None:
         assert export(source, "SELECT count(*) AS n FROM growing") == before
 
 
+LEAKS = [
+    ("TimeZone", "America/New_York"),
+    ("DateStyle", "SQL, DMY"),
+    ("IntervalStyle", "iso_8601"),
+    ("bytea_output", "escape"),
+    ("extra_float_digits", "-10"),
+    ("search_path", "elsewhere"),
+    ("client_encoding", "LATIN1"),
+    ("statement_timeout", "0"),
+    ("standard_conforming_strings", "off"),
+    ("role", "pg_monitor"),
+    ("work_mem", "1MB"),
+]
+
+
+@pytest.mark.parametrize("local", ["true", "false"])
+@pytest.mark.parametrize(("name", "value"), LEAKS)
+def test_what_a_query_sets_ends_with_it(database: PostgresServer, name: str, value: str, local: str) -> None:
+    now = f"SELECT current_setting('{name}') AS a, '{{}}' AS b"
+    with opened(database, statement_timeout_seconds=60) as source:
+        before = export(source, now.format("é"))
+        set_to = cells(export(source, f"SELECT set_config('{name}', '{value}', {local}) AS a"))[1]
+        assert set_to != cells(before)[1][:1]
+        assert export(source, now.format("é")) == before
+        assert source.preview(Query("q", now.format("é")), 1).rows == cells(before)[1:]
+
+
+def test_a_query_cannot_lift_the_limit_of_the_next(database: PostgresServer) -> None:
+    with opened(database, statement_timeout_seconds=0.3) as source:
+        export(source, "SELECT set_config('statement_timeout', '0', false) AS a")
+        with pytest.raises(StatementTimedOut):
+            export(source, "SELECT pg_sleep(20) AS a")
+
+
 # --- clocks and cancels -----------------------------------------------------------------------------------------------
 
 
@@ -454,6 +555,22 @@ def test_a_cancel_before_the_start_stops_at_once(database: PostgresServer) -> No
         source.cancel()
         with pytest.raises(Stopped):
             export(source, "SELECT 1 AS a")
+
+
+def test_a_worker_that_dies_leaves_no_statement_behind(database: PostgresServer) -> None:
+    code = (
+        "import sys, json; from chalicelib.sources import Query, open_source; "
+        "source = open_source('postgres', json.loads(sys.argv[1]), sys.argv[2], application_name='died'); "
+        "source.preview(Query('q', 'SELECT pg_sleep(60) AS a'), 1)"
+    )
+    command = [sys.executable, "-c", code, json.dumps(database.settings), database.password]
+    worker = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    try:
+        running(database, "died")
+    finally:
+        worker.kill()
+        worker.wait()
+    assert gone(database, "died", within=6)
 
 
 def test_a_cancel_by_somebody_else_may_be_tried_again(database: PostgresServer) -> None:
@@ -542,8 +659,8 @@ def running(database: PostgresServer, name: str) -> None:
         time.sleep(0.02)
 
 
-def gone(database: PostgresServer, name: str) -> bool:
-    deadline = time.monotonic() + 2
+def gone(database: PostgresServer, name: str, within: float = 2) -> bool:
+    deadline = time.monotonic() + within
     while database.statements_of(name):
         if time.monotonic() > deadline:
             return False

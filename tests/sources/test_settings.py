@@ -20,6 +20,7 @@ def test_postgres_settings_get_their_defaults() -> None:
         "sslmode": "prefer",
         "connect_timeout": 10,
         "search_path": "",
+        "timezone": "UTC",
     }
 
 
@@ -33,6 +34,7 @@ def test_postgres_settings_get_their_defaults() -> None:
         ({"database": ""}, "settings.database"),
         ({"sslmode": "perhaps"}, "settings.sslmode"),
         ({"connect_timeout": 0}, "settings.connect_timeout"),  # libpq would wait for ever
+        ({"timezone": "Mars/Olympus"}, "settings.timezone"),
         ({"password": "hunter2"}, "settings.password"),
     ],
 )
