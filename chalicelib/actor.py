@@ -19,11 +19,12 @@ LADDER = (Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN)
 
 @dataclass(frozen=True)
 class Actor:
-    """The caller of a use case. `role` is a Role's value; `pool` is a robot's own pool."""
+    """The caller of a use case. `role` is a Role's value; `pool` is a robot's own; `token_id` is the API token's, if any."""
 
     name: str
     role: str
     pool: str | None = None
+    token_id: str | None = None
 
 
 # What the system does by itself: fires of a schedule, repairs.

@@ -74,7 +74,7 @@ class BodyTooLarge(Malformed):
 
 
 class Unauthenticated(CarillonError):
-    """No valid token came with the request."""
+    """No valid token came with the request: send Authorization: Bearer <token>."""
 
 
 class Forbidden(CarillonError):

@@ -14,7 +14,7 @@ from chalicelib.actor import Actor
 from chalicelib.errors import Unauthenticated
 
 # API Gateway keeps an answer this long for the same token: that spares a start of this function for each of a console's
-# many requests, and is as long as a revoked token may go on. Failures are not kept.
+# many requests, and is as long as a revoked token may go on reading. Whoever changes something is looked up each time.
 AUTHORIZER_TTL_SECONDS = 30
 
 bp = Blueprint(__name__)
@@ -27,7 +27,7 @@ def authorize(request: AuthRequest) -> AuthResponse:
     except Unauthenticated:
         raise Exception("Unauthorized") from None
     # All routes, since the answer is kept for the token, not for the route.
-    context = {"name": actor.name, "role": actor.role, "pool": actor.pool or ""}
+    context = {"name": actor.name, "role": actor.role, "pool": actor.pool or "", "token_id": actor.token_id or ""}
     return AuthResponse(routes=["*"], principal_id=actor.name, context=context)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import chalice.app
 from chalice.app import Request, Response
 
-from chalicelib import log, requests
+from chalicelib import log, requests, tokens
 from chalicelib.actor import Actor, allows
 from chalicelib.api import BASE, errors, reading, views
 from chalicelib.api.authorizer import authorize
@@ -31,6 +31,8 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
+# The methods that change nothing.
+SAFE = frozenset({"GET", "HEAD"})
 
 
 class Blueprint(chalice.app.Blueprint):
@@ -50,6 +52,9 @@ class Blueprint(chalice.app.Blueprint):
         request, started = self.current_request, monotonic()
         caller = reading.actor(request)
         try:
+            if method not in SAFE:
+                # What API Gateway knows of the token may be AUTHORIZER_TTL_SECONDS old.
+                caller = tokens.again(caller, now=datetime.now(UTC))
             _check_role(method, path, caller)
             answer = _answer(views.operation(method, path), request, caller, values)
         except Exception as error:

@@ -24,7 +24,12 @@ _ETAG = re.compile(r'(?:W/)?"(\d{1,12})"|(\d{1,12})')
 def actor(request: Request) -> Actor:
     """The caller, as the authorizer put it into the request's context."""
     found = request.context.get("authorizer") or {}
-    return Actor(name=found.get("name") or "nobody", role=found.get("role") or "", pool=found.get("pool") or None)
+    return Actor(
+        name=found.get("name") or "nobody",
+        role=found.get("role") or "",
+        pool=found.get("pool") or None,
+        token_id=found.get("token_id") or None,
+    )
 
 
 def ids(values: dict[str, str]) -> dict[str, str]:

@@ -57,6 +57,8 @@ def get_token(call: Call, token_id: str) -> Any:
     summary="Revoke an API token; its record stays",
 )
 def revoke_token(call: Call, token_id: str) -> Any:
+    """The token cannot change anything from now on. What reads may go on for up to 30 s, as API Gateway keeps an
+    answer that long; a JWT cannot be revoked here and lasts until it expires."""
     return tokens.revoke(token_id, actor=call.actor, now=call.now)
 
 

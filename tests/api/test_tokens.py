@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from chalicelib import tokens
-from chalicelib.actor import Role
+from chalicelib.actor import Actor, Role
+from chalicelib.api import authorizer
+from chalicelib.api.roles import ROLES
 from chalicelib.errors import Unauthenticated
 from chalicelib.store.tokens import TokenRecord
 from tests.api.http import Http, a_token, as_role
@@ -137,3 +140,55 @@ def test_a_request_is_logged_without_its_secrets(admin: Http, logged: Callable[[
     lines = logged()
     assert [line["status"] for line in lines if line["message"] == "A request was answered"] == [201]
     assert token.rsplit("_", 1)[1] not in json.dumps(lines)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Http]:
+    """A client whose token API Gateway has asked about, and whose answer it goes on with."""
+
+    def keep(token: str) -> Http:
+        actor = tokens.verify(token, now=datetime.now(UTC))
+        before = authorizer.who
+
+        def known(header: str, *, now: datetime) -> Actor:
+            return actor if header == f"Bearer {token}" else before(header, now=now)
+
+        monkeypatch.setattr(authorizer, "who", known)
+        return Http(f"Bearer {token}")
+
+    return keep
+
+
+def test_a_revoked_token_changes_nothing_while_api_gateway_still_knows_it(
+    admin: Http, world: World, kept: Callable[[str], Http]
+) -> None:
+    made = admin.post("/tokens", {"name": "console", "role": "admin"}).json
+    http = kept(made["token"])
+    assert http.post("/tokens", {"name": "mine", "role": "viewer"}).status == 201
+    admin.delete(f"/tokens/{made['token_id']}")
+    before = len(world.items("tokens"))
+    reply = http.post("/tokens", {"name": "mine", "role": "viewer"})
+    assert (reply.status, reply.json["Code"]) == (401, "Unauthenticated")
+    assert len(world.items("tokens")) == before
+    for method, path in ROLES:
+        if method != "GET" and ROLES[method, path] is not None:
+            assert http.send(method, re.sub(r"\{\w+\}", "none", path)).status == 401, (method, path)
+
+
+def test_an_expired_or_deleted_token_changes_nothing(admin: Http, kept: Callable[[str], Http]) -> None:
+    for change in (TokenRecord.expires_at.set(datetime.now(UTC) - timedelta(seconds=1)), None):
+        made = admin.post("/tokens", {"name": "console", "role": "admin"}).json
+        http = kept(made["token"])
+        record = TokenRecord.get(made["token_id"])
+        if change is None:
+            record.delete()
+        else:
+            record.update([change])
+        assert http.post("/tokens", {"name": "mine", "role": "viewer"}).status == 401
+
+
+def test_a_demoted_token_changes_what_its_role_may_now(admin: Http, kept: Callable[[str], Http]) -> None:
+    made = admin.post("/tokens", {"name": "console", "role": "admin"}).json
+    http = kept(made["token"])
+    TokenRecord.get(made["token_id"]).update([TokenRecord.role.set("viewer")])
+    assert http.post("/tokens", {"name": "mine", "role": "viewer"}).status == 403
