@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from chalicelib import dispatch, tasks, work
@@ -172,6 +173,8 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
     PROBE.runs.clear()
     PROBE.behaviour = Probe().behaviour
     monkeypatch.setitem(kind_registry.KINDS, "probe", "tests.stage:probe")
+    # The test's clock stands still while a tick works.
+    monkeypatch.setattr("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0))
     events = client("sqs").meta.events
     events.register("before-parameter-build.sqs.SendMessageBatch", strip_delay, unique_id="tests-delay")
     return Stage(world, PROBE)
