@@ -27,7 +27,7 @@ from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.names import refuse_unusable_columns
 from chalicelib.sources.postgres_errors import connect_error, session_error, statement_error
-from chalicelib.sources.postgres_guard import XML, Described, guarded
+from chalicelib.sources.postgres_guard import UNCATEGORISED_TEXTS, Described, guarded
 from chalicelib.sources.sql import POSTGRES, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
 
@@ -174,9 +174,9 @@ class PostgresSource:
             names = [column.name for column in cursor.description or ()]
             oids = tuple(column.type_code for column in cursor.description or ())
             cursor.execute(
-                "SELECT oid, pg_catalog.format_type(oid, NULL), typcategory IN ('S', 'E') OR oid = %s "
+                "SELECT oid, pg_catalog.format_type(oid, NULL), typcategory IN ('S', 'E') OR oid = ANY (%s::oid[]) "
                 "FROM pg_catalog.pg_type WHERE oid = ANY (%s::oid[])",
-                (XML, list(oids)),
+                (list(UNCATEGORISED_TEXTS), list(oids)),
             )
             types = {oid: (name, is_text) for oid, name, is_text in cursor.fetchall()}
         refuse_unusable_columns(query.name, names)

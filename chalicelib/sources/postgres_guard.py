@@ -10,9 +10,9 @@ from typing import Any
 from chalicelib.exports.csv_options import FORMULA_STARTS
 from chalicelib.sources import Column
 
-# By OID: bpchar pads, and xml compares with nothing.
+# By OID: bpchar pads; xml compares with nothing, and neither it nor "char" counts as text everywhere.
 BPCHAR = 1042
-XML = 142
+UNCATEGORISED_TEXTS = (142, 18)
 _CODES = ",".join(str(ord(sign)) for sign in FORMULA_STARTS)
 
 

@@ -216,6 +216,13 @@ def test_each_start_of_a_formula_is_guarded(source: Source, start: str) -> None:
     assert found[1] == [f"'{start}1", f"'{start}1  ", f"'{start}1"]
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_single_byte_is_guarded_too(source: Source, start: str) -> None:
+    sql = 'SELECT :text::"char" AS a, \'x\'::"char" AS b, \'\'::"char" AS c, NULL::"char" AS d'
+    [_, found] = cells(export(source, sql, CsvOptions(), text=start))
+    assert found == [f"'{start}", "x", "", ""]
+
+
 def test_the_guard_keeps_nulls_empty_texts_and_padding(database: PostgresServer, source: Source) -> None:
     sql = "SELECT NULL::text AS a, '' AS b, 'x'::char(3) AS c, NULL::char(3) AS d, ''::char(2) AS e, 'zZ~é' AS f"
     assert export(source, sql, CsvOptions()) == database.copy(sql)
