@@ -28,11 +28,12 @@ class Dialect:
     dollar_quotes: bool = False  # $tag$ … $tag$
     nested_comments: bool = False  # /* /* */ */
     bracket_names: bool = False  # [name] and `name`
+    other_parameters: str = ""  # what begins a parameter that is not written :name
     line_ends: str = "\n\r"  # what ends a -- comment
 
 
 POSTGRES = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
-SQLITE = Dialect(bracket_names=True, line_ends="\n")
+SQLITE = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
 
 # What a query may begin with. Everything else has no rows to give, or cannot stand inside parentheses.
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
@@ -44,6 +45,7 @@ _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _WORD = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+")
 _PARAMETER = re.compile(r":([A-Za-z_]\w*)", re.ASCII)
+_OTHER_PARAMETER = re.compile(r"[?@$]\w*", re.ASCII)
 _PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
 _ESCAPE_STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
 # A string literal goes on after a line break, and an E'' string keeps its backslashes there.
@@ -109,6 +111,8 @@ def parse(sql: str, dialect: Dialect, query_name: str = "query") -> Statement:
             continue
         if ended_at is not None:
             raise QueryFailed(f"Query {query_name!r} has more than one statement: remove what follows the first ';'.")
+        if kind == "other parameter":
+            raise QueryFailed(f"Query {query_name!r} uses {sql[begin:stop]}. Write a parameter as :name.")
         if kind == "parameter":
             texts.append(sql[text_begins:begin])
             names.append(sql[begin + 1 : stop])
@@ -160,7 +164,7 @@ def _writing_verb(words: list[str]) -> str | None:
 
 
 def _tokens(sql: str, dialect: Dialect, query_name: str) -> Iterable[tuple[str, int, int]]:
-    """(kind, begin, stop); kind is skip, parameter, word, name, string, number or sign (one character)."""
+    """(kind, begin, stop); kind is skip, parameter, other parameter, word, name, string, number or sign: one character."""
     at = 0
     while at < len(sql):
         kind, stop = _token_at(sql, at, dialect, query_name)
@@ -182,6 +186,8 @@ def _token_at(sql: str, at: int, dialect: Dialect, query_name: str) -> tuple[str
         return "cast", at + 2
     if first == ":" and (match := _PARAMETER.match(sql, at)):
         return "parameter", match.end()
+    if first in dialect.other_parameters and (match := _OTHER_PARAMETER.match(sql, at)):
+        return "other parameter", match.end()
     if first == "'":
         return "string", _closed(_PLAIN_STRING, sql, at, query_name, "string")
     if first in "eE" and dialect.escape_strings and sql[at + 1 : at + 2] == "'":

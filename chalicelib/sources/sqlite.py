@@ -249,9 +249,9 @@ def _parse(query: Query) -> Statement:
 
 
 def _refusal(error: Exception, name: str) -> RunError:
-    code = getattr(error, "sqlite_errorname", "")
+    code, said = getattr(error, "sqlite_errorname", ""), str(error).rstrip(".")
     if code.startswith("SQLITE_READONLY"):
-        return QueryFailed(f"Query {name!r} writes, and a report may only read: {error}.")
+        return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}.")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return QueryInterrupted(f"The file is locked by somebody who writes to it: {error}.")
-    return QueryFailed(f"The database refused query {name!r}: {error}.")
+        return QueryInterrupted(f"The file is locked by somebody who writes to it: {said}.")
+    return QueryFailed(f"The database refused query {name!r}: {said}.")

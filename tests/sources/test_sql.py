@@ -34,6 +34,14 @@ def test_sqlite_reads_names_in_brackets_and_backquotes() -> None:
     assert parse("SELECT [:a], `:b`, :c", SQLITE).names == ("c",)
 
 
+@pytest.mark.parametrize("written", ["?", "?1", "@top", "$top"])
+def test_sqlite_s_other_parameters_are_refused_by_name(written: str) -> None:
+    with pytest.raises(QueryFailed) as refused:
+        parse(f"SELECT '{written}', {written} -- {written}", SQLITE, "daily")
+    assert refused.value.message == f"Query 'daily' uses {written}. Write a parameter as :name."
+    assert parse("SELECT a ? 'b', @ c FROM t", POSTGRES).names == ()
+
+
 def test_sqlite_comments_do_not_nest() -> None:
     assert parse("SELECT /* /* :a */ :b", SQLITE).names == ("b",)
 
