@@ -1,31 +1,41 @@
 """The Lambda authorizer: who speaks, and in which role. What the role may do is decided per route, in `blueprint.py`.
 
-A bad token answers 401 by raising exactly "Unauthorized", which is what API Gateway maps to it.
+A bad token is denied by policy, and the gateway's response for that is 401 (infra/gateway.json). To raise "Unauthorized",
+which API Gateway maps to 401 too, would be a failed invocation with a traceback for whatever anybody sends.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Blueprint
 
-from chalicelib import tokens
+from chalicelib import log, tokens
 from chalicelib.actor import Actor
 from chalicelib.errors import Unauthenticated
 
 # API Gateway keeps an answer this long for the same token: that spares a start of this function for each of a console's
 # many requests, and is as long as a revoked token may go on reading. Whoever changes something is looked up each time.
 AUTHORIZER_TTL_SECONDS = 30
+DENIED = {
+    "principalId": "nobody",
+    "policyDocument": {
+        "Version": "2012-10-17",
+        "Statement": [{"Action": "execute-api:Invoke", "Effect": "Deny", "Resource": "*"}],
+    },
+}
 
 bp = Blueprint(__name__)
 
 
 @bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)
-def authorize(request: AuthRequest) -> AuthResponse:
+def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
     try:
         actor = who(request.token, now=datetime.now(UTC))
     except Unauthenticated:
-        raise Exception("Unauthorized") from None
+        log.event("A token was not accepted", level="WARN")
+        return DENIED
     # All routes, since the answer is kept for the token, not for the route.
     context = {"name": actor.name, "role": actor.role, "pool": actor.pool or "", "token_id": actor.token_id or ""}
     return AuthResponse(routes=["*"], principal_id=actor.name, context=context)

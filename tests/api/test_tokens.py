@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,22 @@ def test_a_revoked_token_lets_nobody_in(admin: Http) -> None:
 @pytest.mark.usefixtures("world")
 def test_what_is_no_token_lets_nobody_in(authorization: str) -> None:
     assert Http(authorization).get("/me").status == 401
+
+
+@pytest.mark.usefixtures("world")
+def test_a_bad_token_is_one_line_of_the_log(logged: Callable[[], list[dict[str, Any]]]) -> None:
+    logged()
+    assert Http("Bearer carillon_nobody_0123456789abcdef").get("/me").status == 401
+    assert [line["message"] for line in logged()] == ["A token was not accepted"]
+
+
+def test_the_gateway_says_the_same_of_a_missing_and_of_a_bad_token() -> None:
+    gateway = json.loads((Path(__file__).parents[2] / "infra/gateway.json").read_text())
+    body = gateway["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    missing, bad = (body["x-amazon-apigateway-gateway-responses"][name] for name in ("UNAUTHORIZED", "ACCESS_DENIED"))
+    assert bad == missing | {"statusCode": 401}
+    said = json.loads(bad["responseTemplates"]["application/json"])
+    assert (said["Code"], said["Message"]) == ("Unauthenticated", Unauthenticated().message)
 
 
 def test_a_token_with_another_secret_lets_nobody_in(world: World) -> None:
