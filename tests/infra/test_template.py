@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api.roles import ROLES
 from chalicelib.settings import Settings, variable
 from infra import package
 from infra import template as templates
@@ -172,6 +173,29 @@ class TestAlarms:
 def test_people_have_the_four_roles_as_groups(resources: Resources) -> None:
     groups = resources.of("AWS::Cognito::UserPoolGroup").values()
     assert {group["GroupName"] for group in groups} == {"viewer", "operator", "editor", "admin"}
+
+
+def test_the_groups_say_what_their_roles_may(resources: Resources) -> None:
+    groups = resources.of("AWS::Cognito::UserPoolGroup").values()
+    said = {group["GroupName"]: group["Description"] for group in groups}
+    for route, words in {
+        ("POST", "/sources"): "defines sources",
+        ("POST", "/tokens"): "makes tokens",
+        ("GET", "/audit"): "sees the audit",
+        ("POST", "/tasks"): "defines tasks, reports and calendars",
+        ("POST", "/reports"): "defines tasks, reports and calendars",
+        ("POST", "/calendars"): "defines tasks, reports and calendars",
+        ("POST", "/sources/{source_id}/test"): "tests sources",
+        ("POST", "/reports/{report_id}/preview"): "previews reports",
+        ("POST", "/tasks/{task_id}/run"): "runs, cancels, re-runs, re-prioritises and deletes jobs",
+        ("POST", "/jobs/{job_id}/cancel"): "runs, cancels, re-runs, re-prioritises and deletes jobs",
+        ("POST", "/jobs/{job_id}/rerun"): "runs, cancels, re-runs, re-prioritises and deletes jobs",
+        ("PATCH", "/jobs/{job_id}"): "runs, cancels, re-runs, re-prioritises and deletes jobs",
+        ("DELETE", "/jobs/{job_id}"): "runs, cancels, re-runs, re-prioritises and deletes jobs",
+        ("POST", "/tasks/{task_id}/enable"): "enables and disables tasks",
+        ("POST", "/tasks/{task_id}/disable"): "enables and disables tasks",
+    }.items():
+        assert [role for role, text in said.items() if words in text] == [ROLES[route]], route
 
 
 def test_what_api_gateway_answers_itself_has_the_shape_of_every_error() -> None:
