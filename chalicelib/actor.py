@@ -19,7 +19,7 @@ LADDER = (Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN)
 
 @dataclass(frozen=True)
 class Actor:
-    """The caller of a use case. `role` is a Role's value; `pool` a robot's own; `token_id` that of the API token, if any."""
+    """The caller of a use case. `role` is a Role's value; `pool` a robot's own; `token_id` an API token's, if any."""
 
     name: str
     role: str

@@ -1,6 +1,6 @@
 """The Lambda authorizer: who speaks, and in which role. What the role may do is decided per route, in `blueprint.py`.
 
-A bad token is denied by policy, and the gateway's response for that is 401 (infra/gateway.json). To raise "Unauthorized",
+A bad token is denied by policy, and the gateway's answer to that is 401 (infra/gateway.json). To raise "Unauthorized",
 which API Gateway maps to 401 too, would be a failed invocation with a traceback for whatever anybody sends.
 """
 

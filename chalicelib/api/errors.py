@@ -11,6 +11,7 @@ from pydantic_core import ValidationError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import errors, log
+from chalicelib.api.models.patterns import WORDS
 from chalicelib.requests import Answer
 
 STATUS: dict[type[errors.CarillonError], int] = {
@@ -89,12 +90,14 @@ def shaped(status: int, code: str, message: str, problems: list[dict[str, str]] 
     return Answer(status, body, headers)
 
 
-def invalid(error: ValidationError) -> errors.CarillonError:
-    """Our error for pydantic's, each field with its dotted name. Rejected values are left out: they may be secrets."""
+def invalid(error: ValidationError, *, depth: int | None = None) -> errors.CarillonError:
+    """Our error for pydantic's, each field with its dotted name, of `depth` parts at most. Rejected values are left
+    out: they may be secrets.
+    """
     found = error.errors(include_url=False, include_input=False)
     if any(item["type"] == "json_invalid" for item in found):
         return errors.Malformed("The body is not JSON.")
-    problems = [errors.FieldProblem(_dotted(item["loc"]), _message(item)) for item in found]
+    problems = [errors.FieldProblem(_dotted(item["loc"][:depth]), _message(item)) for item in found]
     if len(problems) == 1:
         return errors.Invalid(f"{problems[0].field}: {problems[0].message}", problems=problems)
     return errors.Invalid(f"{len(problems)} fields cannot be accepted.", problems=problems)
@@ -109,6 +112,8 @@ def _message(item: Any) -> str:
         return "There is no such field."
     if item["type"] == "missing":
         return "This field is required."
+    if item["type"] == "string_pattern_mismatch":
+        return WORDS.get(item["ctx"]["pattern"], "It holds characters that are not allowed here.")
     text = str(item["msg"]).removeprefix("Value error, ")
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from chalicelib import jobs
 from chalicelib.api.models.base import Listing
@@ -34,15 +35,15 @@ DAYS_BACK = {"week": 7, "month": 30}
 def list_jobs(call: Call) -> Any:
     given = call.query.model_dump()
     preset, timezone = given.pop("created"), given.pop("timezone")
+    tz = zone(timezone, field="timezone")
     if preset != "all":
         if given["created_from"] is not None or given["created_to"] is not None:
             raise Invalid("Give created, or created_from and created_to.", field="created")
-        given["created_from"], given["created_to"] = _range(preset, timezone, call.now)
+        given["created_from"], given["created_to"] = _range(preset, tz, call.now)
     return jobs.listing(now=call.now, **given)
 
 
-def _range(preset: str, timezone: str, now: datetime) -> tuple[datetime, datetime | None]:
-    tz = zone(timezone, field="timezone")
+def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime | None]:
     today = now.astimezone(tz).date()
     if preset == "yesterday":
         return start_of_day(today - timedelta(days=1), tz), start_of_day(today, tz)

@@ -8,8 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import MultiDict, Request
+from pydantic_core import ValidationError
 
 from chalicelib.actor import Actor
+from chalicelib.api import errors
 from chalicelib.errors import BodyTooLarge, FieldProblem, Invalid, Malformed, NotFound
 from chalicelib.settings import settings
 
@@ -126,7 +128,11 @@ def query(model: type[BaseModel] | None, request: Request) -> BaseModel | None:
             raise Invalid("Give this parameter once.", field=name)
         else:
             values[name] = several[0]
-    return None if model is None else model.model_validate(values)
+    try:
+        return None if model is None else model.model_validate(values)
+    except ValidationError as error:
+        # One of a list is named as the parameter, which is all the caller wrote.
+        raise errors.invalid(error, depth=1) from None
 
 
 def _is_list(annotation: Any) -> bool:

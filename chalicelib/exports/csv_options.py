@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool
 
 # One ASCII character that no number, date, name or formula contains, so that few cells need quotes.
 DELIMITERS = frozenset(",;|\t:~^!#&")
@@ -47,11 +47,11 @@ class CsvOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     delimiter: Annotated[str, AfterValidator(_delimiter)] = ","
-    header: bool = True
+    header: StrictBool = True
     line_end: LineEnd = LineEnd.LF
-    bom: bool = False
+    bom: StrictBool = False
     null_text: Annotated[str, AfterValidator(_null_text)] = ""
-    formula_guard: bool = True
+    formula_guard: StrictBool = True
 
     def prologue(self, names: list[str]) -> bytes:
         """What stands before the first row: the byte order mark and the header, as far as they are wanted."""

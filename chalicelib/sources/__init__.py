@@ -152,5 +152,7 @@ def field_problems(error: pydantic.ValidationError, prefix: str) -> list[FieldPr
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         path = ".".join(str(part) for part in (prefix, *item["loc"]))
         message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "string_pattern_mismatch":
+            message = "It holds characters that are not allowed here."
         problems.append(FieldProblem(path, message[:1].upper() + message[1:]))
     return problems

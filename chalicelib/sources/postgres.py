@@ -64,11 +64,11 @@ class PostgresSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@]+$")]
-    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 5432
     database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
     user: Annotated[str, StringConstraints(min_length=1, max_length=63)]
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    connect_timeout: Annotated[int, Field(ge=2, le=60, description="seconds")] = 10
+    connect_timeout: Annotated[int, Field(strict=True, ge=2, le=60, description="seconds")] = 10
     search_path: Annotated[str, StringConstraints(max_length=200)] = ""
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
 

@@ -110,6 +110,8 @@ def test_a_source_in_use_is_not_deleted(admin: Http, made: Made) -> None:
         ({"settings": {"path": "shop.db", "password": "x"}}, "settings.password"),
         ({"settings": "shop.db"}, "settings"),
         ({"kind": "postgres", "settings": {"host": "db", "database": "d", "user": "u", "port": 0}}, "settings.port"),
+        ({"kind": "postgres", "settings": {"host": "db", "database": "d", "user": "u", "port": "54"}}, "settings.port"),
+        ({"name": "a\x1bb"}, "name"),
         ({"password": ""}, "password"),
         ({"password": 5}, "password"),
     ],

@@ -18,6 +18,7 @@ from chalicelib import errors
 from chalicelib.actor import Role, allows
 from chalicelib.api import VERSION, openapi, views
 from chalicelib.api.errors import status_of
+from chalicelib.api.models.patterns import WORDS
 from chalicelib.api.roles import OPEN, ROLES
 from tests.api.http import Http, as_role
 from tests.api.made import Made
@@ -158,6 +159,38 @@ def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
             reply = admin.send(operation.method, _with_ids(operation.path), headers={"If-Match": '"99"'})
             assert (reply.status, reply.fields) == (422, ["If-Match"]), (operation.method, operation.path)
             assert "Invalid" in shown["responses"]["422"]["description"]
+
+
+def test_a_message_is_in_words(admin: Http, made: Made) -> None:
+    source_id = made.source()["source_id"]
+    report = {"name": "x", "source_id": source_id, "queries": [{"name": "q", "sql": "SELECT 1"}]}
+    postgres = {"host": "a b", "database": "d", "user": "u"}
+    for path, body, field in (
+        ("/reports", report | {"source_id": "a b"}, "source_id"),
+        ("/reports", report | {"parameters": [{"name": "1st"}]}, "parameters.0.name"),
+        ("/reports", report | {"name": "a\tb"}, "name"),
+        ("/calendars", {"name": "x", "days": {}, "covers_from": "today"}, "covers_from"),
+        ("/tasks", made.task_body(spec={"report_id": "a b"}), "spec.report_id"),
+        ("/sources", {"name": "x", "kind": "postgres", "settings": postgres}, "settings.host"),
+    ):
+        reply = admin.post(path, body)
+        assert (reply.status, reply.fields) == (422, [field]), reply.raw
+        assert "pattern" not in reply.raw.decode(), reply.raw
+
+
+def test_every_pattern_has_its_words() -> None:
+    shown = set(re.findall(r"'pattern': '(.*?)'", str(openapi.document()["components"]["schemas"])))
+    judged_by_a_kind = {"^[A-Za-z0-9_-]+$", r"^[^\\s,/@]+$"}
+    assert {pattern.replace("\\\\", "\\") for pattern in shown - judged_by_a_kind} <= set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("status=nope", "status"), ("status=failed&status=nope", "status"), ("timezone=Mars", "timezone")],
+)
+def test_a_filter_that_cannot_be_is_refused_by_its_name(admin: Http, query: str, field: str) -> None:
+    reply = admin.send("GET", f"/jobs?{query}")
+    assert (reply.status, reply.fields) == (422, [field])
 
 
 def test_a_field_that_does_not_exist_is_refused_by_name(admin: Http) -> None:

@@ -134,6 +134,12 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
         ({"retry": {"max_attempts": 33}}, "retry.max_attempts"),
         ({"retry": {"backoff": "random"}}, "retry.backoff"),
         ({"pool": "a b"}, "pool"),
+        ({"pool": "lab"}, "pool"),  # nothing serves it
+        ({"name": "a\x7fb"}, "name"),
+        ({"name": "invoice\u202efdp.exe"}, "name"),
+        ({"group": "a\u2066b"}, "group"),
+        ({"spec": {"csv": {"bom": "yes"}}}, "spec.csv.bom"),
+        ({"spec": {"csv": {"header": 1}}}, "spec.csv.header"),
         ({"trigger": "cloudwatch"}, "trigger"),
         ({"trigger": "eventbridge"}, "schedule.timezone"),
         ({"enabled": "yes"}, "enabled"),
@@ -159,6 +165,68 @@ def test_a_task_that_cannot_be_is_refused_by_field_and_leaves_nothing(
     assert world.items("jobs") == []
 
 
+NEEDY = [{"name": "least", "type": "integer", "required": True}, {"name": "day", "type": "date"}]
+NEEDY_SQL = [{"name": "q", "sql": "SELECT * FROM orders WHERE id >= :least"}]
+WINDOWED_SQL = [{"name": "q", "sql": "SELECT * FROM orders WHERE at >= :window_start_local"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "in_spec", "fields"),
+    [
+        ({}, {}, ["parameters.least"]),
+        ({"parameters": {"least": "x"}}, {}, ["parameters.least"]),
+        ({"parameters": {"least": 1, "most": 2}}, {}, ["parameters.most"]),
+        ({}, {"least": 1, "day": "today"}, ["spec.parameters.day"]),
+        ({"enabled": False}, {"most": 1}, ["spec.parameters.most"]),
+    ],
+)
+def test_a_task_whose_parameters_cannot_be_is_refused_by_field(
+    admin: Http, made: Made, world: World, changes: dict[str, Any], in_spec: dict[str, Any], fields: list[str]
+) -> None:
+    report_id = made.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
+    reply = admin.post("/tasks", made.task_body(spec={"report_id": report_id, "parameters": in_spec}, **changes))
+    assert (reply.status, reply.fields) == (422, fields), reply.raw
+    assert world.items("tasks") == []
+
+
+def test_what_a_task_lacks_may_come_with_the_start(admin: Http, made: Made, world: World) -> None:
+    report_id = made.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
+    path = f"/tasks/{made.task(spec={'report_id': report_id}, enabled=False)['task_id']}"
+    wrong = [{}, {"least": None}, {"least": "x"}, {"least": 1, "most": 2}, {"least": 1, "scheduled_for": "x"}]
+    replies = [admin.post(f"{path}/run", {"parameters": parameters}) for parameters in wrong]
+    least = ["parameters.least"]
+    assert [reply.fields for reply in replies] == [
+        least,
+        least,
+        least,
+        ["parameters.most"],
+        ["parameters.scheduled_for"],
+    ]
+    assert {reply.status for reply in replies} == {422}
+    assert world.items("jobs") == []
+    assert admin.post(f"{path}/run", {"parameters": {"least": 5}}).json["parameters"] == {"least": 5}
+    enabled = admin.post(f"{path}/enable")
+    assert (enabled.status, enabled.fields) == (422, least)
+    assert admin.patch(path, {"enabled": True, "parameters": {"least": 5}}).status == 200
+
+
+def test_a_task_without_the_window_that_its_report_needs_is_refused(admin: Http, made: Made) -> None:
+    spec = {"report_id": made.report(queries=WINDOWED_SQL)["report_id"]}
+    reply = admin.post("/tasks", made.task_body(spec=spec))
+    assert (reply.status, reply.fields) == (422, ["window"])
+    assert "needs a window" in reply.json["Message"]
+    path = f"/tasks/{made.task(spec=spec, window={'type': 'yesterday'})['task_id']}"
+    assert admin.patch(path, {"window": None}).fields == ["window"]
+
+
+def test_a_preview_without_the_window_that_it_needs_says_so(admin: Http, made: Made) -> None:
+    report = made.report(queries=WINDOWED_SQL)
+    reply = admin.post(f"/reports/{report['report_id']}/preview", {})
+    assert reply.status == 422
+    assert "needs a window" in reply.json["Message"]
+    assert reply.fields[0] == "window"
+
+
 def test_a_refused_edit_leaves_the_task_as_it_was(admin: Http, made: Made) -> None:
     task = made.task()
     path = f"/tasks/{task['task_id']}"
@@ -182,3 +250,18 @@ def test_edits_are_audited_from_old_to_new(admin: Http, made: Made) -> None:
     entry = admin.get("/audit").json["items"][0]
     assert (entry["record_type"], entry["record_id"], entry["actor"]) == ("task", task["task_id"], "token:admin")
     assert entry["changes"] == {"priority": [1000, 2000]}
+
+
+@pytest.mark.parametrize("slot", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_slot_before_1970_cannot_be(admin: Http, made: Made, slot: str) -> None:
+    reply = admin.post(f"/tasks/{made.task()['task_id']}/run", {"scheduled_for": slot})
+    assert (reply.status, reply.fields) == (422, ["scheduled_for"])
+
+
+def test_a_pool_that_nobody_serves_is_refused_on_every_way_in(admin: Http, made: Made) -> None:
+    task = made.task(pool="cloud")
+    path = f"/tasks/{task['task_id']}"
+    body = made.task_body(spec=task["spec"], pool="lab")
+    for reply in (admin.patch(path, {"pool": "lab"}), admin.put(path, body), admin.post("/tasks", body)):
+        assert (reply.status, reply.fields) == (422, ["pool"])
+        assert "only the pool cloud exists" in reply.json["Message"].lower()

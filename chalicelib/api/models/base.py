@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from chalicelib.api.models import patterns
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.paging import DEFAULT_PAGE_SIZE, PAGE_SIZES
 
@@ -34,11 +35,19 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-08T07:00:00Z"]}),
 ]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(patterns.seen)
 ]
 Text = Annotated[str, StringConstraints(max_length=4_000)]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(patterns.seen)]
+Id = Annotated[str, StringConstraints(pattern=patterns.ID)]
+# Before 1970 there is no slot: nothing counts from there.
+Slot = Annotated[Instant, AfterValidator(lambda instant: _since_1970(instant))]
+
+
+def _since_1970(instant: datetime) -> datetime:
+    if instant.year < 1970:
+        raise ValueError("a slot before 1970 cannot be")
+    return instant
 
 
 class Request(BaseModel):

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Text, unset
+from chalicelib.api.models import patterns
+from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
 from chalicelib.api.models.schedules import Object, WindowObject
 
-ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+ParameterName = Annotated[str, StringConstraints(pattern=patterns.PARAMETER_NAME)]
 Scalar = str | int | float | bool | None
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 Password = Annotated[
@@ -15,7 +16,7 @@ Password = Annotated[
     StringConstraints(min_length=1, max_length=4_000),
     Field(description="Goes to Secrets Manager and never comes out", json_schema_extra={"writeOnly": True}),
 ]
-DateText = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+DateText = Annotated[str, StringConstraints(pattern=patterns.DATE)]
 
 
 class SearchQuery(PageQuery):
@@ -103,7 +104,7 @@ class ReportPreviewIn(Request):
     parameters: dict[str, Scalar] = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     window: WindowObject | None = None
-    scheduled_for: Annotated[Instant | None, Field(description="The slot to look from; now, unless given")] = None
+    scheduled_for: Annotated[Slot | None, Field(description="The slot to look from; now, unless given")] = None
     timezone: str = "UTC"
 
 

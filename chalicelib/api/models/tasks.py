@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Text, unset
+from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
 from chalicelib.api.models.schedules import MisfireObject, Object, RetryObject, ScheduleObject, ShownAs, WindowObject
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
@@ -12,6 +12,7 @@ from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
 from chalicelib.kinds.report_export import ReportExportSpec
 
 LONGEST_SECONDS = 30 * 86_400
+CLOUD = "cloud"
 
 Priority = Annotated[int, Field(ge=PRIORITY_MIN, le=PRIORITY_MAX, description="Higher goes first")]
 Seconds = Annotated[int, Field(ge=1, le=LONGEST_SECONDS)]
@@ -19,6 +20,9 @@ StatementSeconds = Annotated[int, Field(ge=1, le=86_400, description="For one st
 WaitSeconds = Annotated[Seconds, Field(description="How long a job may wait for a worker")]
 DeadlineSeconds = Annotated[Seconds, Field(description="How long a job may take, retries included")]
 KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
+Pool = Annotated[
+    Id, AfterValidator(lambda name: _served(name)), Field(description="Only `cloud` has workers", examples=[CLOUD])
+]
 Parameters = Annotated[Object, Field(description="Values of the report's parameters, by name")]
 # Judged by the kind, as the schedule is by `core/`; shown for each kind there is.
 Spec = Annotated[Object, ShownAs(ReportExportSpec), Field(description="What to do; its fields are the kind's")]
@@ -31,6 +35,12 @@ TriggerName = Annotated[
 ]
 # A policy's value as text: a StrEnum is strict about being one, and JSON has none.
 Overlap = Annotated[OverlapPolicy, Field(description="What a slot does while an earlier job of the task is not over")]
+
+
+def _served(pool: str) -> str:
+    if pool != CLOUD:
+        raise ValueError(f"only the pool {CLOUD} exists: nothing would serve jobs of another")
+    return pool
 
 
 class TaskIn(Request):
@@ -47,7 +57,7 @@ class TaskIn(Request):
     priority: Priority = 1000
     retry: RetryObject | None = None
     parameters: Parameters = Field(default_factory=dict)
-    pool: Id = "cloud"
+    pool: Pool = CLOUD
     trigger: TriggerName = "tick"
     deadline_seconds: DeadlineSeconds | None = None
     queue_wait_limit_seconds: WaitSeconds | None = None
@@ -70,7 +80,7 @@ class TaskPatch(Request):
     priority: Priority = Field(default_factory=unset)
     retry: RetryObject | None = Field(default_factory=unset)
     parameters: Parameters = Field(default_factory=unset)
-    pool: Id = Field(default_factory=unset)
+    pool: Pool = Field(default_factory=unset)
     trigger: TriggerName = Field(default_factory=unset)
     deadline_seconds: DeadlineSeconds | None = Field(default_factory=unset)
     queue_wait_limit_seconds: WaitSeconds | None = Field(default_factory=unset)
@@ -79,7 +89,7 @@ class TaskPatch(Request):
 
 class RunIn(Request):
     parameters: Parameters = Field(default_factory=dict)
-    scheduled_for: Annotated[Instant | None, Field(description="A past slot, whose window the job gets")] = None
+    scheduled_for: Annotated[Slot | None, Field(description="A past slot, whose window the job gets")] = None
 
 
 class NoteIn(Request):
