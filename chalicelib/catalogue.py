@@ -15,10 +15,11 @@ from chalicelib.aws import secrets
 from chalicelib.core.business_days import Calendar
 from chalicelib.core.ids import ulid
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound, StaleRevision, StillReferenced
+from chalicelib.exports.parameters import GIVEN
 from chalicelib.paging import Page, cut
 from chalicelib.settings import settings
 from chalicelib.sources import check_settings
-from chalicelib.sources.sql import POSTGRES, SQLITE, Statement, parse_reading
+from chalicelib.sources.sql import DIALECTS, Statement, parse_reading
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import CalendarRecord, ReportRecord, SourceRecord
@@ -26,11 +27,6 @@ from chalicelib.store.tasks import TaskRecord
 
 R = TypeVar("R", ReportRecord, SourceRecord, CalendarRecord)
 
-# The source kinds whose queries are SQL, and how their databases read it.
-DIALECTS = {"postgres": POSTGRES, "sqlite": SQLITE}
-# Given to every query by the job; a report cannot declare them.
-EDGES = ("window_start", "window_end", "scheduled_for")
-GIVEN = frozenset({*EDGES, *(f"{edge}_{form}" for edge in EDGES for form in ("local", "date")), "window_last_date"})
 # Where a password is sent to: keeping the old one across a change of these would hand it to somebody else.
 ADDRESS = ("host", "port", "user")
 # Names shown when a record is still in use; the rest is counted.

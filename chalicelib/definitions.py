@@ -60,18 +60,29 @@ def accept(
         raise Invalid(f"{given['overlap']!r} is not one of {options}.", field="overlap") from None
     Misfire.accept(given["misfire"])
     Retry.accept(given.get("retry"))
+    does = kind_of(kind)
+    spec = does.check_spec(given.get("spec") or {}, has_window=window is not None, timezone=zone)
+    # A task that fires by itself must have every value; to one that does not, the start may bring what is missing.
+    enabled = bool(given["enabled"])
+    does.check_parameters(spec, given["parameters"], has_window=window is not None, complete=enabled)
     return {
         **{name: given.get(name) for name in PLAIN},
         "kind": kind,
-        "enabled": bool(given["enabled"]),
+        "enabled": enabled,
         "schedule": schedule,
         "window": window,
         "misfire": given["misfire"],
         "overlap": overlap.value,
         "retry": given.get("retry") or {},
         "parameters": dict(given["parameters"]),
-        "spec": kind_of(kind).check_spec(given.get("spec") or {}, has_window=window is not None, timezone=zone),
+        "spec": spec,
     }
+
+
+def check_start(task: TaskRecord, parameters: Mapping[str, Any]) -> None:
+    """Refuse to start the task with these parameters, or to let it fire, when its kind knows that it would fail."""
+    given = {**(task.parameters or {}), **parameters}
+    kind_of(task.kind).check_parameters(task.spec, given, has_window=task.window is not None, complete=True)
 
 
 def accept_schedule(

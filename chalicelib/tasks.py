@@ -83,6 +83,7 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
 
 def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
     """Let the schedule fire again, from now on: time spent disabled is no misfire."""
+    definitions.check_start(store.get(task_id), {})
     return _switch(task_id, True, note, "enable", actor=actor, now=now)
 
 
@@ -120,6 +121,7 @@ def run(
     task = store.get(task_id)
     if scheduled_for is not None and scheduled_for > now:
         raise Invalid("scheduled_for is for past slots; a future one belongs in a schedule.", field="scheduled_for")
+    definitions.check_start(task, parameters or {})
     job_id = job_id_of_request(now, task_id, key) if key is not None else ulid(now)
     job = start(
         task,

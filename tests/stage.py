@@ -42,6 +42,9 @@ class Probe:
     def check_spec(self, spec: Any, *, has_window: bool, timezone: str) -> dict[str, Any]:
         return dict(spec)
 
+    def check_parameters(self, spec: Any, parameters: Any, *, has_window: bool, complete: bool) -> None:
+        pass
+
     def run(self, context: RunContext) -> Outcome:
         self.runs.append(context.facts.job_id)
         return self.behaviour(context)

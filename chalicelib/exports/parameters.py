@@ -12,6 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 from chalicelib.errors import FieldProblem, ParametersRefused
 
+# What a job gives its queries itself (core/window.py), and a report cannot declare.
+# Those of the window are given where the job has one.
+WINDOW = frozenset(
+    {*(f"window_{edge}{form}" for edge in ("start", "end") for form in ("", "_local", "_date")), "window_last_date"}
+)
+GIVEN = WINDOW | {"scheduled_for", "scheduled_for_local", "scheduled_for_date"}
+
 
 class ParameterType(StrEnum):
     STRING = "string"
@@ -41,30 +48,38 @@ def resolve(
     Raises `ParametersRefused` with a problem per `parameters.<name>`.
     """
     slot = slot or {}
-    values: dict[str, Any] = {}
-    problems = []
-    known = {parameter.name: parameter for parameter in declared if parameter.name not in slot}
-    for name in given:
-        if name in slot:
-            problems.append(FieldProblem(f"parameters.{name}", f"{name} comes from the window and cannot be set."))
-        elif name not in known:
-            problems.append(FieldProblem(f"parameters.{name}", f"The report has no parameter named {name}."))
-    for name, parameter in known.items():
-        value = given.get(name)
-        if value is None:
-            value = parameter.default
-        if value is None:
-            if parameter.required:
-                problems.append(FieldProblem(f"parameters.{name}", f"The report's parameter {name} needs a value."))
-            values[name] = None
-            continue
-        try:
-            values[name] = _CONVERTERS[parameter.type](value)
-        except (ValueError, TypeError, InvalidOperation):
-            problems.append(FieldProblem(f"parameters.{name}", f"{name} is not {_WANTED[parameter.type]}."))
+    known = [parameter for parameter in declared if parameter.name not in slot]
+    defaults = {parameter.name: parameter.default for parameter in known}
+    full = defaults | {name: defaults.get(name) if value is None else value for name, value in given.items()}
+    problems = mistakes(known, full)
+    for parameter in known:
+        if parameter.required and full[parameter.name] is None:
+            message = f"The report's parameter {parameter.name} needs a value."
+            problems.append(FieldProblem(f"parameters.{parameter.name}", message))
     if problems:
         raise ParametersRefused(" ".join(problem.message for problem in problems), problems=problems)
-    return {**values, **slot}
+    return {**{each.name: _converted(each, full[each.name]) for each in known}, **slot}
+
+
+def mistakes(declared: Sequence[Parameter], given: Mapping[str, Any], field: str = "parameters") -> list[FieldProblem]:
+    """What is wrong with values whatever others there are: a problem per `<field>.<name>`."""
+    known = {parameter.name: parameter for parameter in declared}
+    problems = []
+    for name in given:
+        if name in GIVEN:
+            problems.append(FieldProblem(f"{field}.{name}", f"{name} comes from the window and cannot be set."))
+        elif name not in known:
+            problems.append(FieldProblem(f"{field}.{name}", f"The report has no parameter named {name}."))
+    for name, parameter in known.items():
+        try:
+            _converted(parameter, given.get(name))
+        except (ValueError, TypeError, InvalidOperation):
+            problems.append(FieldProblem(f"{field}.{name}", f"{name} is not {_WANTED[parameter.type]}."))
+    return problems
+
+
+def _converted(parameter: Parameter, value: Any) -> Any:
+    return None if value is None else _CONVERTERS[parameter.type](value)
 
 
 def _string(value: Any) -> str:

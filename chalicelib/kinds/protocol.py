@@ -65,5 +65,13 @@ class Kind(Protocol):
     def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
         """The canonical spec, or `Invalid` naming each field (`spec.report_id` …) that cannot be."""
 
+    def check_parameters(
+        self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
+    ) -> None:
+        """`Invalid` for what would fail every run: a wrong value (`parameters.<name>`, `spec.parameters.<name>`), or a
+        `window` that is needed and not there. `parameters` are the task's and the start's; a missing one counts when
+        they are `complete`.
+        """
+
     def run(self, context: RunContext) -> Outcome:
         """Do the work. Raise a `RunError` to fail with a reason a person can act on."""

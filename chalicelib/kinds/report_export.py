@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,13 +14,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from chalicelib.core import file_name, window
-from chalicelib.errors import EmptyResult, Invalid, NotFound, PreconditionMissing, RunError
+from chalicelib.errors import (
+    EmptyResult,
+    FieldProblem,
+    Invalid,
+    NotFound,
+    ParametersRefused,
+    PreconditionMissing,
+    QueryFailed,
+    RunError,
+)
 from chalicelib.exports import keys, manifest, pipeline, upload
 from chalicelib.exports.compression import Compression
 from chalicelib.exports.csv_options import CsvOptions
-from chalicelib.exports.parameters import Parameter, resolve
+from chalicelib.exports.parameters import Parameter, mistakes, resolve
 from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext
 from chalicelib.sources import Query, Source, field_problems, open_source
+from chalicelib.sources.sql import DIALECTS, parse
 
 NO_SOURCE = "no_source"
 # A progress line about so often, whichever comes first.
@@ -119,6 +130,38 @@ class ReportExport:
             raise Invalid(error.message, field="spec.file_name") from error
         return accepted.model_dump(mode="json")
 
+    def check_parameters(
+        self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
+    ) -> None:
+        wanted = ReportExportSpec.model_validate(dict(spec))
+        found = self._find(self._ports.load_report, wanted.report_id)
+        if found is None:
+            raise Invalid(f"There is no report {wanted.report_id}.", field="spec.report_id")
+        report = Report.model_validate(found)
+        problems = mistakes(report.parameters, wanted.parameters, "spec.parameters")
+        problems += mistakes(report.parameters, parameters)
+        if complete and not problems:
+            try:
+                resolve(report.parameters, {**wanted.parameters, **parameters})
+            except ParametersRefused as error:
+                problems += error.problems
+        if not has_window:
+            problems += self._needing_a_window(report)
+        if problems:
+            raise Invalid(" ".join(problem.message for problem in problems), problems=problems)
+
+    def _needing_a_window(self, report: Report) -> list[FieldProblem]:
+        """A report is checked when it is saved, so what cannot be read any more is left to the run."""
+        found = self._find(self._ports.load_source, report.source_id)
+        dialect = None if found is None else DIALECTS.get(SourceRecord.model_validate(found).kind)
+        if dialect is None:
+            return []
+        words: list[str] = []
+        for query in report.queries:
+            with suppress(QueryFailed):
+                words.append(parse(query.sql, dialect, query.name).window_words(query.name))
+        return [FieldProblem("window", each) for each in words if each][:1]
+
     def run(self, context: RunContext) -> Outcome:
         facts = context.facts
         spec = ReportExportSpec.model_validate(dict(facts.spec))
@@ -160,11 +203,14 @@ class ReportExport:
         return _outcome(files)
 
     @staticmethod
-    def _load(load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str) -> Mapping[str, Any]:
+    def _find(load: Callable[[str], Mapping[str, Any] | None], record_id: str) -> Mapping[str, Any] | None:
         try:
-            found = load(record_id)
+            return load(record_id)
         except NotFound:
-            found = None
+            return None
+
+    def _load(self, load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str) -> Mapping[str, Any]:
+        found = self._find(load, record_id)
         if found is None:
             raise PreconditionMissing(f"The {what} {record_id} does not exist any more.", reason=NO_SOURCE)
         return found

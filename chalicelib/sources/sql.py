@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import QueryFailed
+from chalicelib.exports.parameters import WINDOW
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Dialect:
 
 POSTGRES = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
 SQLITE = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
+# By kind of source.
+DIALECTS = {"postgres": POSTGRES, "sqlite": SQLITE}
 
 # What a query may begin with. Everything else has no rows to give, or cannot stand inside parentheses.
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
@@ -86,14 +89,24 @@ class Statement:
 
     def need_values(self, values: Mapping[str, Any], query_name: str) -> None:
         """Raise `QueryFailed` naming the parameters that have no value."""
-        unknown = sorted(self.parameters - set(values))
-        if unknown:
-            names = ", ".join(f":{name}" for name in unknown)
+        missing = self.parameters - set(values)
+        if unknown := sorted(missing - WINDOW):
             raise QueryFailed(
-                f"Query {query_name!r} uses {names}, which the report does not declare. "
+                f"Query {query_name!r} uses {_listed(unknown)}, which the report does not declare. "
                 "(A colon that is not a parameter needs a space after it.)",
                 field=f"parameters.{unknown[0]}",
             )
+        if missing:
+            raise QueryFailed(self.window_words(query_name), field="window")
+
+    def window_words(self, query_name: str) -> str:
+        """Why the query cannot run without a window; empty when it can."""
+        used = sorted(self.parameters & WINDOW)
+        return f"Query {query_name!r} needs a window; only one gives {_listed(used)}." if used else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
 
 
 def parse(sql: str, dialect: Dialect, query_name: str = "query") -> Statement:
@@ -164,7 +177,9 @@ def _writing_verb(words: list[str]) -> str | None:
 
 
 def _tokens(sql: str, dialect: Dialect, query_name: str) -> Iterable[tuple[str, int, int]]:
-    """(kind, begin, stop); kind is skip, parameter, other parameter, word, name, string, number or sign: one character."""
+    """(kind, begin, stop); kind is skip, parameter, other parameter, word, name, string, number, cast, or sign: one
+    character.
+    """
     at = 0
     while at < len(sql):
         kind, stop = _token_at(sql, at, dialect, query_name)

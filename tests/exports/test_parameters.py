@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core import window
 from chalicelib.errors import ParametersRefused
-from chalicelib.exports.parameters import Parameter, resolve
+from chalicelib.exports.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve
 
 
 def declared(type: str = "string", **overrides: Any) -> list[Parameter]:
@@ -96,3 +97,21 @@ def test_the_window_cannot_be_overridden() -> None:
     assert resolve([Parameter(name="window_start", default="x")], {}, slot) == slot
     with pytest.raises(ParametersRefused, match="comes from the window"):
         resolve([], {"window_start": "2014-01-01"}, slot)
+
+
+def test_what_a_job_gives_itself_is_what_the_window_says() -> None:
+    at = datetime(2013, 1, 1, tzinfo=UTC)
+    assert set(window.parameters(at, at, at, "UTC")) == GIVEN
+    assert set(window.parameters(None, None, at, "UTC")) == GIVEN - WINDOW
+
+
+def test_mistakes_are_told_without_the_values_that_are_still_to_come() -> None:
+    known = [*declared("integer", required=True), Parameter(name="day", type="date")]
+    assert mistakes(known, {}) == []
+    assert mistakes(known, {"p": None, "day": "2013-01-31"}) == []
+    found = mistakes(known, {"q": 1, "p": "x", "window_end": "y"}, "spec.parameters")
+    assert [problem.field for problem in found] == [
+        "spec.parameters.q",
+        "spec.parameters.window_end",
+        "spec.parameters.p",
+    ]

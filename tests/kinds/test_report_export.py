@@ -110,6 +110,53 @@ def test_a_name_from_the_window_needs_a_window() -> None:
     assert refused.value.field == "spec.file_name"
 
 
+NEEDY = {
+    "parameters": [{"name": "top", "type": "integer", "required": True}, {"name": "day", "type": "date"}],
+    "queries": [{"name": "q", "sql": "SELECT 1 AS a"}],
+}
+WINDOWED = [{"name": "q", "sql": "SELECT ':window_end' AS a WHERE :window_start_date < now()"}]
+
+
+def fields(records: Records, parameters: dict[str, Any], in_spec: dict[str, Any], **how: bool) -> list[str]:
+    """What the kind says of a task's parameters."""
+    spec = {"report_id": "R1", "parameters": in_spec}
+    try:
+        records.export().check_parameters(spec, parameters, **({"has_window": True, "complete": True} | how))
+    except Invalid as error:
+        return [problem.field for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "in_spec", "how", "found"),
+    [
+        ({"top": 1}, {}, {}, []),
+        ({}, {"top": "1", "day": "2013-01-31"}, {}, []),
+        ({}, {}, {}, ["parameters.top"]),
+        ({}, {}, {"complete": False}, []),
+        ({"top": "x"}, {}, {"complete": False}, ["parameters.top"]),
+        ({"bottom": 1}, {"top": 1}, {}, ["parameters.bottom"]),
+        ({"top": 1}, {"top": "x", "left": 1}, {}, ["spec.parameters.left", "spec.parameters.top"]),
+        ({"top": 1, "window_start": "2013-01-01"}, {}, {}, ["parameters.window_start"]),
+        ({"top": 1}, {}, {"has_window": False}, []),
+    ],
+)
+def test_wrong_parameters_are_known_before_a_run(
+    postgres: PostgresServer, parameters: Any, in_spec: Any, how: Any, found: list[str]
+) -> None:
+    assert fields(Records.of(None, postgres, **NEEDY), parameters, in_spec, **how) == found
+
+
+def test_a_report_that_needs_a_window_is_known_before_a_run(postgres: PostgresServer) -> None:
+    records = Records.of(None, postgres, queries=WINDOWED)
+    assert fields(records, {}, {}) == []
+    assert fields(records, {}, {}, has_window=False, complete=False) == ["window"]
+
+
+def test_a_report_that_does_not_exist_is_known_before_a_run() -> None:
+    assert fields(Records(None), {}, {}) == ["spec.report_id"]
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +280,12 @@ def test_the_window_reaches_the_query(client: Any, postgres: PostgresServer) -> 
     outcome, _ = run(Records.of(client, postgres, queries=[{"name": "q", "sql": sql}]))
     expected = b"a,b,c,d\n2013-01-31 16:00:00+00,2013-02-01 16:00:00+00,2013-02-01 18:00:00+00,2013-02-01\n"
     assert body(client, outcome) == expected
+
+
+def test_a_run_without_the_window_that_it_needs_says_so(client: Any, postgres: PostgresServer) -> None:
+    with pytest.raises(QueryFailed, match="'q' needs a window; only one gives :window_start_date") as refused:
+        run(Records.of(client, postgres, queries=WINDOWED), window_start=None, window_end=None)
+    assert refused.value.field == "window"
 
 
 def test_the_job_overrides_the_task_and_the_task_the_report(client: Any, postgres: PostgresServer) -> None:

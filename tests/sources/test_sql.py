@@ -143,3 +143,11 @@ def test_an_unknown_parameter_is_named() -> None:
     with pytest.raises(QueryFailed, match="'daily' uses :nobody") as refused:
         parse("SELECT :somebody, :nobody", POSTGRES).need_values({"somebody": 1}, "daily")
     assert refused.value.field == "parameters.nobody"
+
+
+@pytest.mark.parametrize("form", ["window_start", "window_end_local", "window_start_date", "window_last_date"])
+def test_a_window_that_is_not_there_is_said_to_be_needed(form: str) -> None:
+    with pytest.raises(QueryFailed) as refused:
+        parse(f"SELECT :{form}, :scheduled_for", POSTGRES).need_values({"scheduled_for": 1}, "daily")
+    assert refused.value.message == f"Query 'daily' needs a window; only one gives :{form}."
+    assert refused.value.field == "window"
