@@ -35,6 +35,16 @@ def read_health(call: Call) -> Any:
     return Answer(200 if well else 503, shown.model_dump_json())
 
 
+@operation(
+    "HEAD",
+    "/health",
+    more_answers={"200": "Each service is reached", "503": "A service is not reached"},
+    summary="Whether the stage is well, without a body",
+)
+def look_at_health(call: Call) -> Any:
+    return Answer(200 if all(check.reachable for check in health.checks()) else 503)
+
+
 @operation("GET", "/openapi.json", summary="This API as OpenAPI 3.1")
 def read_openapi(call: Call) -> Any:
     return Answer(200, json.dumps(openapi.document(), ensure_ascii=False))

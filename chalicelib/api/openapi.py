@@ -152,9 +152,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     status = operation.status if operation.answer is not None or operation.status != 200 else 204
     if operation.path == "/openapi.json":
         shown["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}
-    elif operation.answer is None:
+    elif operation.answer is None and str(operation.status) not in operation.more_answers:
         shown[str(status)] = {"description": "Done"}
-    else:
+    elif operation.answer is not None:
         schema = _references()[operation.answer, "serialization"]
         shown[str(status)] = {"description": "Done", "content": {"application/json": {"schema": schema}}}
         if operation.revised:

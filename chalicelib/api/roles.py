@@ -10,6 +10,7 @@ V, O, E, A = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN  # noqa: E741 -
 
 ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/health"): OPEN,
+    ("HEAD", "/health"): OPEN,
     ("GET", "/openapi.json"): OPEN,
     ("GET", "/me"): V,
     ("GET", "/tasks"): V,

@@ -62,3 +62,11 @@ def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(5):
         Http().get("/health")
     assert len(asked) == 1
+
+
+def test_its_head_is_the_same_without_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (200, b"")
+    health.forget()
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setitem(health.PROBES, "sqs", lambda: time.sleep(0.5))
+    assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (503, b"")
