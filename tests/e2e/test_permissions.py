@@ -89,8 +89,8 @@ def tour(stack: LocalStack) -> Tour:
         "job_id": job_id,
     }
     for method, route in sorted(ROLES):
-        if method == "GET":
-            tour("GET", route, **ids)
+        if method in ("GET", "HEAD"):
+            tour(method, route, **ids)
     tour("PUT", "/sources/{source_id}", source, **ids)
     tour("PUT", "/reports/{report_id}", report, **ids)
     tour("PUT", "/calendars/{calendar_id}", days, **ids)
