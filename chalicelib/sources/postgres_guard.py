@@ -47,10 +47,16 @@ def guarded(sql: str, described: Described, cursor: Any, *, fenced: bool) -> str
 
 
 def _guard(name: str, text: str, escaped: str, untouched: str) -> str:
-    """Cheapest of the expressions measured: 1.2x of a plain COPY over five text columns; a regular expression takes
-    1.5x, left() 1.7x. One memcmp turns away all that begins with a letter, as the starts of formulas sort before 'A'.
+    """Cheapest of the expressions measured in the server's own CPU time. On four short text columns that begin with
+    letters a COPY takes 1.1x of a plain one, which is what any list of columns takes; `ascii() IN` alone takes 1.3x, a
+    regular expression 1.7x, left() 1.8x. On columns that begin with digits it takes 1.4x instead of 1.7x.
+
+    One memcmp turns away all that begins with a letter, as the starts of formulas sort before 'A'; two more turn away
+    digits, which sort between '-' and '='.
     """
     return (
-        f"CASE WHEN {text} OPERATOR(pg_catalog.~<~) 'A' AND pg_catalog.ascii({text}) IN ({_CODES}) "
+        f"CASE WHEN {text} OPERATOR(pg_catalog.~<~) 'A' "
+        f"AND ({text} OPERATOR(pg_catalog.~<~) '.' OR {text} OPERATOR(pg_catalog.~>=~) '=') "
+        f"AND pg_catalog.ascii({text}) IN ({_CODES}) "
         f"THEN {escaped} ELSE {untouched} END AS {name}"
     )

@@ -30,7 +30,7 @@ from chalicelib.errors import (
     StatementTimedOut,
     Stopped,
 )
-from chalicelib.exports.csv_options import BOM, CsvOptions
+from chalicelib.exports.csv_options import BOM, FORMULA_STARTS, CsvOptions
 from chalicelib.sources import Column, Query, Source, open_source
 from tests.postgres import PostgresServer, free_port
 from tests.sources.proxy import Proxy
@@ -214,6 +214,14 @@ def test_each_start_of_a_formula_is_guarded(source: Source, start: str) -> None:
         export(source, "SELECT :text AS a, :text::char(4) AS b, :text::varchar AS c", CsvOptions(), text=start + "1")
     )
     assert found[1] == [f"'{start}1", f"'{start}1  ", f"'{start}1"]
+
+
+def test_every_character_is_guarded_as_the_list_of_starts_says(source: Source) -> None:
+    sql = "SELECT chr(n) AS a, chr(n) || '1' AS b, chr(n)::varchar AS c FROM generate_series(1, 1000) AS n"
+    plain, guarded = cells(export(source, sql)), cells(export(source, sql, CsvOptions()))
+    expected = [["'" + cell if cell[0] in FORMULA_STARTS else cell for cell in row] for row in plain]
+    assert guarded == expected
+    assert sum(row[0][:1] == "'" and len(row[0]) == 2 for row in guarded) == len(FORMULA_STARTS)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
