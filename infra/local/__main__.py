@@ -8,22 +8,28 @@ runner (this process)  front on the given port, the shop's clerk
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra import package, stack, template
-from infra.local import emulator, seed, shop
+from infra.local import emulator, leases, seed, shop
 from infra.local.address import Caller, Refused, wait_until_well
 from infra.local.front import Front
-from infra.local.state import AlreadyRunning, State
+from infra.local.state import AlreadyRunning, State, UnusableState
 
 STAGE = "local"
 STACK = "carillon-local"
@@ -45,11 +51,22 @@ class Stopped(BaseException):
     """Asked to stop, by Ctrl-C or by a signal. Not an Exception: nothing on the way may swallow it."""
 
 
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in a sentence: how the words are given is the Makefile's business."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def port_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--port", type=int, default=8000)
+    parser = Parser(prog="make run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--port", type=port_number, default=8000)
     parser.add_argument("--state", type=Path, default=Path(".local"))
     given = parser.parse_args()
     base_url = f"http://{emulator.HOST}:{given.port}/api"
@@ -59,6 +76,9 @@ def main() -> int:
     try:
         with state.hold(f"process {os.getpid()}, {base_url}") as lock:
             run(state, lock, given.port, base_url)
+    except UnusableState as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except PROBLEMS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -70,10 +90,8 @@ def main() -> int:
 def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
     """Bring everything up, and serve until stopped. Whatever ends it, nothing is left running."""
     started = time.monotonic()
-    try:
+    with using(port):
         front = Front(port, about=lambda: description(state, base_url))
-    except OSError as error:
-        raise emulator.EmulatorProblem(f"port {port} cannot be used ({error.strerror}); try make run PORT=…") from error
     child: subprocess.Popen[bytes] | None = None
     closing = threading.Event()
     try:
@@ -85,10 +103,17 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
         database = state.data / "shop.db"
         print(f"{shop.top_up(database, datetime.now(UTC))} new orders in the sample shop.", flush=True)
         shop.keep_up(database, closing)
+        # No worker is alive: the lock is ours, so those of an earlier start are gone, and new ones wait for the word.
+        lost = leases.end(STACK, now=datetime.now(UTC))
+        if lost:
+            print(f"Running when the stack stopped, now taken up again: {lost}.", flush=True)
+        emulator.let_work(child)
+        threading.Thread(target=first_minute, args=(inside, outputs, closing), name="first-minute", daemon=True).start()
         front.lead_to(inside, outputs["ApiId"])
-        threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
-        threading.Thread(target=warm_up, args=(inside, outputs["WorkName"]), name="warm-up", daemon=True).start()
-        load(state, base_url)
+        load(state, front.upstream, base_url)
+        # Opened last: who sees the API well finds the credentials.
+        with using(port):
+            front.open()
         print(f"\nReady after {time.monotonic() - started:.0f} s.\n\n{description(state, base_url)}", flush=True)
         while child.poll() is None:
             time.sleep(0.5)
@@ -102,6 +127,15 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
         if child is not None:
             print("\nStopping …", flush=True)
             emulator.stop(child, state.folder)
+
+
+@contextlib.contextmanager
+def using(port: int) -> Iterator[None]:
+    """Say which port it was that somebody else has."""
+    try:
+        yield
+    except OSError as error:
+        raise emulator.EmulatorProblem(f"port {port} cannot be used ({error.strerror}); try make run PORT=…") from error
 
 
 def deploy(state: State, port: int) -> dict[str, str]:
@@ -123,26 +157,47 @@ def deploy(state: State, port: int) -> dict[str, str]:
     return outputs
 
 
-def warm_up(port: int, work: str) -> None:
-    """Start the worker's process, so that the first job is as punctual as all others. It has nothing to do yet."""
-    nothing = b'{"Records": []}'
-    emulator.session(port).client("lambda").invoke(FunctionName=work, Payload=nothing)
+def first_minute(port: int, outputs: dict[str, str], closing: threading.Event) -> None:
+    """Do once what AWS does each minute, since the emulator waits for its first minute to pass: take up what the last
+    stop left, and record the slots that came since. Starting the worker's process, which has nothing to do yet, makes
+    the first job as punctual as all others."""
+    client = emulator.session(port).client("lambda")
+    each_minute = {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": client.meta.region_name,
+        "resources": [],
+        "detail": {},
+    }
+    for function, event in (("sweep", each_minute), ("tick", each_minute), ("work", {"Records": []})):
+        try:
+            name = outputs[f"{function.title()}Name"]
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+            failed = "FunctionError" in answer
+        except (BotoCoreError, ClientError):
+            failed = True
+        if failed and not closing.is_set():
+            print(f"{function} failed; make logs FUNCTION={function} shows why.", file=sys.stderr, flush=True)
 
 
-def load(state: State, base_url: str) -> None:
-    """Tokens and samples, where they are not there yet."""
-    wait_until_well(Caller(base_url), WELL_SECONDS)
+def load(state: State, inside: str, base_url: str) -> None:
+    """Tokens and samples, where they are not there yet, through the emulator's own address: the front is closed yet."""
+    wait_until_well(Caller(inside), WELL_SECONDS)
     marker = state.folder / "samples"
-    if not seed.works(state.credentials, base_url):
-        marker.unlink(missing_ok=True)
-        state.credentials = seed.credentials(base_url, STACK)
     known = state.credentials
-    assert known is not None
+    if known is None or not seed.works(known["tokens"], inside):
+        marker.unlink(missing_ok=True)
+        known = {"base_url": base_url, "tokens": seed.tokens(inside, STACK)}
+        state.credentials = known
     if known["base_url"] != base_url:
         state.credentials = known = known | {"base_url": base_url}
     if not marker.exists():
         try:
-            task = seed.samples(Caller(base_url, known["tokens"]["admin"]))
+            task = seed.samples(Caller(inside, known["tokens"]["admin"]))
         except Refused as error:
             # The stack is worth having without them, if only to find out why.
             print(f"The samples were refused, {error}; make logs shows more.", file=sys.stderr, flush=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,11 +26,19 @@ BATCHES = {
 PARENT_DEATH_SIGNAL = 1
 
 
+# The runner's word that the queue may be read. Until then no worker is alive, whatever the queue holds.
+WORD_TO_WORK = signal.SIGUSR1
+may_work = threading.Event()
+
+
 def main() -> None:
-    """Be the emulator, until asked to stop or until the runner is gone."""
+    """Be the emulator, until asked to stop or until the runner is gone. The argument: the open file of the lock."""
+    lock = int(sys.argv[1])
+    signal.signal(WORD_TO_WORK, lambda _number, _frame: may_work.set())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
     correct()
+    have_functions_hold(lock)
     threading.Thread(target=keep_awake, daemon=True).start()
     from ministack import app
 
@@ -36,14 +46,37 @@ def main() -> None:
     app.main()
 
 
+def have_functions_hold(lock: int) -> None:
+    """Let every function hold the state's lock as long as it lives: who has the lock knows that none is left."""
+
+    class Held(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *given: Any, **named: Any):
+            super().__init__(*given, **{**named, "pass_fds": (lock, *named.get("pass_fds", ()))})
+
+    subprocess.Popen = Held  # type: ignore[misc]
+
+
 def correct() -> None:
     from ministack import app
     from ministack.core import iam_actions
     from ministack.services import lambda_svc
 
+    # The emulator's last act but one is to write its state; then it waits for the functions that run. One in the middle
+    # of its work could go on for minutes, and find the next emulator at the same address.
+    lifespan = app._handle_lifespan
+
+    async def end_with_functions(*given: Any) -> None:
+        await lifespan(*given)
+        os.killpg(0, signal.SIGKILL)
+
+    app._handle_lifespan = end_with_functions
+
     # A number that a template takes from a parameter stays text in the emulator, and this one is compared.
     limit = lambda_svc._sqs_esm_concurrency
     lambda_svc._sqs_esm_concurrency = lambda *given: int(limit(*given))
+
+    poll = lambda_svc._poll_sqs
+    lambda_svc._poll_sqs = lambda: may_work.is_set() and poll()
 
     # The policies refuse what does not come over TLS; here loopback stands for it.
     origin = app.pin_request_origin

@@ -20,6 +20,8 @@ from typing import TextIO
 
 import boto3
 
+from infra.local.emulated import WORD_TO_WORK
+
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parent.parent.parent
 
@@ -35,13 +37,14 @@ class EmulatorProblem(Exception):
 def start(state: Path, port: int, lock: TextIO) -> subprocess.Popen[bytes]:
     """Start the emulator on a port with its state below a folder; returns when it answers.
 
-    It keeps the state's lock open, so that nobody starts on a state that is still being written.
+    It and its functions keep the state's lock open, so that nobody starts on a state that is still being written. The
+    work queue is not read before `let_work`.
     """
     for name in ("services", "s3", "tmp"):
         (state / name).mkdir(parents=True, exist_ok=True)
     with (state / "emulator.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.emulated"],
+            [sys.executable, "-m", "infra.local.emulated", str(lock.fileno())],
             cwd=ROOT,
             env=environment(state, port),
             stdin=subprocess.DEVNULL,
@@ -56,6 +59,11 @@ def start(state: Path, port: int, lock: TextIO) -> subprocess.Popen[bytes]:
         stop(child, state)
         raise
     return child
+
+
+def let_work(child: subprocess.Popen[bytes]) -> None:
+    """Let the emulator read the work queue, and so start workers."""
+    child.send_signal(WORD_TO_WORK)
 
 
 def wait_for(child: subprocess.Popen[bytes], port: int, state: Path) -> None:

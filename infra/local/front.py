@@ -6,6 +6,7 @@ On AWS the stage's own address does this. Answers pass through as they come, wit
 from __future__ import annotations
 
 import http.client
+import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -31,13 +32,18 @@ HOP_BY_HOP = frozenset(
 
 
 class Front(ThreadingHTTPServer):
-    """Bound when made, so that a port in use is known before anything is started; answers once `serve_forever` runs."""
+    """Bound when made, so that a port in use is known before anything is started; refuses connections until `open`."""
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, port: int, about: Callable[[], str]):
-        super().__init__((HOST, port), Passage)
+        super().__init__((HOST, port), Passage, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except OSError:
+            self.server_close()
+            raise
         self.about = about
         self.upstream_port = 0
         self.upstream_path = ""
@@ -46,6 +52,16 @@ class Front(ThreadingHTTPServer):
         """Send `/api/…` to this REST API of the emulator."""
         self.upstream_port = port
         self.upstream_path = f"/restapis/{api_id}/api/_user_request_"
+
+    def open(self) -> None:
+        """Take connections. Those of before would have waited, and been served although their callers had gone."""
+        self.server_activate()
+        threading.Thread(target=self.serve_forever, name="front", daemon=True).start()
+
+    @property
+    def upstream(self) -> str:
+        """The address that `/api` stands for."""
+        return f"http://{HOST}:{self.upstream_port}{self.upstream_path}"
 
 
 class Passage(BaseHTTPRequestHandler):

@@ -42,21 +42,19 @@ TASK: dict[str, Any] = {
 }
 
 
-def credentials(base_url: str, stack: str) -> dict[str, Any]:
+def tokens(base_url: str, stack: str) -> dict[str, str]:
     """A token per role, the admin's first."""
-    tokens = {"admin": first_token.make(stack, name="local admin")}
-    call = Caller(base_url, tokens["admin"])
+    made = {"admin": first_token.make(stack, name="local admin")}
+    call = Caller(base_url, made["admin"])
     for role in ROLES:
-        tokens[role] = call("POST", "/tokens", {"name": f"local {role}", "role": role})["token"]
-    return {"base_url": base_url, "tokens": tokens}
+        made[role] = call("POST", "/tokens", {"name": f"local {role}", "role": role})["token"]
+    return made
 
 
-def works(known: dict[str, Any] | None, base_url: str) -> bool:
-    """Whether credentials of an earlier start are still good, which they are unless the state was lost."""
-    if known is None:
-        return False
+def works(known: dict[str, str], base_url: str) -> bool:
+    """Whether tokens of an earlier start are still good, which they are unless the state was lost."""
     try:
-        Caller(base_url, known["tokens"]["admin"])("GET", "/me")
+        Caller(base_url, known["admin"])("GET", "/me")
     except Refused:
         return False
     return True

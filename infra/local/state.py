@@ -26,6 +26,10 @@ class AlreadyRunning(Exception):
     """Another runner holds this state."""
 
 
+class UnusableState(Exception):
+    """The folder cannot hold a state."""
+
+
 class State:
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
@@ -35,14 +39,18 @@ class State:
         self.ports_file = self.folder / "ports.json"
 
     def hold(self, about: str) -> TextIO:
-        """Take the state until the returned file is closed by all who have it: the runner and its emulator.
+        """Take the state until the returned file is closed by all who have it: the runner, its emulator, its functions.
 
-        A runner that was killed leaves an emulator that still writes its state; that is waited for.
+        A runner that was killed leaves an emulator that still writes its state; that is waited for. So no worker of an
+        earlier start is alive once this returns.
         """
-        self.data.mkdir(parents=True, exist_ok=True)
-        # The state holds secrets of sources.
-        self.folder.chmod(0o700)
-        held = (self.folder / "lock").open("a+", encoding="utf-8")
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            # The state holds secrets of sources.
+            self.folder.chmod(0o700)
+            held = (self.folder / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UnusableState(f"STATE {self.folder} cannot be written to: {error.strerror}") from error
         deadline = time.monotonic() + ORPHAN_SECONDS
         while True:
             try:

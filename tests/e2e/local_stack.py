@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from infra.local.address import Caller
 from infra.local.emulated import PARENT_DEATH_SIGNAL
 from infra.local.emulator import free_port
+from infra.local.logs import events as functions_logs
 from infra.local.state import State
 from infra.package import ROOT
 
@@ -36,19 +40,36 @@ class LocalStack:
         self.base_url = f"http://127.0.0.1:{self.port}/api"
         self.log = folder.with_name(f"{folder.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
+        self.ready_at: datetime | None = None
+        self.known_when_well: dict[str, Any] | None = None
 
     def start(self) -> LocalStack:
-        """Return when the runner says it is ready; its words are in `log`."""
+        """Return when health answers and the runner says it is ready; its words are in `log`.
+
+        What it had written when health answered first is kept: others wait for health, then read the tokens.
+        """
         started = self.said().count("Ready after")
         with self.log.open("ab") as log:
             self.process = self.runner(stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + READY_SECONDS
-        while self.said().count("Ready after") == started:
+        well = False
+        while not (well and self.said().count("Ready after") > started):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError(f"the stack did not come up:\n{self.said()}\n{self.emulator_said()}")
+            if not well and self.answers():
+                well, self.known_when_well = True, self.state.credentials
             time.sleep(0.1)
+        self.ready_at = datetime.now(UTC)
         return self
+
+    def answers(self) -> bool:
+        """Whether health says that all is well, asked as a script would: again and again, with little patience."""
+        try:
+            with urllib.request.urlopen(f"{self.base_url}/health", timeout=1) as answer:
+                return answer.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def runner(self, **options: Any) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "infra.local", "--port", str(self.port), "--state", str(self.folder)]
@@ -74,6 +95,13 @@ class LocalStack:
         log = self.folder / "emulator.log"
         return log.read_text(encoding="utf-8", errors="replace")[-5_000:] if log.exists() else ""
 
+    def beginnings(self, function: str) -> list[float]:
+        """When a function began its work each time, in seconds since 1970."""
+        port = self.state.emulator_port
+        assert port is not None
+        said = functions_logs(port, "carillon-local", function)
+        return sorted(event["timestamp"] / 1000 for event in said if event["message"].startswith("START "))
+
     def as_(self, role: str) -> Caller:
         """The API, called with the token of a role; of nobody when the role is empty."""
         known = self.state.credentials
@@ -96,3 +124,14 @@ class LocalStack:
             if belongs and words:
                 found.append(words)
         return found
+
+
+def wait_until_ended(call: Caller, job_id: str, seconds: float) -> dict[str, Any]:
+    """The job as its end left it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        job: dict[str, Any] = call("GET", f"/jobs/{job_id}")
+        if job["status"] not in ("waiting", "assigned", "running"):
+            return job
+        assert time.monotonic() < deadline, job
+        time.sleep(0.2)

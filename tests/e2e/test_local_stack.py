@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
+import sqlite3
 import stat
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from infra.local import __main__ as runner
 from infra.local.address import Caller, Refused
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import LocalStack, wait_until_ended
 
 
 def test_health_reaches_every_service(stack: LocalStack) -> None:
@@ -33,6 +38,24 @@ def test_credentials_are_for_their_owner_only(stack: LocalStack) -> None:
     known = stack.state.credentials
     assert known is not None
     assert known["base_url"] == stack.base_url
+
+
+def test_who_waits_for_health_can_read_the_tokens(stack: LocalStack) -> None:
+    assert stack.known_when_well is not None
+    assert stack.known_when_well == stack.state.credentials
+
+
+@pytest.mark.parametrize("function", ["tick", "sweep"])
+def test_what_aws_does_each_minute_is_done_at_once(stack: LocalStack, function: str) -> None:
+    """The emulator's rules fire a minute after they were made, and again as long after each start."""
+    assert stack.ready_at is not None
+    deadline = time.monotonic() + 30
+    found: list[float] = []
+    while not found:
+        assert time.monotonic() < deadline, f"{function} did not run"
+        time.sleep(0.2)
+        found = stack.beginnings(function)
+    assert found[0] < stack.ready_at.timestamp() + 20
 
 
 def test_no_token_is_answered_in_the_shape_of_every_error(stack: LocalStack) -> None:
@@ -77,6 +100,50 @@ def test_a_second_start_says_that_it_runs_already(stack: LocalStack) -> None:
     assert re.search(rb"is running already: process \d+, http://127\.0\.0\.1:\d+/api", said)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--port", "80000"], "a port is a number from 1 to 65535, not '80000'"),
+        (["--port", "abc"], "a port is a number from 1 to 65535, not 'abc'"),
+        (["--port", "0"], "a port is a number from 1 to 65535, not '0'"),
+        (["--state", "/proc/nope"], "STATE /proc/nope cannot be written to: "),
+        (["--state", "pyproject.toml"], "pyproject.toml cannot be written to: Not a directory"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_main(words, monkeypatch) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert said in error
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_without_permission_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o500)
+    assert run_main(["--state", str(tmp_path / "state")], monkeypatch) == 2
+    assert "cannot be written to: Permission denied" in capsys.readouterr().err
+
+
+def run_main(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """How the runner ends that is given these words; it begins nothing."""
+    monkeypatch.setattr("sys.argv", ["infra.local", *words])
+    monkeypatch.setattr(runner, "run", lambda *_: pytest.fail("began"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        return runner.main()
+    except SystemExit as ended:
+        return ended.code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     other = LocalStack(tmp_path / "state", port=stack.port)
     refused = other.runner(stdout=-1, stderr=-1)
@@ -86,33 +153,71 @@ def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     assert not other.processes()
 
 
-def test_a_stop_leaves_no_process_and_loses_nothing(tmp_path: Path) -> None:
-    first = LocalStack(tmp_path / "state").start()
-    made = first.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
-    known = first.state.credentials
-    assert first.stop(signal.SIGINT) == 0
-    assert first.processes() == []
-
-    again = LocalStack(first.folder, port=first.port).start()
-    assert Caller(again.base_url, made["token"])("GET", "/me")["name"] == "token:kept"
-    assert again.state.credentials == known
-    assert again.state.emulator_port == first.state.emulator_port
-    assert "is up to date" in again.said()
-    assert again.stop(signal.SIGTERM) == 0
-    assert again.processes() == []
-    took = re.findall(r"Ready after \d+ s", again.said())
-    sys.stdout.write(f"first start: {took[0]}, second start: {took[1]}\n")
+# Counts as far as a table says: for hours, or for a moment.
+COUNTING = """
+WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(upto) FROM ends))
+SELECT count(*) AS counted FROM counted
+""".strip()
 
 
-def test_a_runner_that_is_killed_takes_the_emulator_along(tmp_path: Path) -> None:
-    killed = LocalStack(tmp_path / "state").start()
-    assert killed.process is not None
-    killed.process.kill()
-    killed.process.wait()
-    again = LocalStack(killed.folder, port=killed.port)
+def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "state").start()
+    made = stack.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
+    known, port = stack.state.credentials, stack.state.emulator_port
+    assert stack.stop(signal.SIGINT) == 0
+    assert stack.processes() == []
+
+    stack.start()
     try:
-        again.start()
-        assert "is up to date" in again.said()
+        assert Caller(stack.base_url, made["token"])("GET", "/me")["name"] == "token:kept"
+        assert stack.state.credentials == known
+        assert stack.state.emulator_port == port
+        assert stack.said().count("is up to date") == 1
+        ends = stack.state.data / "ends.db"
+        job_id = start_counting(stack, ends)
+        assert stack.process is not None
+        stack.process.kill()
+        stack.process.wait()
+        with closing(sqlite3.connect(ends)) as connection, connection:
+            connection.execute("UPDATE ends SET upto = 10")
+
+        stack.start()
+        assert stack.said().count("is up to date") == 2
+        assert "now taken up again: 1." in stack.said()
+        # Long before the lease of fifteen minutes ends.
+        job = wait_until_ended(stack.as_("viewer"), job_id, 45)
+        assert job["status"] == "succeeded", job
+        runs = stack.as_("viewer")("GET", f"/jobs/{job_id}/runs")["items"]
+        found = sorted((run["run_no"], run["status"], run["reason"]) for run in runs)
+        assert found == [(1, "failed", "worker_lost"), (2, "succeeded", None)]
     finally:
-        again.stop()
-    assert again.processes() == []
+        ended = stack.stop(signal.SIGTERM)
+    assert ended == 0
+    assert stack.processes() == []
+    sys.stdout.write(f"starts: {re.findall(r'Ready after (.*)[.]', stack.said())}\n")
+
+
+def start_counting(stack: LocalStack, ends: Path) -> str:
+    """A job that runs for hours; answers its id when it runs."""
+    with closing(sqlite3.connect(ends)) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE ends (upto INTEGER)")
+        connection.execute("INSERT INTO ends VALUES (100000000000)")
+    call = stack.as_("admin")
+    source = call("POST", "/sources", {"name": "ends", "kind": "sqlite", "settings": {"path": ends.name}})
+    queries = [{"name": "counted", "sql": COUNTING}]
+    report = call("POST", "/reports", {"name": "counted", "source_id": source["source_id"], "queries": queries})
+    task = {
+        "name": "counted",
+        "kind": "report_export",
+        "spec": {"report_id": report["report_id"]},
+        "schedule": {"type": "cron", "expression": "0 4 * * *"},
+        "retry": {"max_attempts": 2, "delay_seconds": 0},
+    }
+    task_id = call("POST", "/tasks", task)["task_id"]
+    job_id: str = call("POST", f"/tasks/{task_id}/run", {})["job_id"]
+    deadline = time.monotonic() + 30
+    while call("GET", f"/jobs/{job_id}")["status"] != "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return job_id

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from chalicelib.api.roles import ROLES
 from infra.local.address import Refused
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import LocalStack, wait_until_ended
 
 PATIENCE_SECONDS = 60.0
 
@@ -34,13 +33,8 @@ class Tour:
 
 
 def ended(tour: Tour, job_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        job: dict[str, Any] = tour("GET", "/jobs/{job_id}", job_id=job_id)
-        if job["status"] not in ("waiting", "assigned", "running"):
-            return job
-        assert time.monotonic() < deadline, job
-        time.sleep(0.2)
+    tour.taken.add(("GET", "/jobs/{job_id}"))
+    return wait_until_ended(tour.call, job_id, PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
