@@ -67,10 +67,19 @@ class PostgresSettings(BaseModel):
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 5432
     database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
     user: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    connect_timeout: Annotated[int, Field(strict=True, ge=2, le=60, description="seconds")] = 10
-    search_path: Annotated[str, StringConstraints(max_length=200)] = ""
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    sslmode: Annotated[
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        Field(description="As libpq's; `prefer` takes TLS where the server has it"),
+    ] = "prefer"
+    connect_timeout: Annotated[int, Field(strict=True, ge=2, le=60, description="Seconds")] = 10
+    search_path: Annotated[
+        str, StringConstraints(max_length=200), Field(description="Schemas, by commas; empty: the user's own")
+    ] = ""
+    timezone: Annotated[
+        str,
+        AfterValidator(_zone),
+        Field(description="Of the session: how instants are written", examples=["Europe/Paris"]),
+    ] = "UTC"
 
 
 class PostgresSource:

@@ -14,10 +14,10 @@ from itertools import count
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from chalicelib.errors import QueryFailed, QueryInterrupted, RunError, SourceUnreachable, StatementTimedOut, Stopped
 from chalicelib.exports.csv_options import CsvOptions, LineEnds
@@ -40,8 +40,13 @@ class SqliteSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
-    datetime_format: Literal["text", "iso", "epoch"] = "text"
+    path: Annotated[str, Field(description="Below the stage's data folder", examples=["shop.db"])]
+    datetime_format: Annotated[
+        Literal["text", "iso", "epoch"],
+        Field(
+            description="How bounds are bound: 2013-01-31 16:00:00, 2013-01-31T16:00:00Z, or seconds since 1970; UTC"
+        ),
+    ] = "text"
 
     @field_validator("path")
     @classmethod

@@ -8,6 +8,9 @@ from app import app
 from chalicelib.actor import Role
 from chalicelib.api import openapi
 from chalicelib.api.roles import OPEN, ROLES
+from chalicelib.sources import SOURCES
+from chalicelib.sources.postgres import PostgresSettings
+from chalicelib.sources.sqlite import SqliteSettings
 from tests.api.http import Http
 
 DOCUMENT = openapi.document()
@@ -66,3 +69,11 @@ def test_a_password_is_described_as_write_only() -> None:
     shown = DOCUMENT["components"]["schemas"]["SourceIn"]["properties"]["password"]
     assert "writeOnly" in str(shown)
     assert "password" not in DOCUMENT["components"]["schemas"]["SourceOut"]["properties"]
+
+
+def test_the_settings_of_each_kind_of_source_are_described() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    kinds = schemas["SourceIn"]["properties"]["settings"]["anyOf"]
+    shown = [set(schemas[kind["$ref"].rsplit("/", 1)[-1]]["properties"]) for kind in kinds]
+    assert shown == [set(PostgresSettings.model_fields), set(SqliteSettings.model_fields)]
+    assert len(shown) == len(SOURCES)

@@ -6,7 +6,9 @@ from pydantic import Field, StringConstraints
 
 from chalicelib.api.models import patterns
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
-from chalicelib.api.models.schedules import Object, WindowObject
+from chalicelib.api.models.schedules import Object, ShownAs, WindowObject
+from chalicelib.sources.postgres import PostgresSettings
+from chalicelib.sources.sqlite import SqliteSettings
 
 ParameterName = Annotated[str, StringConstraints(pattern=patterns.PARAMETER_NAME)]
 Scalar = str | int | float | bool | None
@@ -17,6 +19,9 @@ Password = Annotated[
     Field(description="Goes to Secrets Manager and never comes out", json_schema_extra={"writeOnly": True}),
 ]
 DateText = Annotated[str, StringConstraints(pattern=patterns.DATE)]
+
+# Judged by the kind of source; shown for each kind there is.
+Settings = Annotated[Object, ShownAs(PostgresSettings | SqliteSettings)]
 
 
 class SearchQuery(PageQuery):
@@ -30,7 +35,7 @@ class SourceIn(Request):
     name: Name
     description: Text = ""
     kind: Annotated[str, Field(max_length=64, examples=["postgres", "sqlite"])]
-    settings: Annotated[Object, Field(description="Where and how; the kind says which fields. Never a password.")]
+    settings: Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
     password: Annotated[
         Password | None,
         Field(description="Left out of a PUT it stays as it is, unless the address changes; null removes it"),
@@ -42,7 +47,7 @@ class SourceOut(Answer):
     name: str
     description: str
     kind: str
-    settings: Object
+    settings: Settings
     has_secret: bool
     creator: str
     revision: int
