@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import re
@@ -121,11 +122,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     assert said in error
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_state_without_permission_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path.chmod(0o500)
+    def refused(*_: object, **__: object) -> None:
+        """What the system says to anybody but root, whom no permission stops."""
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
     assert run_main(["--state", str(tmp_path / "state")], monkeypatch) == 2
     assert "cannot be written to: Permission denied" in capsys.readouterr().err
 
