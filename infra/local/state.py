@@ -45,6 +45,8 @@ class State:
         earlier start is alive once this returns.
         """
         try:
+            if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "lock").exists():
+                raise UnusableState(f"STATE {self.folder} holds other things; give a folder of its own.")
             self.data.mkdir(parents=True, exist_ok=True)
             # The state holds secrets of sources.
             self.folder.chmod(0o700)

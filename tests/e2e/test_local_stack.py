@@ -134,6 +134,16 @@ def test_a_state_without_permission_is_named(
     assert "cannot be written to: Permission denied" in capsys.readouterr().err
 
 
+def test_a_folder_of_somebody_elses_is_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "letters").touch()
+    mode = tmp_path.stat().st_mode
+    assert run_main(["--state", str(tmp_path)], monkeypatch) == 2
+    assert "holds other things" in capsys.readouterr().err
+    assert tmp_path.stat().st_mode == mode
+
+
 def run_main(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """How the runner ends that is given these words; it begins nothing."""
     monkeypatch.setattr("sys.argv", ["infra.local", *words])
