@@ -15,7 +15,7 @@ from chalicelib.aws import clients
 from chalicelib.settings import settings
 from chalicelib.store import base
 from infra.local import emulator
-from tests.world import ENVIRONMENT, REGION, World, table_declarations
+from tests.world import ENVIRONMENT, REGION, World, clean, table_declarations
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,7 @@ def environment(port: int) -> dict[str, str]:
 @contextmanager
 def emulated_world(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Empty tables, queue and bucket; they are gone afterwards."""
+    clean()
     for name, value in environment(port).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)

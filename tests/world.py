@@ -118,8 +118,32 @@ class World:
         return next(self._numbers)
 
 
+def clean() -> None:
+    """Forget what another test of this process left: the address of an emulator, and clients made for it."""
+    from chalicelib.aws import clients
+    from chalicelib.settings import settings
+    from chalicelib.store import base
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(ENVIRONMENT)
+    for cached in (_client, clients.client, base.client, settings):
+        cached.cache_clear()
+
+
+def is_clean() -> bool:
+    from chalicelib.store import base
+
+    left = {name for name in os.environ if name.startswith("AWS_")} - set(ENVIRONMENT)
+    same = all(os.environ.get(name) == value for name, value in ENVIRONMENT.items())
+    made_for = base.client().meta.endpoint_url if base.client.cache_info().currsize else ""
+    return same and not left and "127.0.0.1" not in made_for and "127.0.0.1" not in _client("sqs").meta.endpoint_url
+
+
 @contextmanager
 def a_world() -> Iterator[World]:
+    if not is_clean():
+        clean()
     with mock_aws():
         world = World()
         tables = world.client("dynamodb")
