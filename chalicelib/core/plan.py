@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -41,16 +42,16 @@ class Dates(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(ABC):
     """`first` and `last`: the range, both inclusive; None is open."""
 
     tz: ZoneInfo
     first: int | None
     last: int | None
 
+    @abstractmethod
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
         """The fires near and after an instant, ascending; the first batch may hold earlier ones."""
-        raise NotImplementedError
 
     def walk(self, after: int, calendar: Calendar, *, with_skipped: bool = False) -> Iterator[tuple[int, Fires]]:
         """The fires strictly after an instant and inside the range, each with the batch that knows its flags."""
