@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,13 @@ from chalicelib.aws.clients import client
 
 # Table names are read when these are imported: now, before any test changes the environment.
 from chalicelib.store import audit, catalogue, job_record, logs, requests, runs, tasks, tokens  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _address() -> Iterator[None]:
+    """A test that leaves the address of an emulator in its process would send the calls of the others there."""
+    yield
+    assert "AWS_ENDPOINT_URL" not in os.environ
 
 
 @pytest.fixture

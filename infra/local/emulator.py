@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import boto3
 
@@ -120,6 +120,12 @@ def session(port: int) -> boto3.Session:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     return boto3.Session()
+
+
+def client(port: int, service: str) -> Any:
+    """One client that speaks to the emulator, for a process whose other clients do not."""
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    return session.client(service, endpoint_url=f"http://{HOST}:{port}")  # type: ignore[call-overload]
 
 
 def stop(child: subprocess.Popen[bytes], state: Path) -> None:

@@ -15,7 +15,7 @@ FUNCTIONS = ("api", "authorize", "tick", "sweep", "work", "fire")
 
 
 def events(port: int, stack: str, function: str) -> list[dict[str, Any]]:
-    client = emulator.session(port).client("logs")
+    client = emulator.client(port, "logs")
     group = f"/aws/lambda/{stack}-{function}"
     pages = client.get_paginator("filter_log_events").paginate(logGroupName=group)
     return [event for page in pages for event in page["events"]]
