@@ -20,7 +20,9 @@ RETENTION_DAYS = 800
 # A record's value is cut here: the audit tells what changed, it is no second store of definitions.
 VALUE_LIMIT = 4_000
 # What every edit moves by itself says nothing.
-SILENT = frozenset({"revision", "updated_at", "due_shard", "next_fire_at", "tzdata_version", "listing"})
+SILENT = frozenset(
+    {"revision", "updated_at", "due_shard", "next_fire_at", "tzdata_version", "listing", "facets", "search_name"}
+)
 
 
 def record(
@@ -85,6 +87,8 @@ def _months(now: datetime) -> Iterator[str]:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, set):
+        return sorted(value)
     return rfc3339(value) if isinstance(value, datetime) else value
 
 

@@ -139,8 +139,11 @@ def replace_report(
 ) -> ReportRecord:
     report = _current(ReportRecord, report_id, revision)
     check_report(body)
-    before = audit.snapshot(report)
+    before, source_id = audit.snapshot(report), report.source_id
     store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
+    if report.source_id != source_id:
+        for task in _tasks_of(report_id):
+            tasks.set_source(task.task_id, report.source_id)
     _note(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
     return report
 
@@ -248,8 +251,12 @@ def _current(model: type[R], record_id: str, revision: int | None) -> R:
 
 
 def _tasks_with(record_id: str) -> list[str]:
-    """Names of the tasks whose spec names the record. Ids are unique, so wherever one stands it means that record."""
-    return [task.name for task in TaskRecord.scan(TaskRecord.spec.contains(record_id), consistent_read=True)]
+    return [task.name for task in _tasks_of(record_id)]
+
+
+def _tasks_of(record_id: str) -> list[TaskRecord]:
+    """The tasks whose spec names the record. Ids are unique, so wherever one stands it means that record."""
+    return list(TaskRecord.scan(TaskRecord.spec.contains(record_id), consistent_read=True))
 
 
 def _refuse_if_used(what: str, names: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ from chalicelib.store.tasks import TaskRecord
 # Copied from the caller's body as they are: the request model has checked their types and ranges.
 PLAIN = (
     "name", "group", "description", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
-    "statement_timeout_seconds",
+    "statement_timeout_seconds", "max_concurrency",
 )  # fmt: skip
 # The trigger of a task that has an EventBridge rule of its own; all others are planned by `tick`.
 EVENTBRIDGE = "eventbridge"
@@ -76,6 +77,7 @@ def accept(
         "retry": given.get("retry") or {},
         "parameters": dict(given["parameters"]),
         "spec": spec,
+        **asdict(does.target(spec)),
     }
 
 

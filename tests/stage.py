@@ -19,7 +19,7 @@ from chalicelib.aws import queue
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import OPEN
-from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.kinds.protocol import Outcome, RunContext, Target
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
@@ -38,9 +38,13 @@ class Probe:
 
     behaviour: Callable[[RunContext], Outcome] = lambda context: Outcome(rows=1, summary="done")
     runs: list[str] = field(default_factory=list)
+    works_on: Target = field(default_factory=Target)
 
     def check_spec(self, spec: Any, *, has_window: bool, timezone: str) -> dict[str, Any]:
         return dict(spec)
+
+    def target(self, spec: Any) -> Target:
+        return self.works_on
 
     def check_parameters(self, spec: Any, parameters: Any, *, has_window: bool, complete: bool) -> None:
         pass
@@ -175,6 +179,7 @@ def strip_delay(params: dict[str, Any], **_: Any) -> None:
 def a_stage(world: World, monkeypatch: Any) -> Stage:
     PROBE.runs.clear()
     PROBE.behaviour = Probe().behaviour
+    PROBE.works_on = Target()
     monkeypatch.setitem(kind_registry.KINDS, "probe", "tests.stage:probe")
     # The test's clock stands still while a tick works.
     monkeypatch.setattr("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0))

@@ -59,11 +59,23 @@ class Outcome:
     summary: str = ""
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a task's jobs work on, as far as lists filter by it."""
+
+    source_id: str | None = None
+    account_id: str | None = None
+    action: str | None = None
+
+
 class Kind(Protocol):
     """One kind of task. Modules of `kinds/` name themselves in `kinds/__init__.py`'s KINDS."""
 
     def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
         """The canonical spec, or `Invalid` naming each field (`spec.report_id` …) that cannot be."""
+
+    def target(self, spec: Mapping[str, Any]) -> Target:
+        """What a canonical spec works on."""
 
     def check_parameters(
         self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool

@@ -28,7 +28,7 @@ from chalicelib.exports import keys, manifest, pipeline, upload
 from chalicelib.exports.compression import Compression
 from chalicelib.exports.csv_options import CsvOptions
 from chalicelib.exports.parameters import Parameter, mistakes, resolve
-from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext
+from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext, Target
 from chalicelib.sources import Query, Source, field_problems, open_source
 from chalicelib.sources.sql import DIALECTS, parse
 
@@ -129,6 +129,10 @@ class ReportExport:
         except Invalid as error:
             raise Invalid(error.message, field="spec.file_name") from error
         return accepted.model_dump(mode="json")
+
+    def target(self, spec: Mapping[str, Any]) -> Target:
+        found = self._find(self._ports.load_report, str(spec["report_id"]))
+        return Target(source_id=None if found is None else Report.model_validate(found).source_id)
 
     def check_parameters(
         self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool

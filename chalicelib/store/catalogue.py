@@ -41,6 +41,8 @@ class SourceRecord(Record):
     kind = UnicodeAttribute()
     settings = DocumentAttribute()
     has_secret = BooleanAttribute(default=False)
+    # How many jobs may work on it at once; absent: any number.
+    max_concurrency = NumberAttribute(null=True)
     creator = UnicodeAttribute()
     revision = NumberAttribute(default=1)
     created_at = InstantAttribute()

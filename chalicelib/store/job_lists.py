@@ -11,8 +11,10 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex
 
+from chalicelib.core.facets import facet
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 
 
@@ -50,7 +52,9 @@ def page(
         skip, room = max(0, start - total), page_size - len(rows)
         if room > 0 and counted > skip:
             found = index.query(key, keys, filter_condition=_conditions(wanted), scan_index_forward=oldest_first)
-            rows += islice(found, skip, skip + room)
+            ids = [row.job_id for row in islice(found, skip, skip + room)]
+            read = {row.job_id: row for row in jobs.get_many(ids)} if ids else {}
+            rows += [read[job_id] for job_id in ids if job_id in read]
         total += counted
     return rows, min(total, limit + 1)
 
@@ -96,6 +100,6 @@ def _conditions(wanted: JobFilter) -> Condition | None:
     for name in ("kind", "group", "pool", "trigger", "reason", "source_id", "operator"):
         value = getattr(wanted, name)
         if value is not None:
-            equal = getattr(JobRecord, name) == value
+            equal = JobRecord.facets.contains(facet(name, value))
             condition = equal if condition is None else condition & equal
     return condition

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.store.base import DocumentAttribute, EnumAttribute, InstantAttribute, Record, table_name
 
-# The columns a row of a list shows.
-LISTED = [
-    "status", "reason", "kind", "group", "task_id", "task_name", "trigger", "pool", "priority", "operator",
-    "scheduled_for", "created_at", "started_at", "ended_at", "lateness_seconds", "rows", "bytes", "source_id",
-    "account_id", "action", "run_no",
-]  # fmt: skip
+# What the index of a list carries beside its keys: enough to apply every filter, and no more, since each is written to
+# a dozen indexes. The rows themselves are read from the table, a page of them. DynamoDB allows 100 such columns in all
+# indexes of a table together, hence one set for all the equalities.
+LISTED = ["facets", "search_name"]
 # Spreads the leases of all open jobs; an idle sweep pays one query for each.
 LEASE_SHARDS = 4
 
@@ -27,10 +25,37 @@ class TimelineIndex(GlobalSecondaryIndex["JobRecord"]):
     job_id = UnicodeAttribute(range_key=True)
 
 
+class ByStatusIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_status"
+        projection = IncludeProjection(LISTED)
+
+    status = EnumAttribute(JobStatus, hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByReasonIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_reason"
+        projection = IncludeProjection(LISTED)
+
+    reason = EnumAttribute(Reason, hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByTriggerIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_trigger"
+        projection = IncludeProjection(LISTED)
+
+    trigger = EnumAttribute(Trigger, hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
 class ByTaskIndex(GlobalSecondaryIndex["JobRecord"]):
     class Meta:
         index_name = "by_task"
-        projection = IncludeProjection([name for name in LISTED if name != "task_id"])
+        projection = IncludeProjection(LISTED)
 
     task_id = UnicodeAttribute(hash_key=True)
     job_id = UnicodeAttribute(range_key=True)
@@ -39,7 +64,7 @@ class ByTaskIndex(GlobalSecondaryIndex["JobRecord"]):
 class ByAccountIndex(GlobalSecondaryIndex["JobRecord"]):
     class Meta:
         index_name = "by_account"
-        projection = KeysOnlyProjection()
+        projection = IncludeProjection(LISTED)
 
     account_id = UnicodeAttribute(hash_key=True)
     job_id = UnicodeAttribute(range_key=True)
@@ -48,9 +73,54 @@ class ByAccountIndex(GlobalSecondaryIndex["JobRecord"]):
 class ByOperatorIndex(GlobalSecondaryIndex["JobRecord"]):
     class Meta:
         index_name = "by_operator"
-        projection = KeysOnlyProjection()
+        projection = IncludeProjection(LISTED)
 
     operator = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class BySourceIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_source"
+        projection = IncludeProjection(LISTED)
+
+    source_id = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByActionIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_action"
+        projection = IncludeProjection(LISTED)
+
+    action = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByGroupIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_group"
+        projection = IncludeProjection(LISTED)
+
+    group = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByPoolIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_pool"
+        projection = IncludeProjection(LISTED)
+
+    pool = UnicodeAttribute(hash_key=True)
+    job_id = UnicodeAttribute(range_key=True)
+
+
+class ByKindIndex(GlobalSecondaryIndex["JobRecord"]):
+    class Meta:
+        index_name = "by_kind"
+        projection = IncludeProjection(LISTED)
+
+    kind = UnicodeAttribute(hash_key=True)
     job_id = UnicodeAttribute(range_key=True)
 
 
@@ -59,7 +129,7 @@ class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
 
     class Meta:
         index_name = "ready"
-        projection = KeysOnlyProjection()
+        projection = IncludeProjection(["not_before"])
 
     ready_pool = UnicodeAttribute(hash_key=True)
     rank = NumberAttribute(range_key=True)
@@ -92,9 +162,17 @@ class JobRecord(Record):
         table_name = table_name("jobs")
 
     timeline = TimelineIndex()
+    by_status = ByStatusIndex()
     by_task = ByTaskIndex()
     by_account = ByAccountIndex()
     by_operator = ByOperatorIndex()
+    by_source = BySourceIndex()
+    by_reason = ByReasonIndex()
+    by_action = ByActionIndex()
+    by_group = ByGroupIndex()
+    by_trigger = ByTriggerIndex()
+    by_pool = ByPoolIndex()
+    by_kind = ByKindIndex()
     ready = ReadyIndex()
     leases = LeasesIndex()
     active = ActiveIndex()
@@ -105,9 +183,14 @@ class JobRecord(Record):
     # Frozen when the job was made.
     task_id = UnicodeAttribute()
     task_name = UnicodeAttribute()
+    # The task's name as a search sees it (`core/facets.py`).
+    search_name = UnicodeAttribute()
+    # What filters compare (`core/facets.py`).
+    facets = UnicodeSetAttribute()
     task_revision = NumberAttribute()
     kind = UnicodeAttribute()
-    group = UnicodeAttribute(default="")
+    # Absent rather than empty: it is the key of an index.
+    group = UnicodeAttribute(null=True)
     creator = UnicodeAttribute()
     description = UnicodeAttribute(default="")
     spec = DocumentAttribute()

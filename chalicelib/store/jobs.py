@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from chalicelib.core.facets import EQUALITIES, facets_of, folded
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
@@ -38,6 +39,7 @@ def get_many(job_ids: Iterable[str]) -> list[JobRecord]:
 
 def insert(job: JobRecord) -> bool:
     """Put a new job; False when the slot or the request has its job already."""
+    job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
     try:
         with refusing():
             job.save(JobRecord.job_id.does_not_exist())
@@ -55,6 +57,7 @@ def replan(job: JobRecord) -> bool:
     never_run = (JobRecord.run_no == 0) & (JobRecord.task_revision < job.task_revision)
     planned = (JobRecord.status == JobStatus.WAITING) & JobRecord.ready_pool.does_not_exist()
     withdrawn = (JobRecord.status == JobStatus.CANCELED) & (JobRecord.reason == Reason.BY_POLICY)
+    job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
     assert sources_of(Move.REPLAN, job.status) == {JobStatus.WAITING, JobStatus.CANCELED}
     try:
         with refusing():
@@ -82,6 +85,12 @@ def open_ids_of_task(task_id: str, *, before: str | None = None) -> list[str]:
     """Ids of a task's jobs that have not ended, oldest first; `before`: those with smaller ids only."""
     keys = None if before is None else JobRecord.job_id < before
     return [row.job_id for row in JobRecord.active.query(task_id, keys)]
+
+
+def facets(job: JobRecord, status: JobStatus, reason: Reason | None) -> set[str]:
+    """What the lists' indexes are to carry of the job when it has this status and reason."""
+    columns = {name: getattr(job, name) for name in EQUALITIES if name != "reason"}
+    return facets_of(columns | {"reason": reason}, status)
 
 
 def lease_shard(job_id: str) -> int:

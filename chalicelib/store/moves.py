@@ -17,7 +17,7 @@ from chalicelib.core.rank import rank as rank_of
 from chalicelib.settings import settings
 from chalicelib.store.base import Refused, refusing
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.jobs import lease_shard
+from chalicelib.store.jobs import facets, lease_shard
 
 # --- the one writer of status -----------------------------------------------------------------------------------------
 
@@ -103,9 +103,10 @@ def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, e
     return True
 
 
-def _ending(reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
+def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
     expires_at = now + timedelta(days=settings().job_retention_days)
     return [
+        JobRecord.facets.set(facets(job, target, reason)),
         JobRecord.ended_at.set(now),
         JobRecord.expires_at.set(expires_at),
         JobRecord.reason.remove() if reason is None else JobRecord.reason.set(reason),
@@ -134,7 +135,7 @@ def finish(
     files: list[dict[str, Any]] | None = None,
 ) -> bool:
     """assigned or running -> ended, with what the run left behind; this write is what makes the files visible."""
-    actions = _ending(reason, error, now, target)
+    actions = _ending(job, reason, error, now, target)
     left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files}
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
     try:
@@ -155,7 +156,7 @@ def drop(
     only_planned: bool = False,
 ) -> bool:
     """waiting -> ended without a run. `only_planned` spares a job that has been let into the line meanwhile."""
-    actions = _ending(reason, error, now, target)
+    actions = _ending(job, reason, error, now, target)
     if by is not None:
         actions += [
             JobRecord.cancel_requested_at.set(now),
@@ -194,6 +195,7 @@ def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
         JobRecord.lease_until.set(lease_until),
         JobRecord.attempts_spent.set(0),
         JobRecord.tokens_sent.set(1),
+        JobRecord.facets.set(facets(job, JobStatus.WAITING, None)),
         *[getattr(JobRecord, name).remove() for name in names],
     ]
     try:

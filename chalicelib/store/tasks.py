@@ -66,6 +66,12 @@ class TaskRecord(Record):
     enabled = BooleanAttribute(default=True)
     note = UnicodeAttribute(default="")
     spec = DocumentAttribute()
+    # What the spec works on, as its kind says: the jobs' columns of these names.
+    source_id = UnicodeAttribute(null=True)
+    account_id = UnicodeAttribute(null=True)
+    action = UnicodeAttribute(null=True)
+    # How many jobs of the task may be active at once; absent: any number.
+    max_concurrency = NumberAttribute(null=True)
     schedule = DocumentAttribute()
     window = DocumentAttribute(null=True)
     misfire = DocumentAttribute()
@@ -136,7 +142,8 @@ def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
     decides the schedule's columns, and the rest is left alone.
     """
     columns = [
-        "name", "kind", "group", "description", "enabled", "note", "spec", "schedule", "window", "misfire", "overlap",
+        "name", "kind", "group", "description", "enabled", "note", "spec", "source_id", "account_id", "action",
+        "max_concurrency", "schedule", "window", "misfire", "overlap",
         "retry", "parameters", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
         "statement_timeout_seconds", "updated_at", "due_shard", "next_fire_at", "tzdata_version",
     ]  # fmt: skip
@@ -232,6 +239,15 @@ def note(task: TaskRecord, text: str) -> None:
     try:
         with refusing():
             task.update([TaskRecord.note.set(text)], condition=TaskRecord.revision == task.revision)
+    except Refused:
+        return
+
+
+def set_source(task_id: str, source_id: str) -> None:
+    """The report that the task exports reads another source now; what is planned from here on says so."""
+    try:
+        with refusing():
+            TaskRecord(task_id).update([TaskRecord.source_id.set(source_id)], condition=TaskRecord.name.exists())
     except Refused:
         return
 

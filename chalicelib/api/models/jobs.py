@@ -51,7 +51,7 @@ class JobRow(Answer):
     task_id: str
     task_name: str
     kind: str
-    group: str
+    group: Annotated[str, BeforeValidator(lambda value: value or "")]
     status: JobStatus
     reason: Reason | None
     trigger: Trigger
