@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib import catalogue, jobs, tasks, work
+from chalicelib import actions, catalogue, tasks, work
 from chalicelib.actor import Actor
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason
@@ -111,7 +111,7 @@ def test_a_running_export_is_cancelled_at_the_database_within_two_seconds(
     wait_until(lambda: any("generate_series" in query for query in database.statements_of(name)), 20)
 
     asked = time.monotonic()
-    jobs.cancel(job.job_id, actor=OPERATOR, now=datetime.now(UTC))
+    actions.cancel(job.job_id, actor=OPERATOR, now=datetime.now(UTC))
     wait_until(lambda: not database.statements_of(name), 20)
     gone_after = time.monotonic() - asked
     thread.join(20)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import jobs, work
+from chalicelib import actions, job_logs, jobs, work
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut, WrongState
 from chalicelib.kinds.protocol import Outcome, RunContext
@@ -184,7 +184,7 @@ def test_a_result_after_the_lease_changes_nothing(stage: Stage) -> None:
 
 def test_cancel_of_a_waiting_job_ends_it_at_once(stage: Stage) -> None:
     job = started(stage)
-    jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+    actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     done = job_store.get(job.job_id)
     assert (done.status, done.reason, done.run_no) == (JobStatus.CANCELED, Reason.BY_USER, 0)
@@ -196,7 +196,7 @@ def test_cancel_of_a_running_job_shows_requested_stopped_and_confirmed(stage: St
 
     def behaviour(context: RunContext) -> Outcome:
         context.on_stop(lambda: interrupted.append(True))
-        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
         stage.world.forward(seconds=1)
         context.look()  # type: ignore[attr-defined]
         stage.world.forward(seconds=1)
@@ -216,7 +216,7 @@ def test_cancel_of_a_running_job_shows_requested_stopped_and_confirmed(stage: St
 
 def test_cancel_of_a_job_whose_worker_is_gone_is_confirmed_by_the_sweep(stage: Stage) -> None:
     def dying(context: RunContext) -> Outcome:
-        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
         raise KeyboardInterrupt
 
     PROBE.behaviour = dying
@@ -230,7 +230,7 @@ def test_cancel_of_a_job_whose_worker_is_gone_is_confirmed_by_the_sweep(stage: S
 
 def test_a_cancel_that_comes_while_a_run_fails_ends_the_job(stage: Stage) -> None:
     def fails(context: RunContext) -> Outcome:
-        jobs.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
         raise ConnectionDropped
 
     PROBE.behaviour = fails
@@ -244,7 +244,7 @@ def test_cancel_of_an_ended_job_is_refused_with_its_status(stage: Stage) -> None
     job = started(stage)
     stage.deliver()
     with pytest.raises(WrongState, match="succeeded"):
-        jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+        actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
 
 
 def test_a_rerun_is_a_new_run_of_the_same_job_with_the_same_window(stage: Stage) -> None:
@@ -252,7 +252,7 @@ def test_a_rerun_is_a_new_run_of_the_same_job_with_the_same_window(stage: Stage)
     stage.deliver()
     before = job_store.get(job.job_id)
     stage.world.forward(days=3)
-    jobs.rerun(job.job_id, actor=OPERATOR, now=stage.now)
+    actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     after = job_store.get(job.job_id)
     assert (after.status, after.run_no) == (JobStatus.SUCCEEDED, 2)
@@ -375,20 +375,20 @@ def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage) -> None
     stage.deliver()
     collected, cursor = [], None
     while True:
-        lines, cursor = jobs.logs(job.job_id, cursor=cursor, limit=100)
+        lines, cursor = job_logs.logs(job.job_id, cursor=cursor, limit=100)
         collected += lines
         if cursor is None:
             break
     assert [line["sequence"] for line in collected] == list(range(1, len(collected) + 1))
     assert sum("報告" in line["message"] for line in collected) == 450
-    assert [line["message"].split()[1] for line in jobs.logs(job.job_id, level="alert")[0]] == [
+    assert [line["message"].split()[1] for line in job_logs.logs(job.job_id, level="alert")[0]] == [
         "0",
         "100",
         "200",
         "300",
         "400",
     ]
-    assert len(jobs.logs(job.job_id, search="LINE 44", limit=1000)[0]) == 11
+    assert len(job_logs.logs(job.job_id, search="LINE 44", limit=1000)[0]) == 11
 
 
 def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
@@ -441,7 +441,7 @@ def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage)
     job = started(stage)
     stage.deliver()
     PROBE.behaviour = raising(QueryFailed("no such table"))
-    jobs.rerun(job.job_id, actor=OPERATOR, now=stage.now)
+    actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     after = job_store.get(job.job_id)
     assert (after.status, after.error, after.files) == (JobStatus.FAILED, "no such table", [manifest])

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import jobs
+from chalicelib import actions, job_lists, job_logs, jobs
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -40,7 +40,7 @@ def list_jobs(call: Call) -> Any:
         if given["created_from"] is not None or given["created_to"] is not None:
             raise Invalid("Give created, or created_from and created_to.", field="created")
         given["created_from"], given["created_to"] = _range(preset, tz, call.now)
-    return jobs.listing(now=call.now, **given)
+    return job_lists.listing(now=call.now, **given)
 
 
 def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime | None]:
@@ -52,7 +52,7 @@ def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime
 
 @operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")
 def count_jobs(call: Call) -> Any:
-    pools = jobs.counts()
+    pools = job_lists.counts()
     sums = {status: sum(pool[status] for pool in pools) for status in ("waiting", "assigned", "running")}
     return {**sums, "pools": pools}
 
@@ -71,7 +71,7 @@ def get_job(call: Call, job_id: str) -> Any:
     summary="Change a job's priority; it counts at the next claim",
 )
 def set_job_priority(call: Call, job_id: str) -> Any:
-    return jobs.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
+    return actions.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -81,7 +81,7 @@ def set_job_priority(call: Call, job_id: str) -> Any:
     summary="Delete an ended job, its runs and its files",
 )
 def delete_job(call: Call, job_id: str) -> Any:
-    return jobs.delete(job_id, actor=call.actor, now=call.now)
+    return actions.delete(job_id, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -105,7 +105,7 @@ def list_runs(call: Call, job_id: str) -> Any:
     summary="Lines of one attempt's log",
 )
 def read_logs(call: Call, job_id: str) -> Any:
-    lines, cursor = jobs.logs(job_id, **call.query.model_dump())
+    lines, cursor = job_logs.logs(job_id, **call.query.model_dump())
     return {"items": lines, "next_cursor": cursor}
 
 
@@ -139,7 +139,7 @@ def download_files(call: Call, job_id: str) -> Any:
     summary="End a waiting job, or ask a running one's worker to stop",
 )
 def cancel_job(call: Call, job_id: str) -> Any:
-    return jobs.cancel(job_id, actor=call.actor, now=call.now)
+    return actions.cancel(job_id, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -150,4 +150,4 @@ def cancel_job(call: Call, job_id: str) -> Any:
     summary="Put an ended job into the line again, with the same window and parameters",
 )
 def rerun_job(call: Call, job_id: str) -> Any:
-    return jobs.rerun(job_id, actor=call.actor, now=call.now)
+    return actions.rerun(job_id, actor=call.actor, now=call.now)

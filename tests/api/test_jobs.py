@@ -251,7 +251,7 @@ def test_a_service_that_fails_is_told_without_detail(
         detail = "User: arn:aws:iam::123456789012:role/carillon is not authorized"
         raise ClientError({"Error": {"Code": code, "Message": detail}}, "Query")
 
-    monkeypatch.setattr("chalicelib.jobs.listing", failing)
+    monkeypatch.setattr("chalicelib.job_lists.listing", failing)
     reply = admin.get("/jobs")
     assert (reply.status, reply.json["Code"]) == (status, shown)
     assert b"arn:aws" not in reply.raw

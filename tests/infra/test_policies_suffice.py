@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import catalogue, jobs
+from chalicelib import actions, catalogue
 from chalicelib import fire as fires
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.errors import ConnectionDropped
@@ -66,7 +66,7 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     PROBE.behaviour = lambda context: Outcome(rows=1)
     stage.messages.clear()
     for job in stage.open_jobs()[:2]:
-        jobs.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+        actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
     for _ in range(6):
         stage.world.now += timedelta(minutes=6)
         stage.sweep()
