@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 
@@ -27,7 +29,10 @@ class Settings:
     minimum_gap_seconds: int = 60
     # How long a presigned link lives.
     link_seconds: int = 300
-    # How long records live after a job ended; the bucket's lifecycle has the same number of days for files.
+    # How many days a job's record, runs, files and logs live after its end (`retention.py`); the bucket's lifecycle has
+    # the same numbers. Kinds that are not named have the first one.
+    retention_days: int = 90
+    retention_days_by_kind: dict[str, int] = field(default_factory=dict)
     job_retention_days: int = 400
     file_retention_days: int = 30
     log_retention_days: int = 30
@@ -40,23 +45,47 @@ class Settings:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process. A value that is not a whole number where one belongs names its variable."""
+    """The settings of this process. `ValueError` names the variable whose value cannot be."""
     found: dict[str, object] = {}
     for item in fields(Settings):
         name = variable(item.name)
         text = os.environ.get(name)
-        if text is None:
-            continue
-        if item.type == "int":
-            try:
-                found[item.name] = int(text)
-            except ValueError as error:
-                raise ValueError(f"{name} must be a whole number, not {text!r}") from error
-        else:
-            found[item.name] = text
-    return Settings(**found)  # type: ignore[arg-type]
+        if text is not None:
+            found[item.name] = READERS[str(item.type)](name, text)
+    made = Settings(**found)  # type: ignore[arg-type]
+    if made.retention_days < 1:
+        raise ValueError(f"{variable('retention_days')} must be 1 or more days, not {made.retention_days}")
+    return made
 
 
 def variable(name: str) -> str:
     """The environment variable of a setting: `bucket` is CARILLON_BUCKET."""
     return f"CARILLON_{name.upper()}"
+
+
+def _text(name: str, text: str) -> str:
+    return text
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a whole number, not {text!r}") from error
+
+
+def _days_by_kind(name: str, text: str) -> dict[str, int]:
+    problem = f'{name} must be a JSON object of days by kind, such as {{"report_export": 30}}, not {text!r}'
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(problem) from error
+    if not isinstance(found, dict):
+        raise ValueError(problem)
+    for kind, days in found.items():
+        if type(days) is not int or days < 1:
+            raise ValueError(f"{name} must give each kind 1 or more whole days; {kind!r} has {days!r}")
+    return found
+
+
+READERS: dict[str, Callable[[str, str], object]] = {"str": _text, "int": _number, "dict[str, int]": _days_by_kind}

@@ -1,0 +1,42 @@
+"""How long records live: one number of days per kind of task, for a job, its runs, its files and its logs together.
+
+The tables expire items by an instant that is written into them; the bucket expires objects by a lifecycle rule for each
+area and kind, whose days the template takes from the same parameters. S3 rounds an object's end up to the next midnight
+UTC, and so do the records, so that neither outlives the other's day.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from chalicelib.core.instants import utc
+from chalicelib.settings import settings
+
+DAY = timedelta(days=1)
+
+Area = Literal["files", "logs"]
+
+
+def days_of(kind: str) -> int:
+    """How many days what a job of this kind left behind is kept."""
+    found = settings()
+    return found.retention_days_by_kind.get(kind, found.retention_days)
+
+
+def longest_days() -> int:
+    """No record outlives this many days after its job has ended."""
+    found = settings()
+    return max(found.retention_days, *found.retention_days_by_kind.values(), 0)
+
+
+def expires_at(kind: str, at: datetime) -> datetime:
+    """When what was made, or ended, at `at` is gone: the first midnight UTC on or after its last day."""
+    end = utc(at) + days_of(kind) * DAY
+    midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if midnight == end else midnight + DAY
+
+
+def prefix(area: Area, kind: str) -> str:
+    """Where objects lie that one lifecycle rule expires, without a slash at the end: `logs/report_export`."""
+    return f"{area}/{kind}"
