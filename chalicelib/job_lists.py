@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib import retention
 from chalicelib.core.lifecycle import OPEN, JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.paging import TOTAL_LIMIT, Page, check
-from chalicelib.settings import settings
 from chalicelib.store import job_lists
-from chalicelib.store import jobs as store
 from chalicelib.store.job_lists import JobFilter
-from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
 # Slots planned ahead stand in the list too.
 AHEAD = timedelta(minutes=5)
+SORTS = ("created_at", "-created_at")
 
 
 def listing(
@@ -29,37 +27,42 @@ def listing(
     sort: str | None = None,
     page: int = 1,
     page_size: int = 20,
-    **equal: str | None,
+    **given: str | None,
 ) -> Page:
     """Jobs that match all filters, newest first; `sort` is `created_at` or `-created_at`.
 
-    `equal`: task_id, kind, group, pool, trigger, reason, source_id, operator. The total is exact up to 10,000.
+    `given`: the other filters of JobFilter. The total is exact up to 10,000. Raises Invalid, naming the field.
     """
     check(page, page_size)
     if created_from is not None and created_to is not None and created_from > created_to:
         raise Invalid("created_from is after created_to.", field="created_from")
-    if sort not in (None, "created_at", "-created_at"):
-        raise Invalid("sort must be created_at or -created_at.", field="sort")
+    if sort not in (None, *SORTS):
+        raise Invalid(f"sort must be {' or '.join(SORTS)}.", field="sort")
     unknown = [each for each in status if each not in frozenset(JobStatus)]
     if unknown:
         raise Invalid(f"{unknown[0]!r} is no status; there are {', '.join(JobStatus)}.", field="status")
-    wanted = JobFilter(created_from, created_to, [JobStatus(each) for each in status], **equal)
+    for name, value in given.items():
+        if value is not None and not value.strip():
+            raise Invalid(f"{name} is empty; leave it out to see all.", field=name)
     rows, total = job_lists.page(
-        wanted,
+        JobFilter(created_from, created_to, [JobStatus(each) for each in status], **given),
         oldest_first=sort == "created_at",
         page=page,
         page_size=page_size,
         limit=TOTAL_LIMIT,
-        since=now - timedelta(days=settings().job_retention_days + 31),
+        # A job that was run again late in its life stays for as long once more.
+        since=now - timedelta(days=2 * retention.longest_days() + 31),
         until=now + AHEAD,
     )
     return Page(rows, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
 
 
 def counts() -> list[dict[str, Any]]:
-    """Exact numbers of waiting, assigned and running jobs, per pool and kind: of those that have a lease."""
-    ids = [row.job_id for shard in range(LEASE_SHARDS) for row in JobRecord.leases.query(shard)]
-    found = Counter((job.pool, job.kind, job.status) for job in store.get_many(ids) if job.status in OPEN)
+    """Numbers of waiting, assigned and running jobs, per pool and kind of those that have any.
+
+    Exact but for what the index has not seen yet, which is a moment's writes.
+    """
+    found = job_lists.open_counts()
     pairs = sorted({(pool, kind) for pool, kind, _ in found})
     return [
         {"pool": pool, "kind": kind, **{status.value: found[pool, kind, status] for status in sorted(OPEN)}}

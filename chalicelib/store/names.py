@@ -1,10 +1,18 @@
-"""The names that tasks have or had: where a search by name begins, so that it need not read the jobs."""
+"""The names that tasks have or had: where a search by name begins, so that it need not read the jobs.
+
+A name is registered before the task is saved with it, so that no job has a name the registry does not know; what a save
+that failed leaves here costs a search one row. A name that the task lost stays as long as jobs may have it.
+"""
 
 from __future__ import annotations
 
-from pynamodb.attributes import TTLAttribute, UnicodeAttribute
+import hashlib
+from datetime import datetime
 
-from chalicelib.store.base import Record, table_name
+from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+
+from chalicelib.core.facets import folded
+from chalicelib.store.base import Record, Refused, refusing, table_name
 
 # One partition: names are few beside jobs, and change only when somebody edits a task.
 REGISTRY = "tasks"
@@ -19,5 +27,45 @@ class NameRecord(Record):
     name_key = UnicodeAttribute(range_key=True)
     task_id = UnicodeAttribute()
     search_name = UnicodeAttribute()
+    # The revision that the task was to have when it was saved with the name, last time.
+    revision = NumberAttribute()
     # Set once the task has lost the name: it is kept as long as jobs may have it.
     expires_at = TTLAttribute(null=True)
+
+
+def register(task_id: str, name: str, *, revision: int) -> None:
+    """Before the task is saved with this name as this revision."""
+    row = NameRecord(REGISTRY, _key(task_id, name), task_id=task_id, search_name=folded(name), revision=revision)
+    try:
+        with refusing():
+            row.save(NameRecord.name_key.does_not_exist() | (NameRecord.revision <= revision))
+    except Refused:
+        # A later edit has it already; this one will be refused.
+        return
+
+
+def release(task_id: str, name: str, *, revision: int, expires_at: datetime) -> None:
+    """After the task lost the name that it had as this revision; nothing when it has taken it again since.
+
+    `expires_at`: when no job can have the name any more.
+    """
+    row = NameRecord(REGISTRY, _key(task_id, name))
+    try:
+        with refusing():
+            row.update([NameRecord.expires_at.set(expires_at)], condition=NameRecord.revision <= revision)
+    except Refused:
+        return
+
+
+def tasks_named(text: str, *, limit: int) -> list[str]:
+    """Ids of up to `limit` tasks whose name, now or formerly, holds a folded text. Reads the names of all tasks."""
+    found: dict[str, None] = {}
+    for row in NameRecord.query(REGISTRY, filter_condition=NameRecord.search_name.contains(text)):
+        found[row.task_id] = None
+        if len(found) == limit:
+            break
+    return list(found)
+
+
+def _key(task_id: str, name: str) -> str:
+    return f"{task_id}#{hashlib.sha256(folded(name).encode()).hexdigest()[:16]}"

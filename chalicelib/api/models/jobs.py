@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Request
 from chalicelib.api.models.schedules import Object, RetryObject
@@ -24,6 +24,10 @@ Manifest = Annotated[
 Manifests = Annotated[list[Manifest], BeforeValidator(_or_list)]
 
 
+# What a filter by free text takes.
+Part = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
 class JobQuery(PageQuery):
     """Instants bound the slot of a scheduled job, and the acceptance of any other."""
 
@@ -34,15 +38,19 @@ class JobQuery(PageQuery):
     created_from: Annotated[Instant | None, Field(description="Inclusive")] = None
     created_to: Annotated[Instant | None, Field(description="Exclusive")] = None
     timezone: Annotated[str, Field(description="Whose days `created` means", examples=["Europe/Paris"])] = "UTC"
-    task_id: Id | None = None
+    search: Annotated[Part | None, Field(description="A part of the task's name, in any case of letters")] = None
     status: Annotated[list[JobStatus], Field(description="May be repeated", default_factory=list)]
-    kind: str | None = None
-    group: str | None = None
+    reason: Reason | None = None
+    job_id: Id | None = None
+    task_id: Id | None = None
+    account_id: Id | None = None
+    source_id: Id | None = None
+    kind: Part | None = None
+    action: Part | None = None
+    group: Part | None = None
+    operator: Annotated[Part | None, Field(description="Who started it by hand")] = None
     pool: Id | None = None
     trigger: Trigger | None = None
-    reason: Reason | None = None
-    source_id: Id | None = None
-    operator: str | None = None
     sort: Annotated[Literal["created_at", "-created_at"] | None, Field(description="Newest first unless given")] = None
 
 

@@ -1,0 +1,107 @@
+"""Entries of the lists' indexes: read in chunks, merged in the order of their ids, counted.
+
+Asked through the client itself: pynamodb's iterators read a whole page of 1 MB ahead where ten entries are wanted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from chalicelib.store.base import client
+from chalicelib.store.job_plan import Lane, Partition
+
+# Queries at the same time; the shared client has more connections.
+AT_ONCE = 8
+# No chunk is larger: about what the 1 MB of one answer holds.
+LARGEST_CHUNK = 4_000
+
+
+class Reader:
+    """Reads one lane. Begins with `chunk` entries and then takes as many as it has taken so far.
+
+    So of k lanes side by side no more than `k * chunk` entries are read, plus twice what the merge took from them.
+    """
+
+    def __init__(self, lane: Lane, *, oldest_first: bool, chunk: int):
+        self.ids: deque[str] = deque()
+        self._left = deque(lane)
+        self._position: dict[str, Any] | None = None
+        self._oldest_first = oldest_first
+        self._chunk = chunk
+        self._read = 0
+
+    def fill(self, wanted: int) -> None:
+        """Have the next id at hand, unless there is none. `wanted`: how many the merge will take at most."""
+        while not self.ids and self._left:
+            size = min(max(self._chunk, self._read), LARGEST_CHUNK)
+            if not self._left[0].filtered:
+                size = min(size, wanted)
+            answer = self._ask(self._left[0], Limit=size, ProjectionExpression="job_id")
+            self._read += answer["ScannedCount"]
+            self.ids.extend(item["job_id"]["S"] for item in answer["Items"])
+
+    def count_on(self, still_wanted: Callable[[int], int]) -> None:
+        """Count the matches not read yet, an answer at a time.
+
+        `still_wanted` is told of each answer's matches and says how many more are worth counting; 0 ends it.
+        """
+        more = still_wanted(0)
+        while more > 0 and self._left:
+            limit = {} if self._left[0].filtered else {"Limit": more}
+            more = still_wanted(self._ask(self._left[0], Select="COUNT", **limit)["Count"])
+
+    def _ask(self, partition: Partition, **arguments: Any) -> Any:
+        start = {} if self._position is None else {"ExclusiveStartKey": self._position}
+        answer = client().query(**partition.query(), ScanIndexForward=self._oldest_first, **start, **arguments)
+        self._position = answer.get("LastEvaluatedKey")
+        if self._position is None:
+            self._left.popleft()
+        return answer
+
+
+def readers(lanes: Sequence[Lane], *, oldest_first: bool, wanted: int) -> list[Reader]:
+    """Readers of the lanes, for a merge that takes `wanted` ids."""
+    chunk = max(1, wanted // max(1, len(lanes)))
+    return [Reader(lane, oldest_first=oldest_first, chunk=chunk) for lane in lanes]
+
+
+def merged(found: Sequence[Reader], *, oldest_first: bool, wanted: int) -> list[str]:
+    """The first `wanted` ids of all lanes together, in order, each once."""
+    _together(lambda reader: reader.fill(wanted), found)
+    better = min if oldest_first else max
+    ids: list[str] = []
+    while len(ids) < wanted:
+        for reader in found:
+            reader.fill(wanted - len(ids))
+        ahead = [reader for reader in found if reader.ids]
+        if not ahead:
+            break
+        job_id = better(ahead, key=lambda reader: reader.ids[0]).ids.popleft()
+        # A job on its way from one open status to the next may stand in the indexes of both.
+        if not ids or ids[-1] != job_id:
+            ids.append(job_id)
+    return ids
+
+
+def count_rest(found: Sequence[Reader], *, limit: int) -> int:
+    """How many matches the merge has left, up to `limit`."""
+    counted = sum(len(reader.ids) for reader in found)
+
+    def still_wanted(more: int) -> int:
+        nonlocal counted
+        counted += more
+        return limit - counted
+
+    _together(lambda reader: reader.count_on(still_wanted), found)
+    return min(counted, limit)
+
+
+def _together(work: Callable[[Reader], None], found: Sequence[Reader]) -> None:
+    if len(found) == 1:
+        work(found[0])
+    elif found:
+        with ThreadPoolExecutor(min(AT_ONCE, len(found))) as pool:
+            list(pool.map(work, found))

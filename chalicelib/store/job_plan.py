@@ -1,0 +1,180 @@
+"""Which index a list of jobs is read from, and what is left for a filter expression: the plan of a page, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.core.facets import EQUALITIES, OUTCOME, facet, folded
+from chalicelib.core.ids import ulid
+from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus
+from chalicelib.store.job_record import JobRecord
+
+# The filter whose index is read, most selective first: the first of these that a list asks for. Each index has the
+# job's column of that name as its key and gives ids in order, so a filter alone reads what it shows and nothing else.
+INDEXES = {
+    "account_id": "by_account",
+    "task_id": "by_task",
+    "search": "by_task",  # of each task that has or had such a name
+    "operator": "by_operator",
+    "source_id": "by_source",
+    "action": "by_action",
+    "reason": "by_reason",
+    "status": "by_status",  # of each status; one still open is read there whatever else is asked for: these are few
+    "group": "by_group",
+    "trigger": "by_trigger",
+    "pool": "by_pool",
+    "kind": "by_kind",
+}
+# Without any of them: every job, by the month of its id.
+TIMELINE = "timeline"
+# As many tasks are read side by side in a search; where a name is that common, the next index of the table is read.
+MOST_TASKS = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """What a list asks for; None asks for all. Instants bound the id's time: the slot, or the acceptance.
+
+    `search` is a part of the task's name at the time, in any case of letters.
+    """
+
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    status: Sequence[JobStatus] = ()
+    job_id: str | None = None
+    task_id: str | None = None
+    account_id: str | None = None
+    search: str | None = None
+    kind: str | None = None
+    group: str | None = None
+    pool: str | None = None
+    trigger: str | None = None
+    reason: str | None = None
+    source_id: str | None = None
+    operator: str | None = None
+    action: str | None = None
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition of an index between two ids, and the conditions its entries must meet besides."""
+
+    index: str
+    column: str
+    value: str
+    first: str | None  # inclusive
+    before: str | None  # exclusive
+    # Each is a choice of facets, one of which must be there.
+    facets: tuple[tuple[str, ...], ...] = ()
+    search: str | None = None
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.facets) or self.search is not None
+
+    def query(self) -> dict[str, Any]:
+        """The arguments of DynamoDB's Query."""
+        names, values = {"#key": self.column}, {":key": {"S": self.value}}
+        keys, conditions = ["#key = :key"], []
+        bounds = {":first": self.first, ":before": self.before}
+        values |= {name: {"S": bound} for name, bound in bounds.items() if bound is not None}
+        if self.first is not None and self.before is not None:
+            # An id is longer than a bound, so none is equal to one.
+            keys.append("job_id BETWEEN :first AND :before")
+        elif self.first is not None:
+            keys.append("job_id >= :first")
+        elif self.before is not None:
+            keys.append("job_id < :before")
+        for number, choice in enumerate(self.facets):
+            places = {f":facet{number}_{which}": {"S": one} for which, one in enumerate(choice)}
+            values |= places
+            conditions.append("(" + " OR ".join(f"contains(facets, {place})" for place in places) + ")")
+        if self.search is not None:
+            values[":search"] = {"S": self.search}
+            conditions.append("contains(search_name, :search)")
+        return {
+            "TableName": JobRecord.Meta.table_name,
+            "IndexName": self.index,
+            "KeyConditionExpression": " AND ".join(keys),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            **({"FilterExpression": " AND ".join(conditions)} if conditions else {}),
+        }
+
+
+# Partitions one after the other, in the list's order.
+Lane = Sequence[Partition]
+
+
+def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: Callable[[str], Sequence[str]]) -> list[Lane]:
+    """Lanes that hold each job of the list once; merged by id they are the list.
+
+    `months` is what the timeline is read by, in the list's order. `tasks_named` gives the tasks whose name holds a
+    (folded) text, up to one more than MOST_TASKS of them.
+    """
+    asked = frozenset(wanted.status) if len(frozenset(wanted.status)) < len(JobStatus) else frozenset()
+    ended = sorted(asked & ENDED)
+    lanes: list[Lane] = [[_partition(wanted, "by_status", "status", status)] for status in sorted(asked & OPEN)]
+    if ended or not asked:
+        lanes += _lanes(wanted, ended, months, tasks_named)
+    return lanes
+
+
+def _lanes(
+    wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], tasks_named: Callable[[str], Sequence[str]]
+) -> list[Lane]:
+    """The lanes of jobs that ended with one of these, or, when there is none, of all jobs."""
+    for name, index in INDEXES.items():
+        if name == "status" and ended:
+            return [[_partition(wanted, index, name, status)] for status in ended]
+        if name == "search" and wanted.search is not None:
+            tasks = tasks_named(folded(wanted.search))
+            if len(tasks) <= MOST_TASKS:
+                return [[_partition(wanted, index, "task_id", task_id, ended)] for task_id in tasks]
+        elif (value := getattr(wanted, name)) and name != "status":
+            return [[_partition(wanted, index, name, value, ended)]]
+    return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months]]
+
+
+def _partition(wanted: JobFilter, index: str, column: str, value: str, ended: Sequence[JobStatus] = ()) -> Partition:
+    equal = [(facet(name, given),) for name in EQUALITIES if name != column and (given := getattr(wanted, name))]
+    outcomes = [tuple(facet(OUTCOME, status) for status in ended)] if ended else []
+    return Partition(
+        index,
+        column,
+        str(value),
+        _bound(wanted.created_from),
+        _bound(wanted.created_to),
+        (*equal, *outcomes),
+        None if wanted.search is None else folded(wanted.search),
+    )
+
+
+def matches(wanted: JobFilter, job: JobRecord) -> bool:
+    """Whether a job whose record is at hand belongs to the list."""
+    first, before = _bound(wanted.created_from), _bound(wanted.created_to)
+    return (
+        (first is None or job.job_id >= first)
+        and (before is None or job.job_id < before)
+        and (not wanted.status or job.status in wanted.status)
+        and (wanted.search is None or folded(wanted.search) in job.search_name)
+        and all(facet(name, value) in job.facets for name in EQUALITIES if (value := getattr(wanted, name)))
+    )
+
+
+def months_between(first: datetime, last: datetime, *, oldest_first: bool) -> list[str]:
+    """The timeline's partitions of that time, both ends included."""
+    at, found = first.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []
+    while at <= last:
+        found.append(at.strftime("%Y-%m"))
+        at = (at + timedelta(days=32)).replace(day=1)
+    return found if oldest_first else found[::-1]
+
+
+def _bound(instant: datetime | None) -> str | None:
+    """ULIDs sort by time: an instant bounds them by its first ten letters."""
+    return None if instant is None else ulid(max(instant, _EPOCH), "")[:10]
