@@ -68,7 +68,7 @@ def delete(job_id: str, *, actor: Actor, now: datetime) -> None:
     if job.status not in ENDED:
         raise WrongState(f"Job {job_id} is {job.status}; only an ended job can be deleted.")
     for run in run_store.newest(job_id, None):
-        discard(s3(), settings().bucket, job_id, int(run.run_no))
+        discard(s3(), settings().bucket, job.kind, job_id, int(run.run_no))
         run.delete()
     if not moves.delete(job):
         raise WrongState(f"Job {job_id} is being run again.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib import retention
 from chalicelib.aws import files as objects
 from chalicelib.core.instants import parse, rfc3339
 from chalicelib.errors import FileNotAvailable
@@ -40,10 +41,11 @@ def download(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[s
         raise FileNotAvailable(f"Job {job_id} is {job.status} and has no file.")
     if n is not None and not 0 <= n < len(found):
         raise FileNotAvailable(f"Job {job_id} has {len(found)} files, counted from 0.")
-    if parse(found[0]["finished_at"]) + timedelta(days=settings().file_retention_days) <= now:
-        raise FileNotAvailable(
-            f"The files of job {job_id} expired {settings().file_retention_days} days after they were made."
-        )
+    # The bucket counts an upload of many parts from its first.
+    gone_at = retention.expires_at(job.kind, parse(found[0]["started_at"]))
+    if gone_at <= now:
+        days = retention.days_of(job.kind)
+        raise FileNotAvailable(f"The files of job {job_id} expired on {gone_at:%Y-%m-%d}, {days} days after its run.")
     seconds = settings().link_seconds
     return [
         {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib import retention
 from chalicelib.calendars import calendar_of
 from chalicelib.core import schedule as schedules
 from chalicelib.core import window as windows
@@ -17,7 +18,6 @@ from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.rank import rank
 from chalicelib.line import look_at, promise
-from chalicelib.settings import settings
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -168,7 +168,7 @@ def is_empty(task: TaskRecord, window: tuple[datetime, datetime] | None) -> bool
 def end_at_birth(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:
     """Make the job a record of a slot that is not run."""
     job.status, job.reason, job.ended_at = status, reason, now
-    job.expires_at = now + timedelta(days=settings().job_retention_days)
+    job.expires_at = retention.expires_at(job.kind, now)
     job.lease_shard = job.lease_until = job.active_task = None
     return job
 

@@ -105,7 +105,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     run = runs.find(job.job_id, int(job.run_no))
     if run is None or run.status not in RUN_ENDED:
         # What the run left in the bucket goes first: once the run has an end, nobody looks at it again.
-        discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+        discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
         lost = _lost(job, now=now)
         if not runs.end(lost):
             return

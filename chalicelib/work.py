@@ -204,7 +204,7 @@ def _end(
 def close(job: JobRecord, live: LiveRun, run: RunRecord) -> None:
     """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first."""
     if run.status != RunStatus.SUCCEEDED:
-        discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+        discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     live.flush()
     now = live.clock.now()
     if runs.end(run):
@@ -212,7 +212,7 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord) -> None:
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
     live.flush()
-    discard(s3(), settings().bucket, job.job_id, int(job.run_no))
+    discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     event("late result ignored", level="WARN", job_id=job.job_id, run_no=int(job.run_no), status=run.status)
 
 
@@ -220,6 +220,7 @@ def _facts(job: JobRecord) -> JobFacts:
     return JobFacts(
         job_id=job.job_id,
         run_no=int(job.run_no),
+        kind=job.kind,
         task_id=job.task_id,
         task_name=job.task_name,
         spec=job.spec,

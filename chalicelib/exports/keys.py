@@ -6,32 +6,33 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+from chalicelib import retention
 from chalicelib.exports.upload import storage_errors
 
 # S3 takes keys of 1,024 bytes; a name of 255 bytes, each percent-encoded, and what stands before it stay below.
 MANIFEST = "manifest.json"
 
 
-def prefix(job_id: str, run_no: int) -> str:
-    return f"files/{job_id}/{run_no}/"
+def prefix(kind: str, job_id: str, run_no: int) -> str:
+    return f"{retention.prefix('files', kind)}/{job_id}/{run_no}/"
 
 
-def file_key(job_id: str, run_no: int, number: int, file_name: str) -> str:
+def file_key(kind: str, job_id: str, run_no: int, number: int, file_name: str) -> str:
     """`number` tells files apart whose names are the same but for letters that S3 or a download cannot keep."""
-    return f"{prefix(job_id, run_no)}{number}/{quote(file_name, safe='')}"
+    return f"{prefix(kind, job_id, run_no)}{number}/{quote(file_name, safe='')}"
 
 
-def manifest_key(job_id: str, run_no: int) -> str:
-    return prefix(job_id, run_no) + MANIFEST
+def manifest_key(kind: str, job_id: str, run_no: int) -> str:
+    return prefix(kind, job_id, run_no) + MANIFEST
 
 
-def discard(client: Any, bucket: str, job_id: str, run_no: int) -> int:
+def discard(client: Any, bucket: str, kind: str, job_id: str, run_no: int) -> int:
     """Abort every upload and delete every object of a run; how many there were. Repeating it changes nothing.
 
     The manifest goes first: what has none was never whole.
     """
-    with storage_errors(prefix(job_id, run_no)):
-        return _discard(client, bucket, prefix(job_id, run_no))
+    with storage_errors(prefix(kind, job_id, run_no)):
+        return _discard(client, bucket, prefix(kind, job_id, run_no))
 
 
 def _discard(client: Any, bucket: str, below: str) -> int:

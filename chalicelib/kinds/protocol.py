@@ -17,6 +17,7 @@ class JobFacts:
 
     job_id: str
     run_no: int
+    kind: str
     task_id: str
     task_name: str
     spec: Mapping[str, Any]

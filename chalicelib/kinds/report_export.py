@@ -239,7 +239,7 @@ class _Export:
         context.check()
         started_at, began = datetime.now(UTC), monotonic()
         name = self._file_name(query.name)
-        key = keys.file_key(facts.job_id, facts.run_no, number, name)
+        key = keys.file_key(facts.kind, facts.job_id, facts.run_no, number, name)
         columns = source.describe(query)
         context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
         written = pipeline.write_file(
@@ -285,13 +285,14 @@ class _Export:
         """The last object of the run: where it lies, all files lie whole."""
         facts = self._facts
         body = manifest.dump(facts.job_id, facts.run_no, files)
-        key = keys.manifest_key(facts.job_id, facts.run_no)
+        key = keys.manifest_key(facts.kind, facts.job_id, facts.run_no)
         upload.put(self._client, self._bucket, key, body, content_type="application/json")
 
     def discard(self) -> None:
         """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
         try:
-            keys.discard(self._client, self._bucket, self._facts.job_id, self._facts.run_no)
+            facts = self._facts
+            keys.discard(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
         except RunError as error:
             self._context.log("WARN", f"The unfinished files could not be removed yet: {error.message}")
 

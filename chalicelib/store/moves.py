@@ -7,14 +7,14 @@ Where a function answers with a bool, False means that the job was not as the ca
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
+from chalicelib import retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
 from chalicelib.core.rank import rank as rank_of
-from chalicelib.settings import settings
 from chalicelib.store.base import Refused, refusing
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
@@ -104,11 +104,10 @@ def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, e
 
 
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
-    expires_at = now + timedelta(days=settings().job_retention_days)
     return [
         JobRecord.facets.set(facets(job, target, reason)),
         JobRecord.ended_at.set(now),
-        JobRecord.expires_at.set(expires_at),
+        JobRecord.expires_at.set(retention.expires_at(job.kind, now)),
         JobRecord.reason.remove() if reason is None else JobRecord.reason.set(reason),
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
         *([JobRecord.canceled_at.set(now)] if target == JobStatus.CANCELED else []),

@@ -66,7 +66,7 @@ def test_a_stage_is_created_then_left_alone_then_updated(python: Command, packag
 
     assert "is up to date" in python("infra.deploy", "--stage", STAGE).stdout
 
-    changed = python("infra.deploy", "--stage", STAGE, "--set", "FileRetentionDays=7")
+    changed = python("infra.deploy", "--stage", STAGE, "--set", "RetentionDays=7")
     assert "Updating stack" in changed.stdout, changed.stderr
     # What was set once stays without being said again.
     assert "is up to date" in python("infra.deploy", "--stage", STAGE).stdout

@@ -10,39 +10,41 @@ from chalicelib.errors import FileNotWritten
 from chalicelib.exports.keys import discard, file_key, manifest_key
 from tests.exports.s3 import BUCKET, Saboteur, left_behind, refusal
 
+KIND = "report_export"
+
 
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("a.csv", "files/J1/2/3/a.csv"),
-        ("a b&c?.csv", "files/J1/2/3/a%20b%26c%3F.csv"),
-        ("航班.csv.gz", "files/J1/2/3/%E8%88%AA%E7%8F%AD.csv.gz"),
-        ("../up.csv", "files/J1/2/3/..%2Fup.csv"),
+        ("a.csv", "files/report_export/J1/2/3/a.csv"),
+        ("a b&c?.csv", "files/report_export/J1/2/3/a%20b%26c%3F.csv"),
+        ("航班.csv.gz", "files/report_export/J1/2/3/%E8%88%AA%E7%8F%AD.csv.gz"),
+        ("../up.csv", "files/report_export/J1/2/3/..%2Fup.csv"),
     ],
 )
 def test_a_files_key_is_plain_ascii(name: str, key: str) -> None:
-    assert file_key("J1", 2, 3, name) == key
+    assert file_key(KIND, "J1", 2, 3, name) == key
 
 
 def test_the_longest_file_name_fits_into_a_key() -> None:
-    assert len(file_key("J" * 26, 32, 100, "é" * 127)) <= 1024
+    assert len(file_key(KIND, "J" * 26, 32, 100, "é" * 127)) <= 1024
 
 
 def test_the_manifest_lies_beside_the_files() -> None:
-    assert manifest_key("J1", 2) == "files/J1/2/manifest.json"
+    assert manifest_key(KIND, "J1", 2) == "files/report_export/J1/2/manifest.json"
 
 
 def fill(client: Any, job_id: str, run_no: int, objects: int = 2, uploads: int = 2) -> None:
     for number in range(objects):
-        client.put_object(Bucket=BUCKET, Key=file_key(job_id, run_no, number, "a.csv"), Body=b"x")
+        client.put_object(Bucket=BUCKET, Key=file_key(KIND, job_id, run_no, number, "a.csv"), Body=b"x")
     for number in range(uploads):
-        client.create_multipart_upload(Bucket=BUCKET, Key=file_key(job_id, run_no, number, "b.csv"))
-    client.put_object(Bucket=BUCKET, Key=manifest_key(job_id, run_no), Body=b"{}")
+        client.create_multipart_upload(Bucket=BUCKET, Key=file_key(KIND, job_id, run_no, number, "b.csv"))
+    client.put_object(Bucket=BUCKET, Key=manifest_key(KIND, job_id, run_no), Body=b"{}")
 
 
 def test_discard_removes_everything_of_the_run(client: Any) -> None:
     fill(client, "J1", 1)
-    assert discard(client, BUCKET, "J1", 1) == 4
+    assert discard(client, BUCKET, KIND, "J1", 1) == 4
     assert left_behind(client) == []
 
 
@@ -51,14 +53,14 @@ def test_discard_leaves_other_runs_alone(client: Any) -> None:
     fill(client, "J1", 11)
     fill(client, "J11", 1)
     before = len(left_behind(client))
-    discard(client, BUCKET, "J1", 1)
+    discard(client, BUCKET, KIND, "J1", 1)
     assert len(left_behind(client)) == before - 5
 
 
 def test_discard_may_be_repeated(client: Any) -> None:
     fill(client, "J1", 1)
-    discard(client, BUCKET, "J1", 1)
-    assert discard(client, BUCKET, "J1", 1) == 0
+    discard(client, BUCKET, KIND, "J1", 1)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 0
 
 
 def test_discard_goes_through_every_page(client: Any) -> None:
@@ -67,8 +69,8 @@ def test_discard_goes_through_every_page(client: Any) -> None:
 
     client.meta.events.register("provide-client-params.s3.ListObjectsV2", two_at_a_time)
     fill(client, "J1", 1, objects=5, uploads=3)
-    assert discard(client, BUCKET, "J1", 1) == 8
-    assert discard(client, BUCKET, "J1", 1) == 0
+    assert discard(client, BUCKET, KIND, "J1", 1) == 8
+    assert discard(client, BUCKET, KIND, "J1", 1) == 0
 
 
 def test_discard_survives_an_upload_that_somebody_else_aborted(client: Any) -> None:
@@ -76,10 +78,10 @@ def test_discard_survives_an_upload_that_somebody_else_aborted(client: Any) -> N
     racing = Saboteur(client, "abort_multipart_upload", client.exceptions.NoSuchUpload(
         {"Error": {"Code": "NoSuchUpload", "Message": "gone"}}, "AbortMultipartUpload"
     ))  # fmt: skip
-    discard(racing, BUCKET, "J1", 1)
-    assert discard(client, BUCKET, "J1", 1) == 1
+    discard(racing, BUCKET, KIND, "J1", 1)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 1
 
 
 def test_a_failing_discard_says_so(client: Any) -> None:
     with pytest.raises(FileNotWritten, match="InternalError"):
-        discard(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, "J1", 1)
+        discard(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, KIND, "J1", 1)

@@ -172,7 +172,7 @@ def check_files(stage: Stage, job: Any) -> None:
         assert hashlib.sha256(objects[file["key"]]).hexdigest() == file["sha256"]
         assert len(objects[file["key"]]) == file["bytes"]
         assert objects[file["key"]].count(b"\n") == file["rows"] + 1
-    manifest = f"files/{job.job_id}/{int(job.run_no)}/manifest.json"
+    manifest = f"files/report_export/{job.job_id}/{int(job.run_no)}/manifest.json"
     assert sorted(objects) == sorted([manifest, large["key"], small["key"]]), "nothing half done stays"
     assert json.loads(objects[manifest])["files"] == job.files
 

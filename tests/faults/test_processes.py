@@ -131,7 +131,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     assert (last.status, last.reason, last.worker) == (RunStatus.SUCCEEDED, None, "second")
     assert not s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads")
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=emulated.bucket)["Contents"]]
-    assert all(key.startswith(f"files/{job.job_id}/2/") for key in keys)
+    assert all(key.startswith(f"files/report_export/{job.job_id}/2/") for key in keys)
 
 
 def wait_for(found: Any, seconds: float = 40) -> Any:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from chalicelib import retention
 from chalicelib.api.roles import ROLES
+from chalicelib.kinds import KINDS
 from chalicelib.settings import Settings, variable
 from infra import package
 from infra import template as templates
@@ -85,13 +87,25 @@ class TestBucket:
         assert len(block) == 4
         assert all(block.values())
 
-    def test_expires_files_and_logs_and_gives_up_unfinished_uploads(self, resources: Resources) -> None:
+    def test_expires_what_each_kind_leaves_when_the_records_do(self, resources: Resources) -> None:
         rules = resources["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
-        assert {rule.get("Prefix"): rule.get("ExpirationInDays") for rule in rules} == {
-            "files/": {"Ref": "FileRetentionDays"},
-            "logs/": {"Ref": "LogRetentionDays"},
-            None: None,
+        expired = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+        # A prefix that holds another would expire the other's objects too: the shorter time wins.
+        assert set(expired) == {
+            f"{retention.prefix(area, kind)}/" for area in get_args(retention.Area) for kind in KINDS
         }
+        known = resources["Work"]["Properties"]["Environment"]["Variables"]
+        text, values = known["CARILLON_RETENTION_DAYS_BY_KIND"]["Fn::Sub"]
+        for prefix, days in expired.items():
+            kind = prefix.split("/")[1]
+            word = kind.title().replace("_", "")
+            own, general = {"Ref": f"{word}RetentionDays"}, {"Ref": "RetentionDays"}
+            assert days == {"Fn::If": [f"{word}Days", own, general]}, prefix
+            assert f'"{kind}": ${{{word}}}' in text
+            assert values[word] == days
+
+    def test_gives_up_unfinished_uploads(self, resources: Resources) -> None:
+        rules = resources["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
         assert rules[-1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
     def test_is_encrypted(self, resources: Resources) -> None:

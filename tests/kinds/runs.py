@@ -27,6 +27,7 @@ def facts(**overrides: Any) -> JobFacts:
     values: dict[str, Any] = {
         "job_id": "J1",
         "run_no": 1,
+        "kind": "report_export",
         "task_id": "T1",
         "task_name": "Daily flights",
         "spec": {"report_id": "R1"},
@@ -52,7 +53,7 @@ class FakeRun:
     begun: threading.Event = field(default_factory=threading.Event)
     on_line: Callable[[str], None] = lambda message: None
 
-    def log(self, level: str, message: str, *, type: str = "run") -> None:
+    def log(self, level: str, message: str, *, type: str = "run", picture: str | None = None) -> None:
         self.lines.append((level, message))
         self.on_line(message)
         if "begun" in message:

@@ -165,12 +165,12 @@ def test_a_run_leaves_a_file_and_a_manifest(client: Any, postgres: PostgresServe
     (file,) = outcome.files
     content = body(client, outcome)
     assert content == b"n,word\n1,x1\n2,x2\n3,x3\n"
-    assert file["key"] == "files/J1/1/1/Daily%20flights-20130201.csv"
+    assert file["key"] == "files/report_export/J1/1/1/Daily%20flights-20130201.csv"
     assert (file["rows"], file["bytes"], file["sha256"]) == (3, len(content), hashlib.sha256(content).hexdigest())
     assert file["columns"] == [{"name": "n", "type": "integer"}, {"name": "word", "type": "text"}]
     assert (file["window_start"], file["window_end"]) == ("2013-01-31T16:00:00Z", "2013-02-01T16:00:00Z")
     assert (file["query"], file["source_id"], file["source_name"]) == ("main", "S1", "sales")
-    manifest = json.loads(client.get_object(Bucket=BUCKET, Key="files/J1/1/manifest.json")["Body"].read())
+    manifest = json.loads(client.get_object(Bucket=BUCKET, Key="files/report_export/J1/1/manifest.json")["Body"].read())
     assert manifest["files"] == outcome.files
     assert (outcome.rows, outcome.bytes) == (3, len(content))
     assert outcome.summary == "3 rows in 1 file, 22 bytes"
