@@ -6,34 +6,50 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from chalicelib import planning
 from chalicelib.core.instants import FAR_FUTURE
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.core.words import describe
 from chalicelib.errors import Invalid
 from chalicelib.paging import Page, check, cut
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord
 
 _NEVER = datetime.min.replace(tzinfo=FAR_FUTURE.tzinfo)
-# Column shown -> what it sorts by. A leading `-` in the request reverses it.
-SORTS: dict[str, Callable[[TaskRecord], Any]] = {
-    "name": lambda task: task.name.casefold(),
-    "kind": lambda task: task.kind,
-    "group": lambda task: task.group.casefold(),
-    "creator": lambda task: task.creator.casefold(),
-    "created_at": lambda task: task.created_at,
-    "description": lambda task: task.description.casefold(),
-    "enabled": lambda task: task.enabled,
-    "schedule": lambda task: str(task.schedule.get("type")),
-    "next_fire_at": lambda task: task.next_fire_at or FAR_FUTURE,
-    "latest_status": lambda task: task.latest_status or "",
-    "latest_at": lambda task: task.latest_at or _NEVER,
+Key = Callable[[TaskRecord, datetime], Any]
+# Column shown -> what it sorts by, now. A leading `-` in the request reverses it.
+SORTS: dict[str, Key] = {
+    "name": lambda task, now: task.name.casefold(),
+    "kind": lambda task, now: task.kind,
+    "information": lambda task, now: describe(task.schedule, "en").casefold(),
+    "latest_status": lambda task, now: task.latest_status or "",
+    "latest_at": lambda task, now: task.latest_at or _NEVER,
+    "next_fire_at": lambda task, now: next_shown(task, now=now) or FAR_FUTURE,
+    "creator": lambda task, now: task.creator.casefold(),
+    "created_at": lambda task, now: task.created_at,
+    "description": lambda task, now: task.description.casefold(),
+    "enabled": lambda task, now: task.enabled,
+    "group": lambda task, now: task.group.casefold(),
+    "schedule": lambda task, now: str(task.schedule.get("type")),
+    "priority": lambda task, now: task.priority,
+    "note": lambda task, now: task.note.casefold(),
+    "updated_at": lambda task, now: task.updated_at,
 }
-# These are on the table only: the listing index has the columns that no firing changes.
-MOVING = frozenset({"next_fire_at", "latest_status", "latest_at"})
+# These are on the table only: what firing changes, and columns that lists are seldom sorted by.
+MOVING = frozenset({"next_fire_at", "latest_status", "latest_at", "priority", "note", "updated_at"})
+
+
+def next_shown(task: TaskRecord, *, now: datetime) -> datetime | None:
+    """The next execution as people see it. The plan tells it, unless it has moved ahead or lags behind."""
+    planned, previous = task.next_fire_at, task.previous_fire_at
+    if task.enabled and planned is not None and planned > now and (previous is None or previous <= now):
+        return planned
+    return planning.next_execution(task, now=now)
 
 
 def listing(
     *,
+    now: datetime,
     search: str | None = None,
     kind: str | None = None,
     group: str | None = None,
@@ -64,7 +80,7 @@ def listing(
     ]
     # Two sorts, so that equal keys come in the order of their ids, either way.
     found.sort(key=lambda task: task.task_id, reverse=True)
-    found.sort(key=SORTS[column], reverse=(sort or "-").startswith("-"))
+    found.sort(key=lambda task: SORTS[column](task, now), reverse=(sort or "-").startswith("-"))
     cut_out = cut(found, page=page, page_size=page_size)
     if whole:
         return cut_out

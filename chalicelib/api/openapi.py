@@ -126,14 +126,16 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             parameter = {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": inlined}
             shown.append({**parameter, "description": description} if description else parameter)
     if operation.method == "POST":
-        shown.append(_header("Idempotency-Key", "Makes this request safe to repeat for 24 hours."))
+        shown.append(_header("Idempotency-Key", "Makes this request safe to repeat for 24 hours.", "^[!-~]{1,255}$"))
     if operation.takes_revision:
-        shown.append(_header("If-Match", "The ETag of the record as it was read; a stale one answers 412."))
+        told = "The ETag of the record as it was read; a stale one answers 412."
+        shown.append(_header("If-Match", told, r'^(\*|(W/)?"[0-9]{1,12}"|[0-9]{1,12})$'))
     return shown
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, pattern: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": pattern}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

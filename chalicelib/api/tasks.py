@@ -21,7 +21,7 @@ def _shown(task: TaskRecord, call: Call) -> TaskRecord:
 
 @operation("GET", "/tasks", query=TaskQuery, answer=Listing[TaskRow], summary="List tasks")
 def list_tasks(call: Call) -> Any:
-    page = tasks.listing(**call.query.model_dump())
+    page = tasks.listing(now=call.now, **call.query.model_dump())
     for task in page.items:
         _shown(task, call)
     return page

@@ -79,7 +79,7 @@ class Passage(BaseHTTPRequestHandler):
         else:
             self.answer(404, f"Nothing is at {path}; the API is below /api/.\n")
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = pass_on
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = pass_on
 
     def relay(self, target: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)

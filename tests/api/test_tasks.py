@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from chalicelib import task_lists
 from chalicelib.actor import Role
+from chalicelib.store import tasks as task_store
+from chalicelib.store.tasks import TaskRecord
+from chalicelib.task_lists import SORTS
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.api.test_schedules import BAD_SCHEDULES
+from tests.stage import Stage
 from tests.world import World
 
 
@@ -81,10 +86,80 @@ def test_lists_search_filter_sort_and_page(admin: Http, made: Made) -> None:
     assert (page["total"], page["pages"], page["total_is_lower_bound"]) == (12, 2, False)
 
 
+def test_a_row_shows_what_an_export_log_shows(admin: Http, made: Made) -> None:
+    task = made.task(name="每日订单", description="for finance")
+    ended(admin, task)
+    (row,) = admin.get("/tasks").json["items"]
+    assert row["information"] == {
+        "en": "At 02:00 every day (Asia/Shanghai).",
+        "zh": "每天 02:00 执行（时区 Asia/Shanghai）。",
+    }
+    shown = (row["name"], row["kind"], row["creator"], row["description"], row["enabled"], row["latest_status"])
+    assert shown == ("每日订单", "report_export", "token:admin", "for finance", True, "canceled")
+    assert row["next_fire_at"] == task["next_fire_at"]
+    assert datetime.fromisoformat(row["latest_at"]) >= datetime.fromisoformat(row["created_at"])
+
+
+def ended(admin: Http, task: dict[str, Any]) -> None:
+    """Let a job of the task come to an end."""
+    job = admin.post(f"/tasks/{task['task_id']}/run").json
+    assert admin.post(f"/jobs/{job['job_id']}/cancel").status == 200
+
+
+def test_a_list_of_tasks_sorts_by_every_column_it_shows(admin: Http, made: Made) -> None:
+    spec = {"report_id": made.report()["report_id"]}
+    year = datetime.now(UTC).year
+    soon, late = ({"type": "once", "at": f"{year + years}-01-01T00:00:00"} for years in (1, 2))
+    made.task(name="b", spec=spec, schedule=late, description="x", group="g", priority=2)
+    made.task(name="A", spec=spec, description="Y", enabled=False, priority=30)
+    ended(admin, made.task(name="c", spec=spec, schedule=soon, description="z", group="H", priority=1))
+    shown = set(admin.get("/tasks").json["items"][0])
+    assert shown - set(SORTS) == {"task_id", "latest_job_id", "revision"}
+    # What is equal in all of them leaves the newest first.
+    order = {
+        "name": "Abc", "information": "Acb", "latest_status": "Abc", "latest_at": "Abc", "next_fire_at": "cbA",
+        "created_at": "bAc", "updated_at": "bAc", "description": "bAc",
+        "enabled": "Acb", "group": "Abc", "priority": "cbA", "schedule": "Acb",
+        "kind": "cAb", "creator": "cAb", "note": "cAb",
+    }  # fmt: skip
+    assert set(order) == set(SORTS)
+    names = lambda **query: "".join(row["name"] for row in admin.get("/tasks", **query).json["items"])  # noqa: E731
+    assert {column: names(sort=column) for column in SORTS} == order
+    assert names(sort="-name") == "cbA"
+    assert names(sort="-priority") == "Abc"
+
+
+def test_a_task_planned_ahead_sorts_by_the_execution_it_shows(stage: Stage) -> None:
+    """A tick takes a slot out of the plan before it comes; until then it is the next execution."""
+    other = stage.task(schedule={"type": "cron", "expression": "2 9 * * *"})
+    ahead = stage.task(schedule={"type": "cron", "expression": "1,30 9 * * *"})
+    stage.tick()
+    assert task_store.get(ahead.task_id).next_fire_at == stage.now + timedelta(minutes=30)
+    found = task_lists.listing(now=stage.now, sort="next_fire_at")
+    assert [task.task_id for task in found.items] == [ahead.task_id, other.task_id]
+
+
+def test_pages_of_tasks_are_of_the_size_asked_for(admin: Http, made: Made) -> None:
+    row = TaskRecord.get(made.task(name="a")["task_id"]).to_dynamodb_dict()
+    with TaskRecord.batch_write() as batch:
+        for number in range(20):
+            batch.save(TaskRecord.from_raw_data(row | {"task_id": {"S": f"more-{number:03}"}}))
+    for page_size, lengths in {10: [10, 10, 1, 0], 20: [20, 1, 0], 50: [21, 0], 100: [21, 0]}.items():
+        pages = [
+            admin.get("/tasks", sort="name", page_size=page_size, page=number).json
+            for number in range(1, len(lengths) + 1)
+        ]
+        assert [len(page["items"]) for page in pages] == lengths
+        assert {(page["total"], page["pages"]) for page in pages} == {(21, len(lengths) - 1)}
+        assert len({row["task_id"] for page in pages for row in page["items"]}) == 21
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
         ("sort=colour", "sort"),
+        ("page_size=30", "page_size"),
+        ("page=0", "page"),
         ("latest_status=asleep", "latest_status"),
         ("enabled=perhaps", "enabled"),
         ("search=" + "x" * 201, "search"),

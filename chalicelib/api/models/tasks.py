@@ -2,14 +2,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, computed_field
 
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
-from chalicelib.api.models.schedules import MisfireObject, Object, RetryObject, ScheduleObject, ShownAs, WindowObject
+from chalicelib.api.models.schedules import (
+    MisfireObject,
+    Object,
+    RetryObject,
+    ScheduleObject,
+    ShownAs,
+    WindowObject,
+    Words,
+)
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
+from chalicelib.core.words import describe
 from chalicelib.kinds.report_export import ReportExportSpec
+from chalicelib.task_lists import SORTS
 
 LONGEST_SECONDS = 30 * 86_400
 CLOUD = "cloud"
@@ -19,6 +29,9 @@ Seconds = Annotated[int, Field(ge=1, le=LONGEST_SECONDS)]
 StatementSeconds = Annotated[int, Field(ge=1, le=86_400, description="For one statement; enforced by the database")]
 WaitSeconds = Annotated[Seconds, Field(description="How long a job may wait for a worker")]
 DeadlineSeconds = Annotated[Seconds, Field(description="How long a job may take, retries included")]
+MaxConcurrency = Annotated[
+    int, Field(ge=1, le=1_000, description="How many of its jobs may be active at once; null: any number")
+]
 KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
 Pool = Annotated[
     Id, AfterValidator(lambda name: _served(name)), Field(description="Only `cloud` has workers", examples=[CLOUD])
@@ -62,6 +75,7 @@ class TaskIn(Request):
     deadline_seconds: DeadlineSeconds | None = None
     queue_wait_limit_seconds: WaitSeconds | None = None
     statement_timeout_seconds: StatementSeconds | None = None
+    max_concurrency: MaxConcurrency | None = None
 
 
 class TaskPatch(Request):
@@ -85,6 +99,7 @@ class TaskPatch(Request):
     deadline_seconds: DeadlineSeconds | None = Field(default_factory=unset)
     queue_wait_limit_seconds: WaitSeconds | None = Field(default_factory=unset)
     statement_timeout_seconds: StatementSeconds | None = Field(default_factory=unset)
+    max_concurrency: MaxConcurrency | None = Field(default_factory=unset)
 
 
 class RunIn(Request):
@@ -119,6 +134,11 @@ class TaskRow(Answer):
     latest_status: JobStatus | None
     latest_at: Instant | None
 
+    @computed_field(description="The schedule in words")  # type: ignore[prop-decorator]
+    @property
+    def information(self) -> Words:
+        return Words(en=describe(self.schedule, "en"), zh=describe(self.schedule, "zh"))
+
 
 class TaskOut(TaskRow):
     spec: Spec
@@ -132,6 +152,7 @@ class TaskOut(TaskRow):
     deadline_seconds: int | None
     queue_wait_limit_seconds: int | None
     statement_timeout_seconds: int | None
+    max_concurrency: int | None
 
 
 class TaskQuery(PageQuery):
@@ -142,5 +163,11 @@ class TaskQuery(PageQuery):
     enabled: bool | None = None
     latest_status: JobStatus | None = None
     sort: Annotated[
-        str | None, Field(description="A column; with a leading `-` descending", examples=["name", "-next_fire_at"])
+        str | None,
+        WithJsonSchema({"enum": [*(sign + column for sign in ("", "-") for column in SORTS), None]}),
+        Field(
+            description="A column; with a leading `-` descending. Newest first unless given; "
+            "`information` sorts by the words in English",
+            examples=["name", "-next_fire_at"],
+        ),
     ] = None
