@@ -14,6 +14,7 @@ from chalicelib.core.instants import utc
 from chalicelib.settings import settings
 
 DAY = timedelta(days=1)
+OPEN_DAYS = 3_650
 
 Area = Literal["files", "logs"]
 
@@ -35,6 +36,11 @@ def expires_at(kind: str, at: datetime) -> datetime:
     end = utc(at) + days_of(kind) * DAY
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight if midnight == end else midnight + DAY
+
+
+def while_open(now: datetime) -> datetime:
+    """When the runs of a job that is being run again would be gone, should nobody end it: longer than any job waits."""
+    return now + OPEN_DAYS * DAY
 
 
 def prefix(area: Area, kind: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from botocore.exceptions import BotoCoreError
 from pynamodb.exceptions import PynamoDBException
@@ -16,7 +17,7 @@ from chalicelib.core.lifecycle import Reason
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
-from chalicelib.store import jobs
+from chalicelib.store import jobs, runs
 from chalicelib.store import logs as log_store
 from chalicelib.store.logs import LogLine
 
@@ -75,6 +76,9 @@ class LiveRun:
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
         self.rows = self.rows if rows is None else rows
         self.bytes = self.bytes if bytes is None else bytes
+
+    def define(self, definition: Mapping[str, Any]) -> None:
+        runs.define(self.facts.job_id, self.facts.run_no, dict(definition), fence=str(self.job.fence))
 
     def on_stop(self, interrupt: Callable[[], None] | None) -> None:
         with self._lock:

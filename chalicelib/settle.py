@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from chalicelib import line
+from chalicelib import line, retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
+from chalicelib.cost import summed
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, tasks
+from chalicelib.store import jobs, moves, runs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -49,7 +50,9 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
     promised = line.look_at(job, line.promise(not_before, now=now))
-    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error):
+    if moves.wait_again(
+        job, not_before=not_before, lease_until=promised, error=run.error, cost=summed(job.cost, run.cost)
+    ):
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
@@ -74,6 +77,7 @@ def _finish(
     job: JobRecord, run: RunRecord, status: JobStatus, reason: Reason | None, error: str | None, *, now: datetime
 ) -> None:
     # Before the job's own end, so that a crash between the two is made good when the lease runs out.
+    let_expire(job, run, now=now)
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
     ended = moves.finish(
         job,
@@ -86,10 +90,18 @@ def _finish(
         bytes=run.bytes,
         summary=run.summary,
         files=run.files if status == JobStatus.SUCCEEDED else None,
+        cost=summed(job.cost, run.cost),
     )
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
         let_next_in(job, now=now)
+
+
+def let_expire(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None:
+    """Let the runs of a job that is about to end expire with it. `run`, the last, may say so itself by now."""
+    until = retention.expires_at(job.kind, now)
+    known = {int(run.run_no)} if run is not None and run.expires_at == until else set()
+    runs.keep(job.job_id, sorted(set(range(1, int(job.run_no) + 1)) - known), until=until)
 
 
 def drop(
@@ -105,6 +117,7 @@ def drop(
     """End a waiting job without a run; False when it is not waiting any more."""
     if not only_planned:
         tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
+    let_expire(job, None, now=now)
     ended = moves.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned)
     if ended:
         event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib import gate, line, settle
+from chalicelib import cost, gate, line, retention, settle
 from chalicelib.aws import queue
 from chalicelib.aws.files import s3
 from chalicelib.clock import Clock
@@ -50,9 +50,10 @@ class Worker:
 def handle(text: str, *, worker: Worker) -> JobRecord | None:
     """Do the work that a token stands for; None when there was none."""
     token = queue.parse(text)
-    job = take(token, worker=worker)
-    if job is not None:
-        execute(job, worker=worker)
+    with cost.metered(worker.clock.now()) as meter:
+        job = take(token, worker=worker)
+        if job is not None:
+            execute(job, worker=worker, meter=meter)
     return job
 
 
@@ -109,9 +110,10 @@ def _claim(job: JobRecord, *, worker: Worker, now: datetime) -> bool:
 # --- executing --------------------------------------------------------------------------------------------------------
 
 
-def execute(job: JobRecord, *, worker: Worker) -> None:
-    """Run a claimed job's kind and write how it ended."""
+def execute(job: JobRecord, *, worker: Worker, meter: cost.Meter | None = None) -> None:
+    """Run a claimed job's kind and write how it ended, with what it cost by the meter."""
     clock = worker.clock
+    cost.watch(s3())
     now = clock.now()
     if not (moves.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)):
         return
@@ -135,7 +137,7 @@ def execute(job: JobRecord, *, worker: Worker) -> None:
         live.watch()
     ended = _run_kind(job, live)
     live.over()
-    close(job, live, ended)
+    close(job, live, ended, meter=meter)
 
 
 def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
@@ -201,12 +203,17 @@ def _end(
     )
 
 
-def close(job: JobRecord, live: LiveRun, run: RunRecord) -> None:
+def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | None = None) -> None:
     """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first."""
     if run.status != RunStatus.SUCCEEDED:
         discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     live.flush()
     now = live.clock.now()
+    if run.status == RunStatus.SUCCEEDED:
+        # The job ends with it.
+        run.expires_at = retention.expires_at(job.kind, now)
+    if meter is not None:
+        run.cost = meter.result(kind=job.kind, now=now, stored_bytes=int(run.bytes or 0))
     if runs.end(run):
         settle.settle(job, run, now=now)
         return

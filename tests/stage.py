@@ -46,6 +46,9 @@ class Probe:
     def target(self, spec: Any) -> Target:
         return self.works_on
 
+    def definition(self, spec: Any) -> dict[str, Any]:
+        return {"words": "as it stands now"}
+
     def check_parameters(self, spec: Any, parameters: Any, *, has_window: bool, complete: bool) -> None:
         pass
 

@@ -435,7 +435,7 @@ def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage)
         "sha256": "s",
         "bytes": 1,
         "rows": 1,
-        "finished_at": "2026-03-02T09:00:00Z",
+        "started_at": "2026-03-02T09:00:00Z",
     }
     PROBE.behaviour = lambda _: Outcome(files=[manifest], rows=1)
     job = started(stage)

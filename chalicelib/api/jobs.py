@@ -12,6 +12,8 @@ from chalicelib.api.models.jobs import (
     Counts,
     DownloadQuery,
     Files,
+    JobDetail,
+    JobDetailQuery,
     JobOut,
     JobQuery,
     JobRow,
@@ -57,9 +59,16 @@ def count_jobs(call: Call) -> Any:
     return {**sums, "pools": pools}
 
 
-@operation("GET", "/jobs/{job_id}", answer=JobOut, errors=(JobNotFound,), summary="Read a job")
+@operation(
+    "GET",
+    "/jobs/{job_id}",
+    query=JobDetailQuery,
+    answer=JobDetail,
+    errors=(JobNotFound, RunNotFound),
+    summary="Read a job: what it was to do, what it did, when, why not, and at what cost",
+)
 def get_job(call: Call, job_id: str) -> Any:
-    return jobs.get(job_id)
+    return jobs.detail(jobs.get(job_id), run_no=call.query.run)
 
 
 @operation(

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+# A run's definition stands in its record, which is written thrice and read with the job.
+DEFINITION_BYTES = 200_000
+
 
 @dataclass(frozen=True)
 class JobFacts:
@@ -36,6 +39,9 @@ class RunContext(Protocol):
 
     def log(self, level: str, message: str, *, type: str = "run") -> None:
         """Add one log line; level is DEBUG, INFO, WARN or ERROR. Never a secret or a row of data."""
+
+    def define(self, definition: Mapping[str, Any]) -> None:
+        """Write down what this run runs, before it does: a JSON document for people, shaped as `Kind.definition`."""
 
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
         """Tell how far the run is; cheap, may be called per block."""
@@ -84,6 +90,11 @@ class Kind(Protocol):
         """`Invalid` for what would fail every run: a wrong value (`parameters.<name>`, `spec.parameters.<name>`), or a
         `window` that is needed and not there. `parameters` are the task's and the start's; a missing one counts when
         they are `complete`.
+        """
+
+    def definition(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """What a job of a canonical spec would run if it ran now, for people to read: a JSON document of at most
+        `DEFINITION_BYTES`, without secrets. Empty when it cannot be told.
         """
 
     def run(self, context: RunContext) -> Outcome:

@@ -29,6 +29,7 @@ from chalicelib.exports.compression import Compression
 from chalicelib.exports.csv_options import CsvOptions
 from chalicelib.exports.parameters import Parameter, mistakes, resolve
 from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext, Target
+from chalicelib.kinds.report_export_definition import definition_of, values_shown
 from chalicelib.sources import Query, Source, field_problems, open_source
 from chalicelib.sources.sql import DIALECTS, parse
 
@@ -87,6 +88,7 @@ class Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    revision: int | None = None
     source_id: str
     queries: tuple[NamedQuery, ...]
     parameters: tuple[Parameter, ...] = ()
@@ -166,6 +168,15 @@ class ReportExport:
                 words.append(parse(query.sql, dialect, query.name).window_words(query.name))
         return [FieldProblem("window", each) for each in words if each][:1]
 
+    def definition(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = ReportExportSpec.model_validate(dict(spec))
+        found = self._find(self._ports.load_report, wanted.report_id)
+        if found is None:
+            return {}
+        report = Report.model_validate(found)
+        source = self._find(self._ports.load_source, report.source_id)
+        return definition_of(wanted, report, None if source is None else SourceRecord.model_validate(source))
+
     def run(self, context: RunContext) -> Outcome:
         facts = context.facts
         spec = ReportExportSpec.model_validate(dict(facts.spec))
@@ -185,6 +196,7 @@ class ReportExport:
         except Invalid as error:
             problems = " ".join(f"{problem.field}: {problem.message}" for problem in error.problems)
             raise PreconditionMissing(f"Source {record.name!r} cannot be used. {problems}", reason=NO_SOURCE) from error
+        context.define(definition_of(spec, report, record) | {"parameters": values_shown(values)})
         export = _Export(self._ports, context, spec, report, record.name)
         try:
             with source:

@@ -259,4 +259,6 @@ class JobRecord(Record):
     bytes = NumberAttribute(null=True)
     summary = UnicodeAttribute(null=True)
     files = DocumentAttribute(null=True)
+    # The sum over its runs (cost.py).
+    cost = DocumentAttribute(null=True)
     expires_at = TTLAttribute(null=True)

@@ -85,7 +85,14 @@ def start(job: JobRecord, *, now: datetime) -> bool:
     return True
 
 
-def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, error: str | None) -> bool:
+def wait_again(
+    job: JobRecord,
+    *,
+    not_before: datetime,
+    lease_until: datetime,
+    error: str | None,
+    cost: dict[str, Any] | None = None,
+) -> bool:
     """assigned or running -> waiting, for the next attempt; False when its lease or the wish for another is gone."""
     actions = [
         JobRecord.not_before.set(not_before),
@@ -95,6 +102,7 @@ def wait_again(job: JobRecord, *, not_before: datetime, lease_until: datetime, e
         JobRecord.lease_until.set(lease_until),
         JobRecord.tokens_sent.set(1),
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
+        *([] if cost is None else [JobRecord.cost.set(cost)]),
     ]
     try:
         _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
@@ -132,10 +140,11 @@ def finish(
     bytes: float | None = None,
     summary: str | None = None,
     files: list[dict[str, Any]] | None = None,
+    cost: dict[str, Any] | None = None,
 ) -> bool:
     """assigned or running -> ended, with what the run left behind; this write is what makes the files visible."""
     actions = _ending(job, reason, error, now, target)
-    left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files}
+    left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files, "cost": cost}
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
     try:
         _move(job, Move.FINISH, target, actions, _held(job))

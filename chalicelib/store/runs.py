@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +43,10 @@ class RunRecord(Record):
     bytes = NumberAttribute(null=True)
     summary = UnicodeAttribute(null=True)
     files = DocumentAttribute(null=True)
+    # What it ran, as its kind told it (kinds/protocol.py).
+    definition = DocumentAttribute(null=True)
+    # What it cost (cost.py).
+    cost = DocumentAttribute(null=True)
     expires_at = TTLAttribute(null=True)
 
 
@@ -74,6 +79,19 @@ def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
     return True
 
 
+def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) -> bool:
+    """Write down what an open run runs; False when it was ended meanwhile."""
+    try:
+        with refusing():
+            RunRecord(job_id, run_no).update(
+                [RunRecord.definition.set(definition)],
+                condition=(RunRecord.fence == fence) & RunRecord.status.is_in(*sorted(RUN_OPEN)),
+            )
+    except Refused:
+        return False
+    return True
+
+
 def end(run: RunRecord) -> bool:
     """Write a run's end; False when it has one already. The record is made when the claim's writer died before it."""
     actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]
@@ -89,6 +107,8 @@ def end(run: RunRecord) -> bool:
         "bytes",
         "summary",
         "files",
+        "cost",
+        "expires_at",
     ):
         value = getattr(run, name)
         if value is not None:
@@ -103,6 +123,13 @@ def end(run: RunRecord) -> bool:
     except Refused:
         return False
     return True
+
+
+def keep(job_id: str, numbers: Iterable[int], *, until: datetime) -> None:
+    """Let these runs of a job live until then. One whose record was never made, or is gone, is left out."""
+    for number in numbers:
+        with suppress(Refused), refusing():
+            RunRecord(job_id, number).update([RunRecord.expires_at.set(until)], condition=RunRecord.job_id.exists())
 
 
 def newest(job_id: str, limit: int | None) -> Iterable[RunRecord]:

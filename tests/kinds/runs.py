@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ class FakeRun:
 
     facts: JobFacts
     lines: list[tuple[str, str]] = field(default_factory=list)
+    definition: dict[str, Any] | None = None
     rows: int | None = None
     bytes: int | None = None
     stopping: bool = False
@@ -58,6 +59,9 @@ class FakeRun:
         self.on_line(message)
         if "begun" in message:
             self.begun.set()
+
+    def define(self, definition: Mapping[str, Any]) -> None:
+        self.definition = dict(definition)
 
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
         self.rows = self.rows if rows is None else rows

@@ -8,6 +8,7 @@ from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Re
 from chalicelib.api.models.schedules import Object, RetryObject
 from chalicelib.api.models.tasks import Priority
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
+from chalicelib.core.prices import PRICE_LIST
 
 
 def _or_list(value: Any) -> Any:
@@ -105,6 +106,73 @@ class JobOut(JobRow):
     statement_timeout_seconds: int | None
 
 
+class Cost(Answer):
+    """Counted while runs lived; what comes before and after them is not in it. `usd` is an estimate by list prices."""
+
+    runs: Annotated[int, Field(description="How many runs this is the sum of: those whose worker was lost are not")]
+    usd: Annotated[str, Field(description=f"US dollars, a decimal; prices of {PRICE_LIST}", examples=["0.0000312461"])]
+    lambda_requests: int
+    lambda_gb_seconds: float
+    dynamodb_read_units: float
+    dynamodb_write_units: float
+    s3_requests: Annotated[int, Field(description="PUT, POST and LIST")]
+    s3_bytes: Annotated[int, Field(description="Of the files")]
+    s3_byte_days: Annotated[int, Field(description="The bytes times the days that they are kept")]
+
+
+class RunOut(Answer):
+    job_id: str
+    run_no: int
+    status: RunStatus
+    reason: Reason | None
+    error: str | None
+    worker: str | None
+    created_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    stopped_at: Instant | None
+    rows: int | None
+    bytes: int | None
+    summary: str | None
+    cost: Cost | None
+
+
+class Failure(Answer):
+    run_no: int
+    at: Instant | None
+    status: RunStatus
+    reason: Reason | None
+    error: str | None
+
+
+class Definition(Answer):
+    """What ran. While `frozen` is false nothing has: it is what would run now."""
+
+    frozen: bool
+    run_no: int | None
+    document: Annotated[
+        Object, Field(description="The kind says what is in it; for a report_export its report, SQL and file options")
+    ]
+
+
+class JobDetailQuery(Query):
+    run: Annotated[
+        int | None, Field(ge=1, description="Whose definition to show; the newest run's that has one, unless given")
+    ] = None
+
+
+class JobDetail(JobOut):
+    not_before: Instant
+    deadline_at: Annotated[Instant | None, Field(description="Known from the start of the first run")]
+    queue_wait_ends_at: Instant | None
+    expires_at: Annotated[Instant | None, Field(description="When the record is deleted; null while the job is open")]
+    definition: Definition
+    cost: Cost | None
+    run_count: int
+    runs: Annotated[list[RunOut], Field(description="The newest three, newest first")]
+    failures: Annotated[list[Failure], Field(description="Of the newest 32 runs, newest first")]
+
+
 class PoolCount(Answer):
     pool: str
     kind: str
@@ -122,21 +190,6 @@ class Counts(Answer):
 
 class RunQuery(Query):
     limit: Annotated[int, Field(ge=1, le=100)] = 3
-
-
-class RunOut(Answer):
-    job_id: str
-    run_no: int
-    status: RunStatus
-    reason: Reason | None
-    error: str | None
-    worker: str | None
-    created_at: Instant
-    started_at: Instant | None
-    ended_at: Instant | None
-    rows: int | None
-    bytes: int | None
-    summary: str | None
 
 
 class Runs(Answer):
