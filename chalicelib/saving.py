@@ -8,10 +8,12 @@ from typing import Any
 
 from chalicelib import audit, definitions, dispatch, in_step, settle
 from chalicelib.actor import Actor
+from chalicelib.core.facets import folded
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable
+from chalicelib.job_lists import longest_life
 from chalicelib.log import event
-from chalicelib.store import jobs
+from chalicelib.store import jobs, names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -39,7 +41,7 @@ def save(
     before, revision = audit.snapshot(task), int(task.revision)
     newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
     never_fired = task.previous_fire_at is None
-    ruled = in_step.has_rule(task)
+    former, ruled = str(task.name), in_step.has_rule(task)
     for name, value in columns.items():
         setattr(task, name, value)
     ruled = ruled or in_step.has_rule(task)
@@ -47,11 +49,16 @@ def save(
     definitions.plan(task, now=now, fire_now=newly_now or never_fired)
     if ruled:
         in_step.watch(task.task_id, now=now)
+    renamed = folded(task.name) != folded(former)
+    if renamed:
+        names.register(task.task_id, task.name, revision=revision + 1)
     store.overwrite(task, expected_revision=revision)
     withdraw(task.task_id, why, now=now)
     audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     dispatch.plan_now(task, now=now)
+    if renamed:
+        names.release(task.task_id, former, revision=revision, expires_at=now + longest_life())
     if ruled:
         _follow(task, follow)
     return task

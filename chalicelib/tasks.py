@@ -14,10 +14,11 @@ from chalicelib.core.ids import job_id_of_request, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Invalid, StaleRevision, Unavailable
+from chalicelib.job_lists import longest_life
 from chalicelib.line import send_token
 from chalicelib.log import event
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
-from chalicelib.store import jobs, moves
+from chalicelib.store import jobs, moves, names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -41,6 +42,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     definitions.plan(task, now=now, fire_now=True)
     if in_step.has_rule(task):
         in_step.watch(task_id, now=now)
+    names.register(task_id, task.name, revision=1)
     if not store.insert(task):
         task = store.get(task_id)
     if in_step.has_rule(task):
@@ -103,6 +105,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
+    names.release(task_id, task.name, revision=int(task.revision), expires_at=now + longest_life())
     event("task deleted", task_id=task_id)
     if in_step.has_rule(task):
         _delete_rule(task_id)

@@ -32,14 +32,8 @@ def page(
         job = jobs.find(wanted.job_id)
         found = [] if job is None or not matches(wanted, job) else [job]
         return found[skip : skip + page_size], len(found)
-    months = months_between(
-        max(wanted.created_from or since, since),
-        min(wanted.created_to or until, until),
-        oldest_first=oldest_first,
-    )
-    lanes = plan(wanted, months=months, tasks_named=lambda text: names.tasks_named(text, limit=MOST_TASKS + 1))
     reach = min(skip + page_size, REACH)
-    readers = job_entries.readers(lanes, oldest_first=oldest_first, wanted=reach)
+    readers = _readers(wanted, oldest_first=oldest_first, reach=reach, since=since, until=until)
     ids = job_entries.merged(readers, oldest_first=oldest_first, wanted=reach)
     if skip >= REACH == len(ids):
         raise Invalid(f"Only the first {REACH:,} jobs are paged through; narrow the list by time.", field="page")
@@ -49,6 +43,28 @@ def page(
         rows = pool.submit(_rows, ids[skip:])
         total = len(ids) + job_entries.count_rest(readers, limit=max(0, limit + 1 - len(ids)))
         return rows.result(), min(total, limit + 1)
+
+
+def ids(wanted: JobFilter, *, limit: int, since: datetime, until: datetime) -> list[str]:
+    """Ids of the first `limit` matches, newest first, from the index alone."""
+    if wanted.job_id is not None:
+        job = jobs.find(wanted.job_id)
+        return [] if job is None or not matches(wanted, job) else [wanted.job_id]
+    readers = _readers(wanted, oldest_first=False, reach=limit, since=since, until=until)
+    return job_entries.merged(readers, oldest_first=False, wanted=limit)
+
+
+def _readers(
+    wanted: JobFilter, *, oldest_first: bool, reach: int, since: datetime, until: datetime
+) -> list[job_entries.Reader]:
+    """Readers of the lanes of the filter's plan, for a merge that takes `reach` ids."""
+    months = months_between(
+        max(wanted.created_from or since, since),
+        min(wanted.created_to or until, until),
+        oldest_first=oldest_first,
+    )
+    lanes = plan(wanted, months=months, tasks_named=lambda text: names.tasks_named(text, limit=MOST_TASKS + 1))
+    return job_entries.readers(lanes, oldest_first=oldest_first, wanted=reach)
 
 
 def _rows(ids: list[str]) -> list[JobRecord]:
