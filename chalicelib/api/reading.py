@@ -146,8 +146,8 @@ def revision(request: Request, *, taken: bool) -> int | None:
     header = request.headers.get(IF_MATCH)
     if header is not None and not taken:
         raise Invalid("This request takes no If-Match.", field=IF_MATCH)
-    text = (header or "").strip()
-    if text in ("", "*"):
+    text = "*" if header is None else header.strip()
+    if text == "*":
         return None
     shape = _ETAG.fullmatch(text)
     if shape is None:
