@@ -163,6 +163,11 @@ def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
             assert "Invalid" in shown["responses"]["422"]["description"]
 
 
+def test_an_empty_condition_is_refused(admin: Http, made: Made) -> None:
+    reply = admin.send("DELETE", f"/tasks/{made.task()['task_id']}", headers={"If-Match": ""})
+    assert (reply.status, reply.fields) == (422, ["If-Match"])
+
+
 def test_a_message_is_in_words(admin: Http, made: Made) -> None:
     source_id = made.source()["source_id"]
     report = {"name": "x", "source_id": source_id, "queries": [{"name": "q", "sql": "SELECT 1"}]}

@@ -18,6 +18,7 @@ import pytest
 
 from infra.local import __main__ as runner
 from infra.local.address import Caller, Refused
+from tests.e2e.counting import start_counting
 from tests.e2e.local_stack import LocalStack, wait_until_ended
 
 
@@ -167,13 +168,6 @@ def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     assert not other.processes()
 
 
-# Counts as far as a table says: for hours, or for a moment.
-COUNTING = """
-WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(upto) FROM ends))
-SELECT count(*) AS counted FROM counted
-""".strip()
-
-
 def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "state").start()
     made = stack.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
@@ -209,29 +203,3 @@ def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(tmp_path: 
     assert ended == 0
     assert stack.processes() == []
     sys.stdout.write(f"starts: {re.findall(r'Ready after (.*)[.]', stack.said())}\n")
-
-
-def start_counting(stack: LocalStack, ends: Path) -> str:
-    """A job that runs for hours; answers its id when it runs."""
-    with closing(sqlite3.connect(ends)) as connection, connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("CREATE TABLE ends (upto INTEGER)")
-        connection.execute("INSERT INTO ends VALUES (100000000000)")
-    call = stack.as_("admin")
-    source = call("POST", "/sources", {"name": "ends", "kind": "sqlite", "settings": {"path": ends.name}})
-    queries = [{"name": "counted", "sql": COUNTING}]
-    report = call("POST", "/reports", {"name": "counted", "source_id": source["source_id"], "queries": queries})
-    task = {
-        "name": "counted",
-        "kind": "report_export",
-        "spec": {"report_id": report["report_id"]},
-        "schedule": {"type": "cron", "expression": "0 4 * * *"},
-        "retry": {"max_attempts": 2, "delay_seconds": 0},
-    }
-    task_id = call("POST", "/tasks", task)["task_id"]
-    job_id: str = call("POST", f"/tasks/{task_id}/run", {})["job_id"]
-    deadline = time.monotonic() + 30
-    while call("GET", f"/jobs/{job_id}")["status"] != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return job_id

@@ -1,0 +1,40 @@
+"""The API against its own description, for longer than the tests take: every phase of schemathesis, on a stack."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.e2e.local_stack import LocalStack
+from tests.e2e.schema import EXCLUDED, run
+
+SECONDS = 900
+EXAMPLES = 30
+
+
+def main(*words: str) -> int:
+    with tempfile.TemporaryDirectory(prefix="carillon-schema-") as name:
+        folder = Path(name)
+        stack = LocalStack(folder / "state").start()
+        try:
+            found = run(stack, folder, "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS), *words)
+        finally:
+            stack.stop()
+    if found.failures:
+        print(found.said)
+    print(f"calls                {found.total} in {found.seconds:.0f} s")
+    print(f"operations called    {len(found.calls)} of {found.selected}; left out: {', '.join(EXCLUDED)}")
+    print(f"operations done      {len(found.done)}, the others were always refused")
+    print(f"findings             {len(found.failures)}")
+    for failure in sorted(set(found.failures)):
+        print(f"  {failure}")
+    return 1 if found.failures else 0
+
+
+if __name__ == "__main__":
+    # Further options are schemathesis's own: --seed 7, --phases stateful, …
+    sys.exit(main(*sys.argv[1:]))
