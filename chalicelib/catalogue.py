@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from chalicelib import audit
+from chalicelib import audit, limits
 from chalicelib.actor import Actor
 from chalicelib.aws import secrets
 from chalicelib.core.business_days import Calendar
@@ -43,7 +43,7 @@ def listing(model: type[R], *, search: str | None, page: int, page_size: int) ->
 
 
 def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
-    """`body`: name, description, kind, settings, password. With the same key and now it is made once."""
+    """`body`: name, description, kind, settings, password, max_concurrency. With the same key and now it is made once."""
     source = SourceRecord(
         ulid(now, None if key is None else f"source|{key}"),
         name=body["name"],
@@ -51,10 +51,12 @@ def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: 
         kind=body["kind"],
         settings=_checked_settings(body),
         has_secret=body.get("password") is not None,
+        max_concurrency=body.get("max_concurrency"),
         creator=actor.name,
         created_at=now,
         updated_at=now,
     )
+    limits.set_out(limits.of_source(source.source_id), source.max_concurrency)
     if not store.insert(source):
         source = store.get_source(source.source_id)
     # The record first: a record without its password can be seen and mended, a secret without its record only costs.
@@ -80,9 +82,13 @@ def replace_source(
         "kind": body["kind"],
         "settings": wanted,
         "has_secret": source.has_secret if keeps else body["password"] is not None,
+        "max_concurrency": body.get("max_concurrency"),
         "updated_at": now,
     }
+    limit, most = limits.of_source(source_id), source.max_concurrency
+    limits.set_out(limit, changes["max_concurrency"])
     store.overwrite(source, changes, revision=int(source.revision))
+    limits.changed(limit, before=most, after=changes["max_concurrency"], now=now)
     if not keeps:
         name = secrets.source_name(source_id)
         if body["password"] is None:
@@ -103,6 +109,7 @@ def delete_source(source_id: str, *, revision: int | None, actor: Actor, now: da
     store.overwrite(source, {"has_secret": False, "updated_at": now}, revision=int(source.revision))
     secrets.delete(secrets.source_name(source_id))
     store.remove(source, revision=int(source.revision))
+    limits.forget(limits.of_source(source_id), before=source.max_concurrency, now=now)
     _note(actor, "delete", source, before=before, after=None, now=now)
 
 

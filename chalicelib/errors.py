@@ -7,7 +7,7 @@
     ├── Forbidden              403
     ├── NotFound               404
     │   ├── TaskNotFound · JobNotFound · RunNotFound · FileNotAvailable
-    │   └── ReportNotFound · SourceNotFound · TokenNotFound
+    │   └── ReportNotFound · SourceNotFound · PoolNotFound · TokenNotFound · BatchNotFound
     ├── Conflict               409  the record is in the wrong state
     │   ├── WrongState
     │   ├── NameTaken
@@ -107,6 +107,10 @@ class ReportNotFound(NotFound):
 
 class SourceNotFound(NotFound):
     """There is no such source."""
+
+
+class PoolNotFound(NotFound):
+    """There is no such pool."""
 
 
 class TokenNotFound(NotFound):

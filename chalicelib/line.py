@@ -15,16 +15,20 @@ from chalicelib.store.job_record import JobRecord
 # How long the first token may take from its due time to a worker before another is sent.
 FIRST_LEASE = timedelta(seconds=60)
 LONGEST_LEASE = timedelta(hours=1)
+# Nobody else may come to let in a job that is parked, or that waits in a pool that was paused: looked at more often.
+LONGEST_PARKED = timedelta(minutes=10)
 # SQS holds messages back for up to 900 s; the rest is for the sweep's own minute.
 HOLDABLE = timedelta(seconds=queue.DELAY_LIMIT_SECONDS - 60)
 
 
-def promise(not_before: datetime, *, now: datetime, tokens_sent: int = 1) -> datetime:
+def promise(
+    not_before: datetime, *, now: datetime, tokens_sent: int = 1, longest: timedelta = LONGEST_LEASE
+) -> datetime:
     """Until when a job's token may be believed on its way."""
     if not_before - now > HOLDABLE:
         return not_before - FIRST_LEASE
     doublings = min(tokens_sent - 1, 6)
-    lease = min(FIRST_LEASE * int(2**doublings), LONGEST_LEASE)
+    lease = min(FIRST_LEASE * int(2**doublings), longest)
     return max(not_before, now) + lease
 
 

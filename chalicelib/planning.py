@@ -15,6 +15,7 @@ from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.instants import parse
 from chalicelib.core.jitter import jitter
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
+from chalicelib.core.lines import line_of
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.rank import rank
 from chalicelib.line import look_at, promise
@@ -102,6 +103,7 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     if seconds:
         delay = jitter(task.task_id, slot.at, slot.following, seconds)
         job.not_before = slot.at + timedelta(seconds=delay)
+        job.ready_pool = line_of(job.pool, job.not_before, now=now)
         job.lease_until = look_at(job, promise(job.not_before, now=now))
     return job
 
@@ -153,6 +155,7 @@ def build(
         enqueued_at=enqueued_at,
         not_before=not_before,
         rank=rank(enqueued_at, int(task.priority)),
+        ready_pool=line_of(task.pool, not_before, now=now),
         lease_shard=jobs.lease_shard(job_id),
         active_task=task.task_id,
     )
@@ -169,7 +172,7 @@ def end_at_birth(job: JobRecord, status: JobStatus, reason: Reason, *, now: date
     """Make the job a record of a slot that is not run."""
     job.status, job.reason, job.ended_at = status, reason, now
     job.expires_at = retention.expires_at(job.kind, now)
-    job.lease_shard = job.lease_until = job.active_task = None
+    job.lease_shard = job.lease_until = job.active_task = job.ready_pool = None
     return job
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, definitions, dispatch, in_step, settle
+from chalicelib import audit, definitions, dispatch, in_step, limits, settle
 from chalicelib.actor import Actor
 from chalicelib.core.facets import folded
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
@@ -42,6 +42,7 @@ def save(
     newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
     never_fired = task.previous_fire_at is None
     former, ruled = str(task.name), in_step.has_rule(task)
+    limit, most = limits.of_task(task.task_id), task.max_concurrency
     for name, value in columns.items():
         setattr(task, name, value)
     ruled = ruled or in_step.has_rule(task)
@@ -52,8 +53,11 @@ def save(
     renamed = folded(task.name) != folded(former)
     if renamed:
         names.register(task.task_id, task.name, revision=revision + 1)
+    if task.max_concurrency != most:
+        limits.set_out(limit, task.max_concurrency)
     store.overwrite(task, expected_revision=revision)
     withdraw(task.task_id, why, now=now)
+    limits.changed(limit, before=most, after=task.max_concurrency, now=now)
     audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     dispatch.plan_now(task, now=now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from chalicelib import line, retention
+from chalicelib import limits, line, retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
@@ -50,9 +50,8 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
     promised = line.look_at(job, line.promise(not_before, now=now))
-    if moves.wait_again(
-        job, not_before=not_before, lease_until=promised, error=run.error, cost=summed(job.cost, run.cost)
-    ):
+    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=summed(job.cost, run.cost)):
+        limits.run_over(job, now=now)
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
@@ -95,6 +94,7 @@ def _finish(
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
         let_next_in(job, now=now)
+        limits.run_over(job, now=now)
 
 
 def let_expire(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None:

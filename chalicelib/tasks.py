@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, definitions, dispatch, in_step, planning, rule_fires
+from chalicelib import audit, definitions, dispatch, in_step, limits, planning, rule_fires
 from chalicelib.actor import Actor
 from chalicelib.aws import rules
 from chalicelib.core import schedule as schedules
@@ -43,6 +43,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     if in_step.has_rule(task):
         in_step.watch(task_id, now=now)
     names.register(task_id, task.name, revision=1)
+    limits.set_out(limits.of_task(task_id), task.max_concurrency)
     if not store.insert(task):
         task = store.get(task_id)
     if in_step.has_rule(task):
@@ -104,6 +105,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
             moves.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
+    limits.forget(limits.of_task(task_id), before=task.max_concurrency, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
     names.release(task_id, task.name, revision=int(task.revision), expires_at=now + longest_life())
     event("task deleted", task_id=task_id)
@@ -164,7 +166,7 @@ def start(
     if planning.is_empty(task, window):
         planning.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     else:
-        job.admitted, job.ready_pool = True, job.pool
+        job.admitted = True
     if not jobs.insert(job):
         job = jobs.get(job_id)
     if job.status == JobStatus.WAITING:

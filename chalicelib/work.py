@@ -1,19 +1,17 @@
-"""The worker: a token arrives, the best job of the pool is claimed, its kind runs, its end is written.
+"""The worker: a token arrives, the best job of the pool is claimed (`claim.py`), its kind runs, its end is written.
 
 Every step may be the last one of this process. What it leaves half done is picked up by `sweep` when the lease ends.
 """
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chalicelib import cost, gate, line, retention, settle
 from chalicelib.aws import queue
 from chalicelib.aws.files import s3
-from chalicelib.clock import Clock
-from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.claim import LEASE_MARGIN, Worker, take
+from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
 from chalicelib.exports.keys import discard
 from chalicelib.kinds import kind_of
@@ -25,26 +23,10 @@ from chalicelib.store import jobs, moves, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
-# A token may come up to a second before its time (see queue.send): that is waited out. One that comes earlier than
-# this, by a clock that runs ahead, is sent again.
-EARLY = timedelta(seconds=2)
-# The head of the line may be stale: so many are tried before the token's own job, and the token given up.
-HEAD = 5
+__all__ = ["LEASE_MARGIN", "Worker", "execute", "handle", "take"]
+
 # Kept back from the worker's own time for writing the end.
 CLOSING_TIME = timedelta(seconds=15)
-# Lease beyond the worker's own end: its clock and ours may differ.
-LEASE_MARGIN = timedelta(seconds=30)
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Who works, and until when it may."""
-
-    name: str
-    until: datetime
-    clock: Clock
-    # Tests step the watch themselves.
-    watched: bool = True
 
 
 def handle(text: str, *, worker: Worker) -> JobRecord | None:
@@ -55,56 +37,6 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
         if job is not None:
             execute(job, worker=worker, meter=meter)
     return job
-
-
-# --- claiming ---------------------------------------------------------------------------------------------------------
-
-
-def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
-    """Claim the pool's first ready job, or the token's own if that comes first; None when there is nothing to do."""
-    own = _own(token, worker=worker)
-    now = worker.clock.now()
-    others = [job_id for job_id in jobs.first_in_line(token.pool, HEAD) if job_id != token.job_id]
-    candidates = jobs.get_many(others) if others else []
-    if own is not None:
-        candidates.append(own)
-    for job in sorted(candidates, key=lambda each: (each.rank, each.job_id)):
-        if job is not own and gate.admit(job, now=now) is not gate.Pass.GO:
-            continue
-        if _claim(job, worker=worker, now=now):
-            if own is not None and job is not own:
-                # This token is spent on another job; that one's token will find ours in the line.
-                moves.make_ready(own)
-            return job
-    return None
-
-
-def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
-    """The token's job, if it may be claimed now."""
-    job = jobs.find(token.job_id)
-    if job is None or job.status != JobStatus.WAITING:
-        return None
-    early = job.not_before - worker.clock.now()
-    if early > EARLY:
-        line.send_token(job, now=worker.clock.now())
-        return None
-    if early > timedelta(0):
-        worker.clock.sleep(early.total_seconds())
-    # A sleep may end a hair early by the clock that conditions are judged by: never before the slot.
-    now = max(worker.clock.now(), job.not_before)
-    return job if gate.admit(job, now=now) is gate.Pass.GO else None
-
-
-def _claim(job: JobRecord, *, worker: Worker, now: datetime) -> bool:
-    fence = uuid.uuid4().hex
-    lease_until = worker.until + LEASE_MARGIN
-    if not moves.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=max(now, job.not_before)):
-        return False
-    created = RunRecord(
-        job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
-    )
-    runs.create(created)
-    return True
 
 
 # --- executing --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import actions, job_lists, job_logs, jobs
+from chalicelib import actions, job_lists, job_logs, jobs, position
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -68,7 +68,8 @@ def count_jobs(call: Call) -> Any:
     summary="Read a job: what it was to do, what it did, when, why not, and at what cost",
 )
 def get_job(call: Call, job_id: str) -> Any:
-    return jobs.detail(jobs.get(job_id), run_no=call.query.run)
+    job = jobs.get(job_id)
+    return jobs.detail(job, run_no=call.query.run) | {"queue": position.of(job, now=call.now)}
 
 
 @operation(
@@ -80,7 +81,8 @@ def get_job(call: Call, job_id: str) -> Any:
     summary="Change a job's priority; it counts at the next claim",
 )
 def set_job_priority(call: Call, job_id: str) -> Any:
-    return actions.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
+    job = actions.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
+    return position.shown(job, now=call.now)
 
 
 @operation(

@@ -57,4 +57,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("GET", "/tokens/{token_id}"): A,
     ("DELETE", "/tokens/{token_id}"): A,
     ("GET", "/audit"): A,
+    ("GET", "/pools"): V,
+    ("GET", "/pools/{pool_id}"): V,
+    ("PATCH", "/pools/{pool_id}"): O,
 }

@@ -17,6 +17,7 @@ MODULES = {
     "calendars": "calendars",
     "me": "tokens",
     "tokens": "tokens",
+    "pools": "pools",
     "audit": "tokens",
 }
 

@@ -125,7 +125,7 @@ class ByKindIndex(GlobalSecondaryIndex["JobRecord"]):
 
 
 class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
-    """The line: jobs that may be claimed now, best rank first."""
+    """The lines of waiting jobs (`core/lines.py`), best rank first."""
 
     class Meta:
         index_name = "ready"
@@ -241,6 +241,8 @@ class JobRecord(Record):
     # The run that holds it, or held it last. `fence` is new with every claim: a worker without it can change nothing.
     run_no = NumberAttribute(default=0)
     fence = UnicodeAttribute(null=True)
+    # The limits (`task:<id>`, `source:<id>`) that count the run which has this fence.
+    holds = UnicodeSetAttribute(null=True)
     worker = UnicodeAttribute(null=True)
     # Attempts since the start or the last re-run: what `retry.max_attempts` counts.
     attempts_spent = NumberAttribute(default=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from heapq import merge
 
 from chalicelib.core.facets import EQUALITIES, facets_of, folded
 from chalicelib.core.ids import shard_of
@@ -13,6 +14,9 @@ from chalicelib.store.base import Refused, refusing
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
 __all__ = ["JobRecord", "Refused"]
+
+# Entries of a line are small: so many are half a read unit or one.
+LINE_PAGE = 25
 
 
 def get(job_id: str) -> JobRecord:
@@ -55,7 +59,7 @@ def replan(job: JobRecord) -> bool:
     time, or one that the edit took out of the plan.
     """
     never_run = (JobRecord.run_no == 0) & (JobRecord.task_revision < job.task_revision)
-    planned = (JobRecord.status == JobStatus.WAITING) & JobRecord.ready_pool.does_not_exist()
+    planned = (JobRecord.status == JobStatus.WAITING) & (JobRecord.admitted == False)  # noqa: E712 - a condition
     withdrawn = (JobRecord.status == JobStatus.CANCELED) & (JobRecord.reason == Reason.BY_POLICY)
     job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
     assert sources_of(Move.REPLAN, job.status) == {JobStatus.WAITING, JobStatus.CANCELED}
@@ -70,9 +74,30 @@ def replan(job: JobRecord) -> bool:
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def first_in_line(pool: str, count: int) -> list[str]:
-    """Ids of the pool's ready jobs, best rank first. The index lags: a job may be claimed, or missing, for a moment."""
-    return [row.job_id for row in JobRecord.ready.query(pool, limit=count)]
+def first_in_line(line: str, count: int) -> list[str]:
+    """Ids of a line's first jobs, best rank first. The index lags: a job may be claimed, or missing, for a moment."""
+    return [row.job_id for row in JobRecord.ready.query(line, limit=count)]
+
+
+def in_line(lines: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
+    """(rank, id) of the jobs of several lines whose time has come, best rank first over all of them.
+
+    Each line is read a page at a time, as far as the caller goes on; the first pages in the order of `lines`.
+    """
+    due = JobRecord.not_before <= now
+    rows = [JobRecord.ready.query(line, filter_condition=due, page_size=LINE_PAGE) for line in lines]
+    return merge(*(((int(row.rank), row.job_id) for row in found) for found in rows))
+
+
+def count_before(lines: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
+    """How many jobs of the lines, due by an instant, have a better rank than this one; `limit` at the most."""
+    ready, found = JobRecord.ready, 0
+    for line in lines:
+        if found < limit:
+            in_time = JobRecord.not_before <= due
+            found += ready.count(line, JobRecord.rank < rank, filter_condition=in_time, limit=limit - found)
+            found += ready.count(line, JobRecord.rank == rank, filter_condition=in_time & (JobRecord.job_id < job_id))
+    return min(found, limit)
 
 
 def lapsed(shard: int, *, now: datetime) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
+from chalicelib.core.lines import limit_line, minute_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
 from chalicelib.store.job_record import JobRecord
@@ -41,8 +42,25 @@ def _held(job: JobRecord) -> Condition:
     return held
 
 
-def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now: datetime) -> bool:
-    """waiting -> assigned, for one worker alone; False when another was quicker or the job may not start yet."""
+def _fence_is(fence: str | None) -> Condition:
+    same: Condition = JobRecord.fence.does_not_exist() if fence is None else JobRecord.fence == fence
+    return same
+
+
+def claim(
+    job: JobRecord,
+    *,
+    worker: str,
+    fence: str,
+    lease_until: datetime,
+    now: datetime,
+    holds: frozenset[str] = frozenset(),
+) -> bool:
+    """waiting -> assigned, for one worker alone; False when another was quicker or the job may not start yet.
+
+    `holds`: the limits that count this run.
+    """
+    as_read = (JobRecord.run_no == job.run_no) & _fence_is(job.fence)
     actions = [
         JobRecord.run_no.set(JobRecord.run_no + 1),
         JobRecord.attempts_spent.set(JobRecord.attempts_spent + 1),
@@ -55,15 +73,10 @@ def claim(job: JobRecord, *, worker: str, fence: str, lease_until: datetime, now
         JobRecord.next_attempt_at.remove(),
         # What is shown from here on is this attempt's; the runs keep theirs.
         JobRecord.error.remove(),
+        *([JobRecord.holds.set(set(holds))] if holds else [JobRecord.holds.remove()] if job.holds else []),
     ]
     try:
-        _move(
-            job,
-            Move.CLAIM,
-            JobStatus.ASSIGNED,
-            actions,
-            (JobRecord.not_before <= now) & (JobRecord.run_no == job.run_no),
-        )
+        _move(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
     except Refused:
         return False
     return True
@@ -107,6 +120,7 @@ def wait_again(
     try:
         _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
     except Refused:
+        JobRecord.ready_pool.set(minute_line(job.pool, not_before)),
         return False
     return True
 
@@ -172,7 +186,7 @@ def drop(
             JobRecord.stopped_at.set(now),
         ]
     guard = (
-        (JobRecord.not_before > now) & JobRecord.ready_pool.does_not_exist() & (JobRecord.run_no == 0)
+        (JobRecord.not_before > now) & (JobRecord.admitted == False) & (JobRecord.run_no == 0)  # noqa: E712
         if only_planned
         else None
     )
@@ -231,14 +245,30 @@ def _unclaimed(job: JobRecord) -> Condition:
 
 
 def make_ready(job: JobRecord) -> bool:
-    """Put a waiting job whose time has come into the line."""
+    """Put a waiting job whose time has come, and that the overlap policy let in, into its pool's line."""
     actions = [JobRecord.ready_pool.set(job.pool), JobRecord.admitted.set(True), JobRecord.buffered.set(False)]
     return _touch(job, actions, _unclaimed(job))
 
 
 def hold_back(job: JobRecord, *, lease_until: datetime) -> bool:
-    """Keep a waiting job out of the line until an earlier job of its task has ended."""
-    return _touch(job, [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until)], _unclaimed(job))
+    """Keep a waiting job out of every line until an earlier job of its task has ended."""
+    actions = [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until), JobRecord.ready_pool.remove()]
+    return _touch(job, actions, _unclaimed(job))
+
+
+def park(job: JobRecord, limit: str) -> bool:
+    """Keep a waiting job, let in by the overlap policy, out of its pool's line until there is room in a limit."""
+    actions = [
+        JobRecord.ready_pool.set(limit_line(limit)),
+        JobRecord.admitted.set(True),
+        JobRecord.buffered.set(False),
+    ]
+    return _touch(job, actions, _unclaimed(job))
+
+
+def refuse_claims(job: JobRecord, *, fence: str) -> bool:
+    """Make every claim fail that began from the job as it was read: for who is about to take back its place."""
+    return _touch(job, [JobRecord.fence.set(fence)], (JobRecord.status == job.status) & _fence_is(job.fence))
 
 
 def outlive_task(job: JobRecord) -> bool:

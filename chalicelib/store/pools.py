@@ -1,10 +1,23 @@
-"""Pools: what an operator says of a line of waiting jobs. A pool nobody said anything of has no record."""
+"""Pools: what an operator says of a line of waiting jobs. A pool nobody said anything of has no record.
+
+Beside the pools, under an id that no pool can have, stands the register of everything that has a limit: so one read
+tells a worker whether its pool is paused and what it must count.
+"""
 
 from __future__ import annotations
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from dataclasses import dataclass
+from datetime import datetime
 
-from chalicelib.store.base import InstantAttribute, Record, table_name
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.expressions.condition import Condition
+
+from chalicelib.errors import StaleRevision
+from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+
+# Ids in the API have no `~`.
+APART = "~"
+REGISTER = "~limits"
 
 
 class PoolRecord(Record):
@@ -19,3 +32,53 @@ class PoolRecord(Record):
     # Grows by one with every edit; the ETag.
     revision = NumberAttribute(default=1)
     updated_at = InstantAttribute(null=True)
+    # Of the register only: `task:<id>`, `source:<id>` of whatever has, or once had, a limit.
+    limited = UnicodeSetAttribute(null=True)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a worker must know of its pool before it claims."""
+
+    paused: bool = False
+    limited: frozenset[str] = frozenset()
+
+
+def state(pool_id: str) -> State:
+    """Read consistently, so that a pause holds from the next claim on."""
+    found = {record.pool_id: record for record in PoolRecord.batch_get([pool_id, REGISTER], consistent_read=True)}
+    paused = pool_id in found and found[pool_id].paused
+    return State(bool(paused), frozenset((found[REGISTER].limited or ()) if REGISTER in found else ()))
+
+
+def find(pool_id: str) -> PoolRecord | None:
+    try:
+        return PoolRecord.get(pool_id, consistent_read=True)
+    except PoolRecord.DoesNotExist:
+        return None
+
+
+def everything() -> list[PoolRecord]:
+    return [each for each in PoolRecord.scan(consistent_read=True) if not each.pool_id.startswith(APART)]
+
+
+def put(pool: PoolRecord, *, expected_revision: int, now: datetime) -> None:
+    """Store a pool, one revision on; `expected_revision` 0 makes it. Raises StaleRevision."""
+    unchanged: Condition = (
+        PoolRecord.pool_id.does_not_exist() if expected_revision == 0 else PoolRecord.revision == expected_revision
+    )
+    pool.revision, pool.updated_at = expected_revision + 1, now
+    try:
+        with refusing():
+            pool.save(unchanged)
+    except Refused:
+        raise StaleRevision from None
+
+
+def register(limit: str) -> None:
+    """Have every worker count what this limit is about, from its next claim on."""
+    PoolRecord(REGISTER).update([PoolRecord.limited.add({limit})])
+
+
+def unregister(limit: str) -> None:
+    PoolRecord(REGISTER).update([PoolRecord.limited.delete({limit})])

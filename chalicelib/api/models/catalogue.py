@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from chalicelib.api.models import patterns
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
 from chalicelib.api.models.schedules import Object, ShownAs, WindowObject
+from chalicelib.api.models.tasks import MaxConcurrency
 from chalicelib.sources.postgres import PostgresSettings
 from chalicelib.sources.sqlite import SqliteSettings
 
@@ -36,6 +37,7 @@ class SourceIn(Request):
     description: Text = ""
     kind: Annotated[str, Field(max_length=64, examples=["postgres", "sqlite"])]
     settings: Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
+    max_concurrency: MaxConcurrency | None = None
     password: Annotated[
         Password | None,
         Field(description="Left out of a PUT it stays as it is, unless the address changes; null removes it"),
@@ -49,6 +51,7 @@ class SourceOut(Answer):
     kind: str
     settings: Settings
     has_secret: bool
+    max_concurrency: int | None
     creator: str
     revision: int
     created_at: Instant

@@ -80,7 +80,28 @@ class JobRow(Answer):
     action: str | None
 
 
+class QueuePlace(Answer):
+    """Where a waiting job stands in its pool. `estimated_start_at` is now + mean_run_seconds * jobs ahead / active, and
+    never before the job's own time; where it is null, `reason` says why."""
+
+    position: Annotated[int | None, Field(description="1: the next. Null while an earlier job of its task goes first")]
+    position_is_lower_bound: bool
+    paused: Annotated[bool, Field(description="The pool is paused: nothing is claimed from it")]
+    limited_by: Annotated[str | None, Field(description="The full limit: `task:<id>` or `source:<id>`")]
+    estimated_start_at: Instant | None
+    reason: Annotated[
+        Literal["paused", "overlap", "limited", "no_history"] | None, Field(description="Why no start can be told")
+    ]
+    active: Annotated[int, Field(description="Jobs of the pool that are assigned or running")]
+    mean_run_seconds: Annotated[float | None, Field(description="Of the pool's last runs; `sample` says of how many")]
+    sample: int
+
+
 class JobOut(JobRow):
+    queue: Annotated[
+        QueuePlace | None,
+        Field(description="For a waiting job, where it is read by itself or its priority was changed; else null"),
+    ] = None
     creator: str
     description: str
     error: str | None

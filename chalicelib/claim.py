@@ -1,0 +1,126 @@
+"""Claiming: a token says that there is work in a pool; whoever has it claims the pool's best job, not a certain one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from chalicelib import gate, limits, line
+from chalicelib.aws import queue
+from chalicelib.clock import Clock
+from chalicelib.core.ids import ulid
+from chalicelib.core.lifecycle import JobStatus, RunStatus
+from chalicelib.core.lines import limit_of, lines_to_look_at
+from chalicelib.log import event
+from chalicelib.store import jobs, moves, pools, runs
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+
+# A token may come up to a second before its time (see queue.send): that is waited out. One that comes earlier than
+# this, by a clock that runs ahead, is sent again.
+EARLY = timedelta(seconds=2)
+# Jobs read at once from the head of a line: a few, since the first is the one nearly always, then more.
+HEAD = 5
+FURTHER = 25
+# So long a worker looks for a job that can be claimed. Each that cannot leaves the line, so the next one starts behind.
+LOOKING = timedelta(seconds=20)
+# Lease beyond the worker's own end: its clock and ours may differ.
+LEASE_MARGIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who works, and until when it may."""
+
+    name: str
+    until: datetime
+    clock: Clock
+    # Tests step the watch themselves.
+    watched: bool = True
+
+
+def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+    """Claim the pool's best job that may start now; None when there is none, or the pool is paused.
+
+    The token's own job is claimed by its key where the index, which lags, does not show it.
+    """
+    pool = pools.state(token.pool)
+    if pool.paused:
+        event("token spent on a paused pool", pool=token.pool, job_id=token.job_id)
+        return None
+    own = _own(token, worker=worker)
+    begun = worker.clock.now()
+    # A sleep may end a hair early by the clock that conditions are judged by: never before the slot.
+    now = begun if own is None else max(begun, own.not_before)
+    places = limits.Places(pool.limited)
+    claimed = None
+    for job in _best_first(token, own, now=now):
+        if job is not own and gate.admit(job, now=now) is not gate.Pass.GO:
+            continue
+        if _claim(job, places, worker=worker, now=now):
+            claimed = job
+            break
+        if worker.clock.now() - begun > LOOKING:
+            event("no job could be claimed in time", level="WARN", pool=token.pool, job_id=token.job_id)
+            queue.send([(token, now)], now=now)
+            break
+    if own is not None and claimed is not own and limit_of(own.ready_pool) is None:
+        # This token is spent; that of another job will find ours in the line.
+        moves.make_ready(own)
+    places.look_back(now=now)
+    return claimed
+
+
+def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+    """The token's job, if it may be claimed now. One that is parked is behind others that are."""
+    job = jobs.find(token.job_id)
+    if job is None or job.status != JobStatus.WAITING or limit_of(job.ready_pool) is not None:
+        return None
+    early = job.not_before - worker.clock.now()
+    if early > EARLY:
+        line.send_token(job, now=worker.clock.now())
+        return None
+    if early > timedelta(0):
+        worker.clock.sleep(early.total_seconds())
+    now = max(worker.clock.now(), job.not_before)
+    return job if gate.admit(job, now=now) is gate.Pass.GO else None
+
+
+def _best_first(token: queue.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
+    """The pool's jobs whose time has come, best rank first, each as it is in the table; `own` among them."""
+    lines = lines_to_look_at(token.pool, due=None if own is None else own.not_before, now=now)
+    entries = (entry for entry in jobs.in_line(lines, now=now) if entry[1] != token.job_id)
+    count = HEAD
+    while ids := [job_id for _, job_id in islice(entries, count)]:
+        # The index may show where a job stood before.
+        found = [job for job in jobs.get_many(ids) if job.status == JobStatus.WAITING and job.ready_pool in lines]
+        for job in sorted(found, key=_order):
+            if own is not None and _order(own) < _order(job):
+                yield own
+                own = None
+            yield job
+        count = FURTHER
+    if own is not None:
+        yield own
+
+
+def _order(job: JobRecord) -> tuple[int, str]:
+    return int(job.rank), job.job_id
+
+
+def _claim(job: JobRecord, places: limits.Places, *, worker: Worker, now: datetime) -> bool:
+    fence = ulid(now)
+    holds = places.take(job, fence, now=now)
+    if holds is None:
+        return False
+    lease_until = worker.until + LEASE_MARGIN
+    if not moves.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
+        limits.give_back(job, fence, holds, now=now)
+        return False
+    created = RunRecord(
+        job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
+    )
+    runs.create(created)
+    return True

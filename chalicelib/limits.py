@@ -1,0 +1,178 @@
+"""`max_concurrency` of a task or a source: at most so many of its jobs are active, whoever works and whoever dies.
+
+A claim takes a place in each limit of its job first. A job for which there is none is parked outside its pool's line,
+so that the line goes on behind it; a place that is given back lets the best of the parked ones in again. The number is
+the record's own at the moment of the claim.
+
+What a crash leaves: a place whose run is over, or never began, is given back by whoever finds the limit full, and a
+parked job whose caller died is let in by `sweep`. Neither can be wrong about a claim that is still on its way: a place
+is named by the fence of one claim, and that claim is made to fail before its place is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chalicelib import line
+from chalicelib.core.ids import instant_of, ulid
+from chalicelib.core.lifecycle import ACTIVE
+from chalicelib.core.lines import limit_line
+from chalicelib.errors import SourceNotFound
+from chalicelib.log import event
+from chalicelib.store import jobs, moves, pools, tasks
+from chalicelib.store import limits as store
+from chalicelib.store.catalogue import get_source
+from chalicelib.store.job_record import JobRecord
+
+# A claim takes milliseconds from its place to its write: an older place without a run is looked into.
+CLAIM_TIME = timedelta(seconds=60)
+# A limit that stays full is not compared with its jobs more often than this: that reads as many jobs as it admits.
+LOOK_AGAIN = timedelta(seconds=30)
+# Parked jobs let in at once; each one that ends lets in another.
+LET_IN = 500
+
+
+def of_task(task_id: str) -> str:
+    return f"task:{task_id}"
+
+
+def of_source(source_id: str) -> str:
+    return f"source:{source_id}"
+
+
+def names_of(job: JobRecord) -> list[str]:
+    """What may limit a job, in the order in which places are taken."""
+    return [of_task(job.task_id)] + ([of_source(job.source_id)] if job.source_id else [])
+
+
+def most(limit: str) -> int | None:
+    """The number the task's or the source's record says now; None when it says none, or is gone."""
+    kind, _, record_id = limit.partition(":")
+    if kind == "task":
+        task = tasks.find(record_id)
+        value = None if task is None else task.max_concurrency
+    else:
+        try:
+            value = get_source(record_id).max_concurrency
+        except SourceNotFound:
+            value = None
+    return None if value is None else int(value)
+
+
+@dataclass
+class Places:
+    """The limits as one worker meets them while it looks for a job."""
+
+    # What is limited at all: the jobs of everything else cost nothing.
+    limited: frozenset[str]
+    full: set[str] = field(default_factory=set)
+    _most: dict[str, int | None] = field(default_factory=dict)
+
+    def take(self, job: JobRecord, fence: str, *, now: datetime) -> frozenset[str] | None:
+        """Take the job's places for a claim with this fence; None when there is none, and the job is parked."""
+        taken: set[str] = set()
+        for limit in names_of(job):
+            if limit not in self.limited:
+                continue
+            if limit not in self._most:
+                self._most[limit] = most(limit)
+            room = self._most[limit]
+            if limit in self.full or (room is not None and not _take(limit, job, fence, room=room, now=now)):
+                self.full.add(limit)
+                give_back(job, fence, taken, now=now)
+                moves.park(job, limit)
+                return None
+            if room is not None:
+                taken.add(limit)
+        return frozenset(taken)
+
+    def look_back(self, *, now: datetime) -> None:
+        """A place that was given back before a job was parked let nobody in: let somebody in now."""
+        for limit in sorted(self.full):
+            let_in(limit, now=now)
+
+
+def _take(limit: str, job: JobRecord, fence: str, *, room: int, now: datetime) -> bool:
+    place = store.place(job.job_id, fence)
+    return store.take(limit, place, room=room) or (_clear(limit, now=now) > 0 and store.take(limit, place, room=room))
+
+
+def give_back(job: JobRecord, fence: str, limits: Iterable[str], *, now: datetime) -> None:
+    """Give back the places of one claim, and let in whoever waits for them. May be repeated."""
+    for limit in sorted(limits):
+        taken = store.give_back(limit, {store.place(job.job_id, fence)})
+        let_in(limit, now=now, taken=taken)
+
+
+def run_over(job: JobRecord, *, now: datetime) -> None:
+    """The job's run has ended: its places are free."""
+    if job.holds:
+        give_back(job, str(job.fence), job.holds, now=now)
+
+
+def look_into(limit: str, *, now: datetime) -> None:
+    """Repair a limit that a parked job has waited for: take back what no run needs, let in what there is room for."""
+    _clear(limit, now=now)
+    let_in(limit, now=now)
+
+
+def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
+    """Put the best of the parked jobs into their pool's line, as many as there is room for, and send their tokens."""
+    number = most(limit)
+    room = LET_IN
+    if number is not None:
+        room = min(LET_IN, number - (len(store.holders(limit)) if taken is None else taken))
+    if room <= 0:
+        return
+    here = limit_line(limit)
+    parked = jobs.first_in_line(here, room)
+    for job in sorted(jobs.get_many(parked), key=lambda each: (each.rank, each.job_id)) if parked else []:
+        if job.ready_pool == here and moves.make_ready(job):
+            line.send_token(job, now=now)
+
+
+def _clear(limit: str, *, now: datetime) -> int:
+    """Give back the places that no run needs; how many."""
+    if not store.begin_look(limit, now=now, not_since=now - LOOK_AGAIN):
+        return 0
+    held = {place: place.partition("/") for place in store.holders(limit)}
+    old = {place: (job_id, fence) for place, (job_id, _, fence) in held.items() if now - instant_of(fence) > CLAIM_TIME}
+    found = {job.job_id: job for job in jobs.get_many(job_id for job_id, _ in old.values())} if old else {}
+    left = {place for place, (job_id, fence) in old.items() if _is_left(found.get(job_id), fence, now=now)}
+    if left:
+        store.give_back(limit, left)
+        event("places taken back", level="WARN", limit=limit, places=len(left))
+    return len(left)
+
+
+def _is_left(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
+    """Whether the claim with this fence is over or, from here on, cannot come about."""
+    if job is None or job.fence == fence:
+        return job is None or job.status not in ACTIVE
+    # Another claim was quicker; or this one has not written yet, and now it will not.
+    return job.status in ACTIVE or moves.refuse_claims(job, fence=ulid(now))
+
+
+# --- editing ----------------------------------------------------------------------------------------------------------
+
+
+def set_out(limit: str, number: float | None) -> None:
+    """Before a record with a limit is written: from its write on, every claim counts. A cleared limit stays known."""
+    if number is not None:
+        pools.register(limit)
+
+
+def changed(limit: str, *, before: float | None, after: float | None, now: datetime) -> None:
+    """After a record was written: let in whom its new number admits."""
+    if before is not None and (after is None or after > before):
+        let_in(limit, now=now)
+
+
+def forget(limit: str, *, before: float | None, now: datetime) -> None:
+    """After a record was deleted: nothing counts its jobs any more."""
+    pools.unregister(limit)
+    if before is not None:
+        let_in(limit, now=now)
+        store.remove(limit)

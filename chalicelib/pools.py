@@ -1,0 +1,93 @@
+"""Pools: the named lines of waiting jobs, and pausing one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib import audit, job_lists
+from chalicelib.actor import Actor
+from chalicelib.aws import queue
+from chalicelib.core.lines import lines_to_look_at
+from chalicelib.errors import PoolNotFound, StaleRevision
+from chalicelib.log import event
+from chalicelib.store import jobs, tasks
+from chalicelib.store import pools as store
+from chalicelib.store.pools import PoolRecord
+
+# The pool of the worker Lambda: there is always one.
+CLOUD = "cloud"
+STATUSES = ("waiting", "assigned", "running")
+# Tokens sent when a pool goes on, at most; `sweep` sends those of the jobs behind them within ten minutes.
+TOKENS_ON_RESUME = 1_000
+
+
+def everything() -> list[dict[str, Any]]:
+    """Every pool that has a record, or that a task or an open job names, with its counts, by name."""
+    records = {record.pool_id: record for record in store.everything()}
+    counted = _counts()
+    names = {CLOUD, *records, *counted, *(task.pool for task in tasks.everything())}
+    return [_shown(name, records.get(name), counted) for name in sorted(names)]
+
+
+def get(pool_id: str) -> dict[str, Any]:
+    found = next((pool for pool in everything() if pool["pool_id"] == pool_id), None)
+    if found is None:
+        raise PoolNotFound(f"There is no pool {pool_id}.")
+    return found
+
+
+def patch(
+    pool_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> dict[str, Any]:
+    """Change what is said of a pool: `paused`, `description`, `note`. Raises PoolNotFound, StaleRevision.
+
+    Paused, nothing is claimed from it from the next claim on; its jobs keep waiting, and their clocks run.
+    """
+    get(pool_id)
+    pool = store.find(pool_id)
+    known = 0 if pool is None else int(pool.revision)
+    if revision is not None and revision != known:
+        raise StaleRevision(f"The pool was edited since: its revision is {known}, not {revision}.")
+    pool = pool or PoolRecord(pool_id)
+    before, was_paused = audit.snapshot(pool) if known else None, pool.paused
+    for name, value in changes.items():
+        setattr(pool, name, value)
+    store.put(pool, expected_revision=known, now=now)
+    audit.record(actor, "update", "pool", pool_id, before=before, after=audit.snapshot(pool), now=now)
+    if was_paused != pool.paused:
+        event("pool paused" if pool.paused else "pool resumed", pool=pool_id, by=actor.name)
+    if not pool.paused and (was_paused or "paused" in changes):
+        # Also when it was not paused: whoever asks again may have died before the tokens.
+        _send_tokens(pool_id, now=now)
+    return get(pool_id)
+
+
+def _send_tokens(pool_id: str, *, now: datetime) -> None:
+    """For what may be claimed: the tokens that came meanwhile were spent on nothing."""
+    lines = lines_to_look_at(pool_id, due=None, now=now)
+    ready = [job_id for line in reversed(lines) for job_id in jobs.first_in_line(line, TOKENS_ON_RESUME)]
+    queue.send([(queue.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
+
+
+def _counts() -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in job_lists.counts():
+        counts = found.setdefault(str(row["pool"]), dict.fromkeys(STATUSES, 0))
+        for status in STATUSES:
+            counts[status] += int(row[status])
+    return found
+
+
+def _shown(pool_id: str, record: PoolRecord | None, counted: Mapping[str, dict[str, int]]) -> dict[str, Any]:
+    record, revision = record or PoolRecord(pool_id), 0 if record is None else int(record.revision)
+    return {
+        "pool_id": pool_id,
+        "description": record.description,
+        "paused": record.paused,
+        "note": record.note,
+        "revision": revision,
+        "updated_at": record.updated_at,
+        **counted.get(pool_id, dict.fromkeys(STATUSES, 0)),
+    }

@@ -1,0 +1,77 @@
+"""The runs that a limit counts: one item for each task or source that has one, changed by conditional writes alone.
+
+A place is taken under the name `<job id>/<fence>`, before the claim that makes the fence the job's own. So a place
+belongs to exactly one claim, and whether it is still needed can be read off the job: no other claim has its fence.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.expressions.condition import Condition, size
+
+from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.pools import APART
+
+
+class LimitRecord(Record):
+    class Meta:
+        table_name = table_name("pools")
+
+    # `~task:<id>` or `~source:<id>`.
+    pool_id = UnicodeAttribute(hash_key=True)
+    holders = UnicodeSetAttribute(null=True)
+    # When its places were last compared with the jobs.
+    looked_at = InstantAttribute(null=True)
+
+
+def place(job_id: str, fence: str) -> str:
+    return f"{job_id}/{fence}"
+
+
+def holders(limit: str) -> set[str]:
+    try:
+        return set(LimitRecord.get(_key(limit), consistent_read=True).holders or ())
+    except LimitRecord.DoesNotExist:
+        return set()
+
+
+def take(limit: str, place: str, *, room: int) -> bool:
+    """Take one of `room` places; False when all are taken. Taking it again is no error."""
+    column = LimitRecord.holders
+    free: Condition = column.does_not_exist() | (size(column) < room) | column.contains(place)
+    try:
+        with refusing():
+            LimitRecord(_key(limit)).update([column.add({place})], condition=free)
+    except Refused:
+        return False
+    return True
+
+
+def give_back(limit: str, places: set[str]) -> int:
+    """Give places back; how many are still taken."""
+    record = LimitRecord(_key(limit))
+    record.update([LimitRecord.holders.delete(places)])
+    return len(record.holders or ())
+
+
+def begin_look(limit: str, *, now: datetime, not_since: datetime) -> bool:
+    """Whether the caller is to compare the places with the jobs; False when somebody did after `not_since`."""
+    looked_at = LimitRecord.looked_at
+    try:
+        with refusing():
+            LimitRecord(_key(limit)).update(
+                [looked_at.set(now)], condition=looked_at.does_not_exist() | (looked_at < not_since)
+            )
+    except Refused:
+        return False
+    return True
+
+
+def remove(limit: str) -> None:
+    LimitRecord(_key(limit)).delete()
+
+
+def _key(limit: str) -> str:
+    return f"{APART}{limit}"
