@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
+from chalicelib import retention
 from chalicelib.actor import Actor
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339, utc
+from chalicelib.errors import Invalid
 from chalicelib.masking import masked
 from chalicelib.paging import TOTAL_LIMIT, Page, check
-from chalicelib.store.audit import AuditRecord, add, newest_first
+from chalicelib.store import audit as store
+from chalicelib.store.audit import AuditFilter, AuditRecord
 from chalicelib.store.base import Record
 
-# Longer than the jobs it explains.
+# At least so long.
 RETENTION_DAYS = 800
 # A record's value is cut here: the audit tells what changed, it is no second store of definitions.
 VALUE_LIMIT = 4_000
@@ -50,9 +52,9 @@ def record(
         record_type=record_type,
         record_id=record_id,
         changes=changes(before, after),
-        expires_at=utc(now) + timedelta(days=RETENTION_DAYS),
+        expires_at=utc(now) + timedelta(days=kept_days()),
     )
-    add(entry)
+    store.add(entry)
 
 
 def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, list[Any]]:
@@ -69,21 +71,42 @@ def snapshot(item: Record) -> dict[str, Any]:
     return {name: _json(value) for name, value in item.attribute_values.items()}
 
 
-def listing(*, page: int, page_size: int, now: datetime) -> Page:
-    """Entries newest first, as far back as they are kept."""
+def listing(
+    *,
+    page: int,
+    page_size: int,
+    now: datetime,
+    at_from: datetime | None = None,
+    at_to: datetime | None = None,
+    **equal: str | None,
+) -> Page:
+    """Entries that match all filters, newest first, as far back as they are kept; `at_to` is exclusive.
+
+    `equal`: actor, action, record_type, record_id, each as it is written in an entry. The total is exact up to 10,000.
+    """
     check(page, page_size)
-    entries = newest_first(list(_months(now)))
-    start = (page - 1) * page_size
-    items = list(islice(entries, start, start + page_size))
-    total = start + len(items) + sum(1 for _ in islice(entries, max(0, TOTAL_LIMIT - start - len(items)) + 1))
+    if at_from is not None and at_to is not None and at_from > at_to:
+        raise Invalid("at_from is after at_to.", field="at_from")
+    oldest = utc(now) - timedelta(days=kept_days())
+    # An entry's instant is the acceptance of its request, which may be a moment ahead of this one.
+    newest = utc(now) + timedelta(days=1)
+    months = list(_months(max(oldest, at_from or oldest), min(newest, at_to or newest)))
+    wanted = AuditFilter(at_from=at_from, at_to=at_to, **equal)
+    items, total = store.page(wanted, months=months, page=page, page_size=page_size, limit=TOTAL_LIMIT)
     return Page(items, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
 
 
-def _months(now: datetime) -> Iterator[str]:
-    first = utc(now).replace(day=1)
-    for _ in range(RETENTION_DAYS // 28 + 1):
-        yield first.strftime("%Y-%m")
-        first = (first - timedelta(days=1)).replace(day=1)
+def kept_days() -> int:
+    """Longer than any job that an entry explains."""
+    return max(RETENTION_DAYS, 2 * retention.longest_days())
+
+
+def _months(first: datetime, last: datetime) -> Iterator[str]:
+    """Newest first, both included."""
+    at = utc(last).replace(day=1)
+    while at.strftime("%Y-%m") >= utc(first).strftime("%Y-%m"):
+        yield at.strftime("%Y-%m")
+        at = (at - timedelta(days=1)).replace(day=1)
 
 
 def _json(value: Any) -> Any:

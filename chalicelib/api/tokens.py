@@ -1,12 +1,12 @@
-"""API tokens, who the caller is, and the audit."""
+"""API tokens, and who the caller is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import audit, tokens
+from chalicelib import tokens
 from chalicelib.api.models.base import Listing, PageQuery
-from chalicelib.api.models.tokens import AuditRow, Me, TokenIn, TokenMade, TokenOut
+from chalicelib.api.models.tokens import Me, TokenIn, TokenMade, TokenOut
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import TokenNotFound
 
@@ -60,8 +60,3 @@ def revoke_token(call: Call, token_id: str) -> Any:
     """The token cannot change anything from now on. What reads may go on for up to 30 s, as API Gateway keeps an
     answer that long; a JWT cannot be revoked here and lasts until it expires."""
     return tokens.revoke(token_id, actor=call.actor, now=call.now)
-
-
-@operation("GET", "/audit", query=PageQuery, answer=Listing[AuditRow], summary="Who did what, newest first")
-def list_audit(call: Call) -> Any:
-    return audit.listing(page=call.query.page, page_size=call.query.page_size, now=call.now)

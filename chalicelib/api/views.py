@@ -18,7 +18,7 @@ MODULES = {
     "me": "tokens",
     "tokens": "tokens",
     "pools": "pools",
-    "audit": "tokens",
+    "audit": "audit",
 }
 
 

@@ -1,12 +1,59 @@
-"""The audit: who did what, when, to which record. Entries are only ever added."""
+"""The audit: who did what, when, to which record. Entries are only ever added.
+
+Every filter has an index of its own, which carries what the others compare and nothing else; the entries themselves are
+read from the table, a page of them. Without one of these filters the months are read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
 
 from pynamodb.attributes import TTLAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 
+from chalicelib.core.ids import ulid
 from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+
+
+class ByRecordIndex(GlobalSecondaryIndex["AuditRecord"]):
+    class Meta:
+        index_name = "by_record"
+        projection = IncludeProjection(["action", "actor", "record_type"])
+
+    record_id = UnicodeAttribute(hash_key=True)
+    entry_id = UnicodeAttribute(range_key=True)
+
+
+class ByActorIndex(GlobalSecondaryIndex["AuditRecord"]):
+    class Meta:
+        index_name = "by_actor"
+        projection = IncludeProjection(["action", "record_id", "record_type"])
+
+    actor = UnicodeAttribute(hash_key=True)
+    entry_id = UnicodeAttribute(range_key=True)
+
+
+class ByActionIndex(GlobalSecondaryIndex["AuditRecord"]):
+    class Meta:
+        index_name = "by_action"
+        projection = IncludeProjection(["actor", "record_id", "record_type"])
+
+    action = UnicodeAttribute(hash_key=True)
+    entry_id = UnicodeAttribute(range_key=True)
+
+
+class ByTypeIndex(GlobalSecondaryIndex["AuditRecord"]):
+    class Meta:
+        index_name = "by_type"
+        projection = IncludeProjection(["action", "actor", "record_id"])
+
+    record_type = UnicodeAttribute(hash_key=True)
+    entry_id = UnicodeAttribute(range_key=True)
 
 
 class AuditRecord(Record):
@@ -14,6 +61,11 @@ class AuditRecord(Record):
 
     class Meta:
         table_name = table_name("audit")
+
+    by_record = ByRecordIndex()
+    by_actor = ByActorIndex()
+    by_action = ByActionIndex()
+    by_type = ByTypeIndex()
 
     month = UnicodeAttribute(hash_key=True)
     entry_id = UnicodeAttribute(range_key=True)
@@ -36,6 +88,83 @@ def add(entry: AuditRecord) -> None:
         return
 
 
-def newest_first(months: list[str]) -> Iterator[AuditRecord]:
+@dataclass(frozen=True)
+class AuditFilter:
+    """What a list asks for; None asks for all. `at_from` is inclusive, `at_to` is not."""
+
+    record_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    record_type: str | None = None
+    at_from: datetime | None = None
+    at_to: datetime | None = None
+
+
+# No id is older, and none of an earlier instant can be made.
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+# The index of each filter, the most selective first.
+INDEXES: dict[str, GlobalSecondaryIndex[Any]] = {
+    "record_id": AuditRecord.by_record,
+    "actor": AuditRecord.by_actor,
+    "action": AuditRecord.by_action,
+    "record_type": AuditRecord.by_type,
+}
+
+
+def page(
+    wanted: AuditFilter, *, months: list[str], page: int, page_size: int, limit: int
+) -> tuple[list[AuditRecord], int]:
+    """The page's entries, newest first, and the number of matches, counted up to `limit` + 1.
+
+    `months` are looked at, newest first, where no index serves.
+    """
+    start = (page - 1) * page_size
+    keys: list[tuple[str, str]] = []
+    total = 0
+    for source, partition in _partitions(wanted, months):
+        if total > limit:
+            break
+        within, others = _time(wanted), _others(wanted, besides=source)
+        counted = source.count(partition, within, filter_condition=others, limit=limit + 1 - total)
+        skip, room = max(0, start - total), page_size - len(keys)
+        if room > 0 and counted > skip:
+            found = source.query(partition, within, filter_condition=others, scan_index_forward=False)
+            keys += [(row.month, row.entry_id) for row in islice(found, skip, skip + room)]
+        total += counted
+    read = {entry.entry_id: entry for entry in AuditRecord.batch_get(keys, consistent_read=True)} if keys else {}
+    return [read[entry_id] for _, entry_id in keys if entry_id in read], min(total, limit + 1)
+
+
+def _partitions(wanted: AuditFilter, months: list[str]) -> Iterator[tuple[Any, str]]:
+    for name, index in INDEXES.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            yield index, value
+            return
     for month in months:
-        yield from AuditRecord.query(month, scan_index_forward=False)
+        yield AuditRecord, month
+
+
+def _time(wanted: AuditFilter) -> Condition | None:
+    """Entries' ids are ULIDs: an instant bounds them by its first ten letters, which no id ends with."""
+    column = AuditRecord.entry_id
+    low, high = (None if at is None else ulid(max(at, FIRST), "")[:10] for at in (wanted.at_from, wanted.at_to))
+    condition: Condition | None = None
+    if low is not None and high is not None:
+        condition = column.between(low, high)
+    elif low is not None:
+        condition = column >= low
+    elif high is not None:
+        condition = column < high
+    return condition
+
+
+def _others(wanted: AuditFilter, *, besides: Any) -> Condition | None:
+    """The filters that the index does not answer by itself."""
+    condition: Condition | None = None
+    for name, index in INDEXES.items():
+        value = getattr(wanted, name)
+        if value is not None and index is not besides:
+            equal: Condition = getattr(AuditRecord, name) == value
+            condition = equal if condition is None else condition & equal
+    return condition

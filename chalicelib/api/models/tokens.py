@@ -40,14 +40,3 @@ class Me(Answer):
     name: str
     role: str
     pool: str | None
-
-
-class AuditRow(Answer):
-    entry_id: str
-    at: Instant
-    actor: str
-    role: str
-    action: str
-    record_type: str
-    record_id: str
-    changes: Annotated[dict[str, list[object]], Field(description="Field -> [from, to]; secrets are masked.")]
