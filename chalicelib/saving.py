@@ -62,7 +62,7 @@ def save(
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     dispatch.plan_now(task, now=now)
     if renamed:
-        names.release(task.task_id, former, revision=revision, expires_at=now + longest_life())
+        names.release(task.task_id, former, revision=revision, now=now, expires_at=now + longest_life())
     if ruled:
         _follow(task, follow)
     return task

@@ -107,7 +107,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
     withdraw(task_id, DELETED, now=now)
     limits.forget(limits.of_task(task_id), before=task.max_concurrency, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
-    names.release(task_id, task.name, revision=int(task.revision), expires_at=now + longest_life())
+    names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
     event("task deleted", task_id=task_id)
     if in_step.has_rule(task):
         _delete_rule(task_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ INDEXES = {
 TIMELINE = "timeline"
 # As many tasks are read side by side in a search; where a name is that common, the next index of the table is read.
 MOST_TASKS = 64
+# A job planned while its task was being renamed has the former name; its id is no more than this ahead.
+PLANNED_AHEAD = timedelta(minutes=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -108,13 +110,15 @@ class Partition:
 
 # Partitions one after the other, in the list's order.
 Lane = Sequence[Partition]
+# Gives the tasks whose name holds a (folded) text, and when such a name was lost, if it was.
+TasksNamed = Callable[[str], Mapping[str, datetime | None]]
 
 
-def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: Callable[[str], Sequence[str]]) -> list[Lane]:
+def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: TasksNamed) -> list[Lane]:
     """Lanes that hold each job of the list once; merged by id they are the list.
 
-    `months` is what the timeline is read by, in the list's order. `tasks_named` gives the tasks whose name holds a
-    (folded) text, up to one more than MOST_TASKS of them.
+    `months` is what the timeline is read by, in the list's order. `tasks_named` is asked when a name is searched for,
+    and gives more than MOST_TASKS tasks only to say that there are too many.
     """
     asked = frozenset(wanted.status) if len(frozenset(wanted.status)) < len(JobStatus) else frozenset()
     ended = sorted(asked & ENDED)
@@ -124,9 +128,7 @@ def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: Callable[[str
     return lanes
 
 
-def _lanes(
-    wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], tasks_named: Callable[[str], Sequence[str]]
-) -> list[Lane]:
+def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], tasks_named: TasksNamed) -> list[Lane]:
     """The lanes of jobs that ended with one of these, or, when there is none, of all jobs."""
     for name, index in INDEXES.items():
         if name == "status" and ended:
@@ -134,10 +136,20 @@ def _lanes(
         if name == "search" and wanted.search is not None:
             tasks = tasks_named(folded(wanted.search))
             if len(tasks) <= MOST_TASKS:
-                return [[_partition(wanted, index, "task_id", task_id, ended)] for task_id in tasks]
+                return [[_while_named(wanted, index, task_id, lost_at, ended)] for task_id, lost_at in tasks.items()]
         elif (value := getattr(wanted, name)) and name != "status":
             return [[_partition(wanted, index, name, value, ended)]]
     return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months]]
+
+
+def _while_named(
+    wanted: JobFilter, index: str, task_id: str, lost_at: datetime | None, ended: Sequence[JobStatus]
+) -> Partition:
+    """The jobs of a task until it lost its name: those after are not to be read through first."""
+    if lost_at is not None:
+        last = lost_at + PLANNED_AHEAD
+        wanted = replace(wanted, created_to=min(wanted.created_to or last, last))
+    return _partition(wanted, index, "task_id", task_id, ended)
 
 
 def _partition(wanted: JobFilter, index: str, column: str, value: str, ended: Sequence[JobStatus] = ()) -> Partition:

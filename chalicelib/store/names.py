@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.facets import folded
-from chalicelib.store.base import Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
 
 # One partition: names are few beside jobs, and change only when somebody edits a task.
 REGISTRY = "tasks"
@@ -29,7 +30,8 @@ class NameRecord(Record):
     search_name = UnicodeAttribute()
     # The revision that the task was to have when it was saved with the name, last time.
     revision = NumberAttribute()
-    # Set once the task has lost the name: it is kept as long as jobs may have it.
+    # Set once the task has lost the name: when, and until when jobs may have it.
+    lost_at = InstantAttribute(null=True)
     expires_at = TTLAttribute(null=True)
 
 
@@ -44,27 +46,32 @@ def register(task_id: str, name: str, *, revision: int) -> None:
         return
 
 
-def release(task_id: str, name: str, *, revision: int, expires_at: datetime) -> None:
+def release(task_id: str, name: str, *, revision: int, now: datetime, expires_at: datetime) -> None:
     """After the task lost the name that it had as this revision; nothing when it has taken it again since.
 
     `expires_at`: when no job can have the name any more.
     """
+    actions: list[Any] = [NameRecord.lost_at.set(now), NameRecord.expires_at.set(expires_at)]
     row = NameRecord(REGISTRY, _key(task_id, name))
     try:
         with refusing():
-            row.update([NameRecord.expires_at.set(expires_at)], condition=NameRecord.revision <= revision)
+            row.update(actions, condition=NameRecord.revision <= revision)
     except Refused:
         return
 
 
-def tasks_named(text: str, *, limit: int) -> list[str]:
-    """Ids of up to `limit` tasks whose name, now or formerly, holds a folded text. Reads the names of all tasks."""
-    found: dict[str, None] = {}
+def tasks_named(text: str, *, limit: int) -> dict[str, datetime | None]:
+    """Up to `limit` tasks whose name, now or formerly, holds a folded text, and when such a name was lost, if it was.
+
+    Reads the names of all tasks.
+    """
+    found: dict[str, datetime | None] = {}
     for row in NameRecord.query(REGISTRY, filter_condition=NameRecord.search_name.contains(text)):
-        found[row.task_id] = None
+        before = found.get(row.task_id, row.lost_at)
+        found[row.task_id] = None if before is None or row.lost_at is None else max(before, row.lost_at)
         if len(found) == limit:
             break
-    return list(found)
+    return found
 
 
 def _key(task_id: str, name: str) -> str:

@@ -1,0 +1,94 @@
+"""What the first page of a list reads, by count: it must not grow with the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib import job_lists
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.paging import TOTAL_LIMIT
+from tests.store.crowd import NOW, SPAN, crowd, listed, write
+from tests.store.reads import Reads, reads
+from tests.store.sorted_once import sorted_once
+from tests.world import World
+
+# Each filter alone, with its commonest value and a rare one.
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"kind": "report_export"}, {"kind": "mock_data"},
+    {"group": "ops"}, {"group": "a=b"},
+    {"pool": "cloud"}, {"pool": "north-1"},
+    {"trigger": Trigger.SCHEDULE}, {"trigger": Trigger.RERUN},
+    {"operator": "olga"}, {"operator": "olga2"},
+    {"source_id": "source-1"}, {"source_id": "source-3"},
+    {"account_id": "account-1"}, {"account_id": "account-4"},
+    {"action": "login"}, {"action": "check"},
+    {"reason": Reason.ERROR}, {"reason": Reason.MISFIRE},
+    {"status": [JobStatus.SUCCEEDED]}, {"status": [JobStatus.MISSED]}, {"status": [JobStatus.WAITING]},
+    {"status": [JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELED]},
+    {"status": [status for status in JobStatus if status != JobStatus.SUCCEEDED]},
+    {"search": "报表"}, {"search": "daily"}, {"search": "nothing has this"},
+    {"task_id": "task-1"},
+    {"created_from": NOW - SPAN / 2}, {"created_to": NOW - SPAN / 2},
+    {"created_from": NOW - SPAN / 2, "created_to": NOW - SPAN / 4},
+]  # fmt: skip
+
+
+def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
+    with reads() as found:
+        listing = job_lists.listing(now=NOW, page_size=page_size, **filters)
+    return [row.job_id for row in listing.items], found
+
+
+@pytest.mark.parametrize(("count", "page_sizes"), [(400, [10]), (4_000, [10, 100])])
+def test_the_first_page_of_a_filter_reads_four_times_its_size_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int, page_sizes: list[int]
+) -> None:
+    jobs = crowd(count)
+    write(jobs)
+    sorted_once(monkeypatch, key="job_id")
+    above = []
+    for filters in FILTERS:
+        for page_size in page_sizes:
+            ids, found = first_page(page_size, **filters)
+            assert ids == listed(jobs, **filters)[:page_size], filters
+            assert found.rows == len(ids)
+            if found.of_page > 4 * page_size:
+                above.append((filters, page_size, found))
+    assert above == []
+
+
+def test_a_job_asked_for_by_its_id_is_all_that_is_read(world: World) -> None:
+    jobs = crowd(50)
+    write(jobs)
+    ids, found = first_page(10, job_id=jobs[3].job_id)
+    assert ids == [jobs[3].job_id]
+    assert found.queries == []
+
+
+def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(crowd(300))
+    sorted_once(monkeypatch, key="job_id")
+    _, found = first_page(10, pool="cloud")
+    whole = found.entries + found.counted
+    assert whole == len(listed(crowd(300), pool="cloud"))
+    monkeypatch.setattr(job_lists, "TOTAL_LIMIT", 30)
+    with reads() as found:
+        listing = job_lists.listing(now=NOW, page_size=10, pool="cloud")
+    assert (listing.total, listing.total_is_lower_bound, listing.pages) == (30, True, 3)
+    assert found.entries + found.counted == 31
+    assert TOTAL_LIMIT == 10_000
+
+
+def test_counts_of_open_jobs_read_open_jobs_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = crowd(300)
+    write(jobs)
+    sorted_once(monkeypatch, key="job_id")
+    with reads() as found:
+        job_lists.counts()
+    waiting = [job for job in jobs if job.status in (JobStatus.WAITING, JobStatus.ASSIGNED, JobStatus.RUNNING)]
+    assert (found.of_page, found.rows) == (len(waiting), 0)
