@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from chalicelib import audit, line, retention, settle
+from chalicelib import audit, job_logs, line, retention, settle
 from chalicelib.actor import Actor
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, ENDED, JobStatus, Reason
@@ -43,6 +43,8 @@ def rerun(job_id: str, *, actor: Actor, now: datetime) -> JobRecord:
     before = job.status
     # The runs of an open job have no end of their own; whoever ends the job gives them one.
     run_store.keep(job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
+    # The record is about to forget it.
+    job_logs.keep_end(job, now=now)
     if before not in ENDED or not moves.rerun(job, now=now, lease_until=line.promise(now, now=now)):
         raise WrongState(f"Job {job_id} is {store.get(job_id).status}; only an ended job can be run again.")
     line.send_token(job, now=now)

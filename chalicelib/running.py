@@ -1,33 +1,26 @@
-"""A run while it executes: its log, in chunks, and the watch that stops it within two seconds of being asked."""
+"""A run while it executes: what its kind may use, and the watch that stops it within two seconds of being asked."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib.clock import Clock
-from chalicelib.core.instants import rfc3339
 from chalicelib.core.lifecycle import Reason
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
+from chalicelib.run_log import RunLog
 from chalicelib.store import jobs, runs
-from chalicelib.store import logs as log_store
-from chalicelib.store.logs import LogLine
 
 # A cancel is seen within this time, so that the statement is gone within two seconds.
 WATCH_SECONDS = 1.0
-# Lines wait this long, or until there are this many, and go out together.
-FLUSH_SECONDS = 2.0
-FLUSH_LINES = 200
-# One line of a database's error can be long; a chunk must fit one DynamoDB item of 400 KB.
-LINE_LIMIT = 1_500
 
 
 @dataclass(frozen=True)
@@ -54,24 +47,19 @@ class LiveRun:
     stopped_at: datetime | None = None
     rows: int = 0
     bytes: int = 0
-    _lines: list[LogLine] = field(default_factory=list)
-    _sequence: int = 0
-    _flushed_at: datetime | None = None
+    lines: RunLog = field(init=False)
     _interrupt: Callable[[], None] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
+    def __post_init__(self) -> None:
+        self.lines = RunLog(self.job, self.clock)
+
     # --- what a kind calls ---
 
-    def log(self, level: str, message: str, *, type: str = "run") -> None:
-        with self._lock:
-            self._sequence += 1
-            text = message if len(message) <= LINE_LIMIT else message[:LINE_LIMIT] + " …"
-            self._lines.append(LogLine(self._sequence, rfc3339(self.clock.now()), level, type, text))
-            full = len(self._lines) >= FLUSH_LINES
-        if full:
-            self.flush()
+    def log(self, level: str, message: str, *, type: str = "run", picture: str | None = None) -> None:
+        self.lines.add(level, message, type=type, picture=picture)
 
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
         self.rows = self.rows if rows is None else rows
@@ -92,14 +80,6 @@ class LiveRun:
             raise Stopped(self.stop.message)
 
     # --- what the worker calls ---
-
-    def flush(self) -> None:
-        """Write the lines collected so far as one chunk."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-            self._flushed_at = self.clock.now()
-        if lines:
-            log_store.write(self.facts.job_id, self.facts.run_no, lines, now=self.clock.now())
 
     def watch(self) -> None:
         """Begin to look for a cancel, the clocks and a lost lease, in a thread of its own."""
@@ -154,9 +134,8 @@ class LiveRun:
         while not self._over.wait(WATCH_SECONDS):
             try:
                 self.look()
-                flushed = self._flushed_at
-                if flushed is None or self.clock.now() - flushed >= timedelta(seconds=FLUSH_SECONDS):
-                    self.flush()
+                if self.lines.due:
+                    self.lines.flush()
             except (PynamoDBException, BotoCoreError) as error:
                 # A table that does not answer for a moment must not end the watch: the next look comes in a second.
                 event("watch could not look", level="WARN", job_id=self.facts.job_id, error=str(error))

@@ -14,7 +14,7 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, gate, line, settle
+from chalicelib import adoption, gate, line, log_archive, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.errors import CarillonError, FiringIncomplete
@@ -107,7 +107,11 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         # What the run left in the bucket goes first: once the run has an end, nobody looks at it again.
         discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
         lost = _lost(job, now=now)
+        level = "ERROR" if lost.reason == Reason.WORKER_LOST else "WARN"
+        log_archive.close(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)
         if not runs.end(lost):
+            # Somebody ended it in this moment, and may have archived more than was there to read before.
+            log_archive.from_table(job, int(job.run_no))
             return
         run = lost
         swept.lost += 1

@@ -136,10 +136,12 @@ def _end(
 
 
 def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | None = None) -> None:
-    """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first."""
+    """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first, and its log
+    is archived: a run that has ended has no loose ends.
+    """
     if run.status != RunStatus.SUCCEEDED:
         discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
-    live.flush()
+    live.lines.archive()
     now = live.clock.now()
     if run.status == RunStatus.SUCCEEDED:
         # The job ends with it.
@@ -150,7 +152,7 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | 
         settle.settle(job, run, now=now)
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
-    live.flush()
+    live.lines.archive_again()
     discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     event("late result ignored", level="WARN", job_id=job.job_id, run_no=int(job.run_no), status=run.status)
 

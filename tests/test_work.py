@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, job_logs, jobs, work
+from chalicelib import actions, jobs, work
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut, WrongState
 from chalicelib.kinds.protocol import Outcome, RunContext
@@ -362,33 +362,6 @@ def test_the_latest_status_shows_on_the_task(stage: Stage) -> None:
     stage.deliver()
     shown = tasks.get(task.task_id)
     assert (shown.latest_status, shown.latest_job_id) == (JobStatus.SUCCEEDED, stage.jobs()[0].job_id)
-
-
-def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage) -> None:
-    def talks(context: RunContext) -> Outcome:
-        for number in range(450):
-            context.log("WARN" if number % 100 == 0 else "INFO", f"line {number} of ÄÖ 報告")
-        return Outcome()
-
-    PROBE.behaviour = talks
-    job = started(stage)
-    stage.deliver()
-    collected, cursor = [], None
-    while True:
-        lines, cursor = job_logs.logs(job.job_id, cursor=cursor, limit=100)
-        collected += lines
-        if cursor is None:
-            break
-    assert [line["sequence"] for line in collected] == list(range(1, len(collected) + 1))
-    assert sum("報告" in line["message"] for line in collected) == 450
-    assert [line["message"].split()[1] for line in job_logs.logs(job.job_id, level="alert")[0]] == [
-        "0",
-        "100",
-        "200",
-        "300",
-        "400",
-    ]
-    assert len(job_logs.logs(job.job_id, search="LINE 44", limit=1000)[0]) == 11
 
 
 def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(

@@ -18,6 +18,8 @@ from chalicelib.api.models.jobs import (
     JobQuery,
     JobRow,
     Links,
+    LogDownloadQuery,
+    LogLink,
     LogQuery,
     Logs,
     PriorityIn,
@@ -118,6 +120,18 @@ def list_runs(call: Call, job_id: str) -> Any:
 def read_logs(call: Call, job_id: str) -> Any:
     lines, cursor = job_logs.logs(job_id, **call.query.model_dump())
     return {"items": lines, "next_cursor": cursor}
+
+
+@operation(
+    "GET",
+    "/jobs/{job_id}/logs/download",
+    query=LogDownloadQuery,
+    answer=LogLink,
+    errors=(JobNotFound, RunNotFound),
+    summary="A link to one attempt's log as a file, good for minutes",
+)
+def download_logs(call: Call, job_id: str) -> Any:
+    return job_logs.download(job_id, **call.query.model_dump(), now=call.now)
 
 
 @operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")

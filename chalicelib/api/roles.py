@@ -30,6 +30,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("DELETE", "/jobs/{job_id}"): O,
     ("GET", "/jobs/{job_id}/runs"): V,
     ("GET", "/jobs/{job_id}/logs"): V,
+    ("GET", "/jobs/{job_id}/logs/download"): V,
     ("GET", "/jobs/{job_id}/files"): V,
     ("GET", "/jobs/{job_id}/download"): V,
     ("POST", "/jobs/{job_id}/cancel"): O,

@@ -37,8 +37,11 @@ class RunContext(Protocol):
 
     facts: JobFacts
 
-    def log(self, level: str, message: str, *, type: str = "run") -> None:
-        """Add one log line; level is DEBUG, INFO, WARN or ERROR. Never a secret or a row of data."""
+    def log(self, level: str, message: str, *, type: str = "run", picture: str | None = None) -> None:
+        """Add one log line; level is DEBUG, INFO, WARN or ERROR. Never a secret or a row of data.
+
+        `picture` is the key of an object that shows what the line speaks of.
+        """
 
     def define(self, definition: Mapping[str, Any]) -> None:
         """Write down what this run runs, before it does: a JSON document for people, shaped as `Kind.definition`."""

@@ -1,30 +1,33 @@
-"""Log lines of runs, in chunks of many lines per item. Alert lines are written a second time under a key of their own,
-so that the alert view never reads the others."""
+"""Log lines of runs that are not archived yet, in chunks of many lines per item. Alert lines are written a second time
+under a key of their own, so that the alert view never reads the others.
+
+The chunks of a run follow each other without a gap, each put under the sequence of its first line on condition that
+there is none. So several may write to one log, a worker and a sweep that took it for lost: one of two who take the same
+number is refused, and goes on behind the other.
+"""
 
 from __future__ import annotations
 
-import json
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.attributes import BinaryAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
-from chalicelib.settings import settings
-from chalicelib.store.base import Record, table_name
+from chalicelib.core.log_lines import ALERTS, LogLine, as_json, of_json
+from chalicelib.store.base import Record, Refused, refusing, table_name
 
-ALERTS = frozenset({"WARN", "ERROR"})
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line; `sequence` counts from 1 within its run. `time` is RFC 3339 text."""
-
-    sequence: int
-    time: str
-    level: str
-    type: str
-    message: str
+# An item holds 400 KB. Chunks are compressed, ten to one as a rule, and never larger than their lines, of which a chunk
+# has at most so many, and so many bytes.
+CHUNK_LINES = 2_000
+CHUNK_BYTES = 300 * 1024
+# Beyond any run and its repair: by then the lines have long been in the archive.
+KEPT = timedelta(days=7)
+# Chunks asked for at once when reading on: twice as many each time, so that a page of small chunks takes few calls and
+# one of large chunks does not read far past its end.
+FIRST_READ = 2
+LARGEST_READ = 64
 
 
 class LogRecord(Record):
@@ -34,7 +37,8 @@ class LogRecord(Record):
     run = UnicodeAttribute(hash_key=True)
     # The sequence of the chunk's first line.
     sequence = NumberAttribute(range_key=True)
-    lines = UnicodeAttribute()
+    # JSON Lines, deflated.
+    packed = BinaryAttribute(legacy_encoding=False)
     line_count = NumberAttribute()
     expires_at = TTLAttribute()
 
@@ -43,29 +47,83 @@ def key_of(job_id: str, run_no: int, *, alerts: bool = False) -> str:
     return f"{job_id}-{run_no}-alerts" if alerts else f"{job_id}-{run_no}"
 
 
-def write(job_id: str, run_no: int, lines: Sequence[LogLine], *, now: datetime) -> None:
-    """Write a chunk; the alert lines among them first, so that a line in the alert view is never missing from it."""
-    expires_at = now + timedelta(days=settings().log_retention_days)
-    alerts = [line for line in lines if line.level in ALERTS]
-    for key, chunk in ((key_of(job_id, run_no, alerts=True), alerts), (key_of(job_id, run_no), lines)):
-        if chunk:
-            text = json.dumps([asdict(line) for line in chunk], separators=(",", ":"), ensure_ascii=False)
-            LogRecord(key, chunk[0].sequence, lines=text, line_count=len(chunk), expires_at=expires_at).save()
+def append(
+    job_id: str, run_no: int, lines: Sequence[LogLine], *, after: int, now: datetime, expires_at: datetime | None = None
+) -> list[LogLine]:
+    """Write one chunk behind the line `after`, or behind what others wrote there meanwhile; the lines as numbered."""
+    key, kept = key_of(job_id, run_no), expires_at or now + KEPT
+    while True:
+        numbered = [replace(line, sequence=after + number) for number, line in enumerate(lines, 1)]
+        chunk = _chunk(key, numbered, kept)
+        try:
+            with refusing():
+                chunk.save(LogRecord.run.does_not_exist())
+            break
+        except Refused:
+            there = next(iter(LogRecord.query(key, LogRecord.sequence == after + 1, consistent_read=True)), None)
+            if there is not None and there.packed == chunk.packed:
+                break  # ours: the write had succeeded, its answer was lost
+            after = last_sequence(job_id, run_no)
+    alerts = [line for line in numbered if line.level in ALERTS]
+    # What was written for the job and not by a run has few lines: its alerts are found among them.
+    if alerts and expires_at is None:
+        _chunk(key_of(job_id, run_no, alerts=True), alerts, kept).save()
+    return numbered
 
 
-def read(job_id: str, run_no: int, *, alerts: bool = False, after: int = 0) -> Iterator[LogLine]:
-    """The run's lines with a sequence above `after`, in order."""
+def _chunk(key: str, lines: Sequence[LogLine], expires_at: datetime) -> LogRecord:
+    text = "\n".join(as_json(line) for line in lines)
+    packed = zlib.compress(text.encode())
+    return LogRecord(key, lines[0].sequence, packed=packed, line_count=len(lines), expires_at=expires_at)
+
+
+def _unpacked(record: LogRecord) -> list[LogLine]:
+    return [of_json(line) for line in zlib.decompress(record.packed).split(b"\n")]
+
+
+def read(job_id: str, run_no: int, *, alerts: bool = False, after: int = 0, whole: bool = False) -> Iterator[LogLine]:
+    """The run's lines with a sequence above `after`, in order. Reads about as far as the lines are taken.
+
+    `whole`: the line `after` is the last of its chunk, and that chunk need not be read.
+    """
     key = key_of(job_id, run_no, alerts=alerts)
-    start = _chunk_with(key, after) if after else 0
-    for record in LogRecord.query(key, LogRecord.sequence >= start, consistent_read=True):
-        for line in json.loads(record.lines):
-            if line["sequence"] > after:
-                yield LogLine(**line)
+    if after and not whole:
+        # The chunk that the next line is in, so that following a log reads its end only.
+        for line in [] if (found := _newest(key, LogRecord.sequence <= after + 1)) is None else _unpacked(found):
+            if line.sequence > after:
+                after = line.sequence
+                yield line
+    count = FIRST_READ
+    while True:
+        records = list(LogRecord.query(key, LogRecord.sequence > after, consistent_read=True, limit=count))
+        for record in records:
+            for line in _unpacked(record):
+                after = line.sequence
+                yield line
+        if len(records) < count:
+            return
+        count = min(2 * count, LARGEST_READ)
 
 
-def _chunk_with(key: str, sequence: int) -> int:
-    """The first sequence of the chunk that holds the line, so that following a log reads its end only."""
-    found = LogRecord.query(
-        key, LogRecord.sequence <= sequence, scan_index_forward=False, limit=1, consistent_read=True
-    )
-    return next((int(record.sequence) for record in found), 0)
+def last_sequence(job_id: str, run_no: int) -> int:
+    """The sequence of the last line in the table; 0 when there is none."""
+    found = _newest(key_of(job_id, run_no))
+    return 0 if found is None else int(found.sequence + found.line_count) - 1
+
+
+def last_line(job_id: str, run_no: int) -> LogLine | None:
+    found = _newest(key_of(job_id, run_no))
+    return None if found is None else _unpacked(found)[-1]
+
+
+def _newest(key: str, condition: object = None) -> LogRecord | None:
+    found = LogRecord.query(key, condition, scan_index_forward=False, limit=1, consistent_read=True)  # type: ignore[arg-type]
+    return next(iter(found), None)
+
+
+def remove(job_id: str, run_no: int) -> None:
+    """Delete the run's lines."""
+    for alerts in (False, True):
+        key = key_of(job_id, run_no, alerts=alerts)
+        for record in LogRecord.query(key, attributes_to_get=["run", "sequence"]):
+            record.delete()

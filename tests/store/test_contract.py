@@ -279,7 +279,7 @@ def test_log_lines_are_read_from_any_point_and_alerts_apart(backend: World) -> N
         chunk = [
             LogLine(n, "t", "WARN" if n % 50 == 0 else "INFO", "run", f"line {n}") for n in range(first, first + 100)
         ]
-        logs.write("job", 1, chunk, now=NOW)
+        logs.append("job", 1, chunk, after=first - 1, now=NOW)
     assert [line.sequence for line in logs.read("job", 1)] == list(range(1, 301))
     assert [line.sequence for line in logs.read("job", 1, after=150)] == list(range(151, 301))
     assert [line.sequence for line in logs.read("job", 1, alerts=True, after=100)] == [150, 200, 250, 300]

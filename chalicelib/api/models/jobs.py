@@ -222,8 +222,10 @@ class LogQuery(Query):
     level: Annotated[
         Literal["all", "alert", "DEBUG", "INFO", "WARN", "ERROR"], Field(description="alert: WARN and ERROR")
     ] = "all"
-    search: Annotated[str | None, Field(max_length=200)] = None
-    cursor: str | None = None
+    search: Annotated[
+        str | None, Field(max_length=200, description="Text in the message, in any case; nothing in it is special")
+    ] = None
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the answer before")] = None
     limit: Annotated[int, Field(ge=1, le=1_000)] = 200
 
 
@@ -232,15 +234,34 @@ class LogLine(Answer):
     level: str
     type: str
     message: str
+    picture: Annotated[str | None, Field(description="The key of an object that shows what the line speaks of")]
     run_no: int
     sequence: int
 
 
 class Logs(Answer):
-    """Lines in order. Ask again with `next_cursor` for what follows; it is null when nothing can."""
+    """Lines in order. Ask again with `next_cursor` for what follows; it is null when nothing can. An answer may have
+    fewer lines than asked for, or none, and still a cursor. Without `run` it goes on into attempts that come after.
+    """
 
     items: list[LogLine]
     next_cursor: str | None
+
+
+class LogDownloadQuery(Query):
+    run: Annotated[int | None, Field(ge=0, description="The job's last, unless given")] = None
+    level: Annotated[
+        Literal["all", "alert", "DEBUG", "INFO", "WARN", "ERROR"], Field(description="alert: WARN and ERROR")
+    ] = "all"
+    format: Annotated[Literal["text", "jsonl"], Field(description="jsonl: a JSON object on each line")] = "text"
+
+
+class LogLink(Answer):
+    """A link to the lines so far, that anybody may open until it expires."""
+
+    name: str
+    url: str
+    expires_at: str
 
 
 class Files(Answer):
