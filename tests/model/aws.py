@@ -1,0 +1,131 @@
+"""A stage in this process without botocore: tables, queue and bucket in memory, under a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from chalicelib.aws import clients
+from chalicelib.settings import settings
+from chalicelib.store import base
+from tests.model.tables import UNHEARD, Tables
+from tests.world import START
+
+# A message that its worker did not finish comes back after this.
+VISIBILITY = timedelta(seconds=960)
+
+
+@dataclass(eq=False)
+class Message:
+    body: str
+    due: datetime
+
+
+class Queue:
+    """SQS: at least once, in no order, held back as long as asked."""
+
+    def __init__(self, aws: Aws):
+        self.aws, self.meta = aws, UNHEARD
+        self.messages: list[Message] = []
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
+        assert len(Entries) <= 10
+        self.aws.moment("before sqs.SendMessageBatch")
+        for entry in Entries:
+            assert 0 <= entry["DelaySeconds"] <= 900
+            due = self.aws.now + timedelta(seconds=entry["DelaySeconds"])
+            self.messages.append(Message(entry["MessageBody"], due))
+        self.aws.moment("after sqs.SendMessageBatch")
+        return {}
+
+    def due(self) -> list[Message]:
+        return [message for message in self.messages if message.due <= self.aws.now]
+
+    def done(self, message: Message) -> None:
+        if message in self.messages:
+            self.messages.remove(message)
+
+
+class Bucket:
+    """S3, as far as jobs without an export use it: objects, and no upload in parts."""
+
+    exceptions = SimpleNamespace(NoSuchUpload=KeyError, NoSuchKey=KeyError)
+
+    def __init__(self, aws: Aws):
+        self.aws, self.meta = aws, UNHEARD
+        self.objects: dict[str, bytes] = {}
+
+    def _call(self, operation: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self.aws.moment(f"before s3.{operation}")
+        answer = act()
+        self.aws.moment(f"after s3.{operation}")
+        return answer
+
+    def put_object(self, Bucket: str, Key: str, Body: Any, **_: Any) -> dict[str, Any]:
+        content = Body if isinstance(Body, bytes) else bytes(Body)
+        return self._call("PutObject", lambda: self.objects.update({Key: content}) or {})
+
+    def delete_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        return self._call("DeleteObject", lambda: {"Gone": self.objects.pop(Key, None)})
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        keys = [each["Key"] for each in Delete["Objects"]]
+        return self._call("DeleteObjects", lambda: {"Gone": [self.objects.pop(key, None) for key in keys]})
+
+    def get_paginator(self, operation: str) -> Any:
+        def paginate(Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+            found = [{"Key": key} for key in sorted(self.objects) if key.startswith(Prefix)]
+            answer = {"Contents": found} if operation == "list_objects_v2" else {}
+            return [self._call(operation, lambda: answer)]
+
+        return SimpleNamespace(paginate=paginate)
+
+
+@dataclass
+class Aws:
+    now: datetime = START
+    tables: Tables = field(default_factory=Tables)
+    # What is random in ids: the same again in every sequence.
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    # Called before and after every call of the product, with its name: where processes stop or die.
+    moment: Callable[[str], None] = lambda name: None
+
+    def __post_init__(self) -> None:
+        self.queue, self.bucket = Queue(self), Bucket(self)
+        self.tables.moment = lambda name: self.moment(name)
+
+    def empty(self) -> None:
+        self.now, self.numbers = START, count(1)
+        self.tables.empty()
+        self.tables.watchers.clear()
+        self.queue.messages.clear()
+        self.bucket.objects.clear()
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@contextmanager
+def in_memory() -> Iterator[Aws]:
+    """The product's clients are these, as long as it lasts."""
+    aws = Aws()
+    services = {"sqs": aws.queue, "s3": aws.bucket}
+    made = SimpleNamespace(create_client=lambda *_, **__: aws.tables)
+    cached = (base.client, clients.client, settings)
+    for each in cached:
+        each.cache_clear()
+    try:
+        with (
+            mock.patch.object(base, "Session", return_value=made),
+            mock.patch.object(clients, "boto3", SimpleNamespace(client=lambda service, **_: services[service])),
+        ):
+            yield aws
+    finally:
+        for each in cached:
+            each.cache_clear()

@@ -1,0 +1,434 @@
+"""The model: random sequences of all that people, clocks, workers and crashes do to tasks and jobs.
+
+After every single write the invariants of the record hold (`core/invariants.py`), and no job's status goes a way that
+TRANSITIONS does not know. In the end all is let come to rest: then no job is open, no slot is forgotten, nothing that
+somebody did is missing in the audit, and the bucket holds what succeeded and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from chalicelib import actions, dispatch, patrol, sweep, tasks, work
+from chalicelib.clock import Clock
+from chalicelib.core import schedule as schedules
+from chalicelib.core.ids import job_id_of_slot
+from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
+from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
+from chalicelib.exports.keys import file_key, prefix
+from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.settings import settings
+from chalicelib.store import patrols
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+from chalicelib.store.tasks import TaskRecord
+from tests.faults.crash import Crash
+from tests.model.aws import VISIBILITY, Aws, Message
+from tests.model.processes import Process, current
+from tests.model.watch import Watch
+from tests.stage import OPERATOR, WORK_TIME
+from tests.world import STAGE
+
+# Filled in by who runs the machine: one set of tables for all sequences, emptied between them.
+AWS: list[Aws] = []
+# How often each rule did something, over all sequences.
+HITS: Counter[str] = Counter()
+
+SCHEDULES: dict[str, Callable[[Aws], dict[str, Any]]] = {
+    "now": lambda aws: {"type": "now"},
+    "each minute, six times": lambda aws: {"type": "cron", "expression": "* * * * *", "end": _text(aws, minutes=6)},
+    "every ten minutes": lambda aws: {"type": "cron", "expression": "*/10 * * * *"},
+    "daily": lambda aws: {
+        "type": "calendar", "every": 1, "unit": "day", "at": "17:02:00", "timezone": "Asia/Shanghai",
+    },
+    "once": lambda aws: {"type": "once", "at": _text(aws, minutes=1)},
+    "by interval": lambda aws: {"type": "interval", "every": 5, "unit": "minute"},
+}  # fmt: skip
+RETRIES: list[dict[str, Any]] = [
+    {},
+    {"max_attempts": 3, "delay_seconds": 0},
+    {"max_attempts": 2, "delay_seconds": 90},
+    {"max_attempts": 3, "delay_seconds": 600, "backoff": "exponential", "max_delay_seconds": 3600},
+]
+CLOCKS: list[dict[str, Any]] = [
+    {},
+    {"queue_wait_limit_seconds": 120},
+    {"deadline_seconds": 600},
+    {"queue_wait_limit_seconds": 3600, "deadline_seconds": 1800},
+]
+OVERLAPS = ["skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"]
+MISFIRES = ["fire_once", "skip", "catch_up"]
+DELETE: dict[str, Any] = {"delete": True}
+EDITS: list[dict[str, Any]] = [
+    {"description": "edited"},
+    {"schedule": {"type": "cron", "expression": "*/10 * * * *"}},
+    {"priority": 4000},
+    {"overlap": "allow_all", "retry": {"max_attempts": 2}},
+    {"enabled": False},
+    {"enabled": True},
+    DELETE,
+]
+JUMPS = [1, 20, 60, 61, 90, 300, 960, 3_700, 30_000, 90_000]
+# A process may stop before or after any of so many calls; most steps make fewer than thirty.
+MOMENTS = st.integers(1, 60)
+# None: it lives to its end.
+DEATH = st.one_of(st.none(), st.none(), MOMENTS)
+STOP = st.one_of(st.none(), MOMENTS)
+PICK = st.integers(0, 11)
+TASK = st.fixed_dictionaries(
+    {
+        "schedule": st.sampled_from(sorted(SCHEDULES)), "retry": st.sampled_from(RETRIES),
+        "clocks": st.sampled_from(CLOCKS), "overlap": st.sampled_from(OVERLAPS), "misfire": st.sampled_from(MISFIRES),
+    }
+)  # fmt: skip
+
+
+def _text(aws: Aws, **later: float) -> str:
+    return f"{aws.now + timedelta(**later):%Y-%m-%dT%H:%M:%S}"
+
+
+def succeed(context: RunContext) -> Outcome:
+    return Outcome(rows=1, summary="done")
+
+
+def leave_a_file(context: RunContext) -> Outcome:
+    facts = context.facts
+    key = file_key(facts.kind, facts.job_id, facts.run_no, 1, "data.csv")
+    AWS[0].bucket.put_object(settings().bucket, key, b"1")
+    context.check()
+    return Outcome(rows=1, files=[{"key": key, "file_name": "data.csv"}], summary="done")
+
+
+def drop_the_connection(context: RunContext) -> Outcome:
+    leave_a_file(context)
+    raise ConnectionDropped
+
+
+def meet_a_bug(context: RunContext) -> Outcome:
+    leave_a_file(context)
+    raise KeyError("nobody expected this")
+
+
+def miss_the_source(context: RunContext) -> Outcome:
+    raise PreconditionMissing("There is no source.", reason=Reason.NO_SOURCE)
+
+
+def die(context: RunContext) -> Outcome:
+    leave_a_file(context)
+    raise Crash
+
+
+WORK: dict[str, Callable[[RunContext], Outcome]] = {
+    "succeed": succeed,
+    "leave a file": leave_a_file,
+    "drop the connection": drop_the_connection,
+    "meet a bug": meet_a_bug,
+    "miss the source": miss_the_source,
+    "die": die,
+}
+
+
+def behave(context: Any) -> Outcome:
+    """What the probe does: what the rule that started its worker says, after a look at whether to stop."""
+    process = current()
+    does = WORK["succeed" if process is None else process.does]
+    context.look()
+    context.check()
+    return does(context)
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.aws = AWS[0]
+        self.aws.empty()
+        self.watch = Watch(self.aws.tables, lambda: self.aws.now)
+        self.aws.tables.watchers.append(self.watch)
+        self.names: Iterator[int] = count(1)
+        # Two workers and one person may be in the middle of something.
+        self.working: dict[str, tuple[Process, Message]] = {}
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.task_ids: list[str] = []
+        self.edited: set[str] = set()
+        self.lagging = False
+
+    # --- how things are run ---
+
+    def _hit(self, name: str) -> None:
+        HITS[name] += 1
+
+    def _live(self, name: str, step: Callable[[], Any], dies_after: int | None) -> bool:
+        """Run a process to its end, or to its death; True when it lived."""
+        self._hit(name)
+        process = Process(step)
+        if process.go(dies_after):
+            return True
+        process.kill()
+        self._hit("a process dies")
+        return False
+
+    def _ask(self, action: str, record_id: str, step: Callable[[], Any], dies_after: int | None) -> None:
+        """What a person asks for; refusals are answers, not failures."""
+        told: list[str] = []
+
+        def asked() -> None:
+            try:
+                step()
+            except (WrongState, NotFound, StaleRevision) as error:
+                told.append(str(error))
+
+        if self._live(action, asked, dies_after) and not told:
+            self.done[action, record_id] += 1
+        if told:
+            HITS[f"{action}, refused"] += 1
+
+    def _job(self, pick: int) -> str | None:
+        found = sorted(job_id for (job_id,) in self.watch.jobs.items if "." not in job_id)
+        return found[-1 - pick % len(found)] if found else None
+
+    # --- people ---
+
+    @initialize(task=TASK)
+    def a_task_is_there(self, task: dict[str, Any]) -> None:
+        self.create_task(task, None)
+
+    @precondition(lambda self: len(self.task_ids) < 3)
+    @rule(task=TASK, dies=DEATH)
+    def create_task(self, task: dict[str, Any], dies: int | None) -> None:
+        body = {**task, **task["clocks"], "name": f"task {next(self.names)}", "kind": "probe"}
+        body["schedule"] = SCHEDULES[task["schedule"]](self.aws)
+        before = set(self._tasks())
+        self._live("create", lambda: tasks.create(body, actor=OPERATOR, now=self.aws.now), dies)
+        made = sorted(set(self._tasks()) - before)
+        self.task_ids += made
+        if dies is None:
+            self.done.update(("create", task_id) for task_id in made)
+
+    @precondition(lambda self: self.task_ids)
+    @rule(pick=PICK, change=st.sampled_from(EDITS), dies=DEATH)
+    def edit_task(self, pick: int, change: dict[str, Any], dies: int | None) -> None:
+        task_id, now = self.task_ids[pick % len(self.task_ids)], self.aws.now
+        self.edited.add(task_id)
+        if change is DELETE:
+            self._ask("delete", task_id, lambda: tasks.delete(task_id, actor=OPERATOR, now=now), dies)
+        else:
+            edit = lambda: tasks.patch(task_id, change, revision=None, actor=OPERATOR, now=now)  # noqa: E731
+            self._ask("update", task_id, edit, dies)
+
+    @precondition(lambda self: self.task_ids)
+    @rule(pick=PICK, dies=DEATH)
+    def start_by_hand(self, pick: int, dies: int | None) -> None:
+        task_id, now = self.task_ids[pick % len(self.task_ids)], self.aws.now
+        self._ask("run", task_id, lambda: tasks.run(task_id, actor=OPERATOR, now=now), dies)
+
+    @precondition(lambda self: self.watch.jobs.items)
+    @rule(pick=PICK, dies=DEATH)
+    def cancel(self, pick: int, dies: int | None) -> None:
+        self._act(actions.cancel, pick, dies)
+
+    @precondition(lambda self: self.watch.jobs.items)
+    @rule(pick=PICK, dies=DEATH)
+    def rerun(self, pick: int, dies: int | None) -> None:
+        self._act(actions.rerun, pick, dies)
+
+    @precondition(lambda self: self.watch.jobs.items)
+    @rule(pick=PICK, priority=st.sampled_from([0, 900, 5000]), dies=DEATH)
+    def set_priority(self, pick: int, priority: int, dies: int | None) -> None:
+        self._act(actions.set_priority, pick, dies, priority)
+
+    @precondition(lambda self: self.watch.jobs.items)
+    @rule(pick=PICK, dies=DEATH)
+    def delete(self, pick: int, dies: int | None) -> None:
+        self._act(actions.delete, pick, dies)
+
+    def _act(self, action: Callable[..., Any], pick: int, dies: int | None, *given: Any) -> None:
+        job_id, now = self._job(pick), self.aws.now
+        if job_id is not None:
+            self._ask(action.__name__, job_id, lambda: action(job_id, *given, actor=OPERATOR, now=now), dies)
+
+    # --- the timers ---
+
+    @rule(of=st.sampled_from(["tick", "sweep"]), dies=DEATH)
+    def timer(self, of: str, dies: int | None) -> None:
+        step = dispatch.tick if of == "tick" else sweep.sweep
+        self._live(of, lambda: step(now=self.aws.now), dies)
+
+    @rule(dies=DEATH)
+    def minute(self, dies: int | None) -> None:
+        """What happens every minute."""
+        self.aws.forward(60)
+        self._live("tick", lambda: dispatch.tick(now=self.aws.now), dies)
+        self._live("sweep", lambda: sweep.sweep(now=self.aws.now), None)
+
+    # --- workers ---
+
+    @precondition(lambda self: self._next_message() is not None)
+    @rule(does=st.sampled_from(sorted(WORK)))
+    def a_worker_works(self, does: str) -> None:
+        self._start("C", does, None)
+
+    @precondition(lambda self: len(self.working) < 2 and self._next_message() is not None)
+    @rule(does=st.sampled_from(sorted(WORK)), stops=MOMENTS)
+    def a_worker_stops_half_way(self, does: str, stops: int) -> None:
+        self._start("B" if "A" in self.working else "A", does, stops)
+
+    def _next_message(self) -> Message | None:
+        soon = self.aws.now + timedelta(minutes=15)
+        return min(
+            (each for each in self.aws.queue.messages if each.due <= soon), key=lambda each: each.due, default=None
+        )
+
+    def _start(self, worker: str, does: str, stops: int | None) -> None:
+        message = self._next_message()
+        assert message is not None
+        self._hit("deliver")
+        self.aws.now = max(self.aws.now, message.due)
+        message.due = self.aws.now + VISIBILITY
+        self.working[worker] = (Process(lambda: self._work(worker, message), does), message)
+        self._go(worker, stops)
+
+    @precondition(lambda self: self.working)
+    @rule(pick=PICK, stops=STOP)
+    def go_on(self, pick: int, stops: int | None) -> None:
+        self._hit("go on")
+        self._go(self._worker(pick), stops)
+
+    @precondition(lambda self: self.working)
+    @rule(pick=PICK)
+    def kill(self, pick: int) -> None:
+        self._hit("a worker dies")
+        self.working.pop(self._worker(pick))[0].kill()
+
+    def _worker(self, pick: int) -> str:
+        return sorted(self.working)[pick % len(self.working)]
+
+    def _go(self, worker: str, stops: int | None) -> None:
+        process, message = self.working[worker]
+        if process.go(stops):
+            del self.working[worker]
+            self.aws.queue.done(message)
+        else:
+            HITS["a worker stops half way"] += 1
+
+    def _work(self, worker: str, message: Message) -> None:
+        clock = Clock(now=lambda: self.aws.now, sleep=self.aws.forward)
+        me = work.Worker(f"worker-{worker}", self.aws.now + WORK_TIME, clock, watched=False)
+        work.handle(message.body, worker=me)
+
+    def _deliver_all(self, limit: int) -> None:
+        for _ in range(limit):
+            due = self.aws.queue.due()
+            if not due:
+                return
+            self._hit("deliver")
+            self._work("C", due[0])
+            self.aws.queue.done(due[0])
+
+    # --- the world ---
+
+    @rule(seconds=st.sampled_from(JUMPS))
+    def time_passes(self, seconds: int) -> None:
+        self._hit("time passes")
+        self.aws.forward(seconds)
+
+    @rule(pick=PICK, what=st.sampled_from(["lost", "twice", "lag"]))
+    def aws_errs(self, pick: int, what: str) -> None:
+        """As it may: a message is lost or comes twice, the indexes lag behind until they catch up."""
+        messages = self.aws.queue.messages
+        if what == "lag":
+            self.lagging = not self.lagging
+            self.aws.tables.lag(self.lagging)
+            self._hit("indexes lag" if self.lagging else "indexes catch up")
+        elif messages:
+            message = messages.pop(pick % len(messages))
+            messages += [message, Message(message.body, message.due)] if what == "twice" else []
+            self._hit("a message comes twice" if what == "twice" else "a message is lost")
+
+    # --- what must hold ---
+
+    @invariant()
+    def every_write_left_the_record_sound(self) -> None:
+        assert not self.watch.wrong, "\n".join(self.watch.wrong)
+
+    def teardown(self) -> None:
+        try:
+            if not self.watch.wrong:
+                self._come_to_rest()
+                self._check_the_end()
+            self.every_write_left_the_record_sound()
+        finally:
+            for process, _ in self.working.values():
+                process.kill()
+
+    def _come_to_rest(self) -> None:
+        for worker in list(self.working):
+            self._go(worker, None)
+        self.aws.tables.lag(False)
+        dispatch.tick(now=self.aws.now)
+        self._check_the_ledger()
+        for task in self._tasks().values():
+            if task.enabled:
+                tasks.disable(task.task_id, actor=OPERATOR, now=self.aws.now)
+        for seconds in (0, 61, 61, 61, 960, 61, 61, 960, 61, 3_700, 61, 3_700, 61, 3_700, 61, 3_700, 61, 61):
+            self.aws.forward(seconds)
+            sweep.sweep(now=self.aws.now)
+            self._deliver_all(100)
+            if not self._open() and not self.aws.queue.messages:
+                return
+
+    def _check_the_end(self) -> None:
+        assert not self._open(), "no job stays open"
+        for job_id, times in self.watch.ended.items():
+            assert times == 1 + self.watch.rerun[job_id], f"{job_id} was ended {times} times"
+        found = Counter(
+            (entry["action"]["S"], entry["record_id"]["S"])
+            for entry in self.aws.tables.tables[f"{STAGE}-audit"].items.values()
+        )
+        # Asking twice within one instant is one entry.
+        missing = [each for each in self.done if not found[each]]
+        assert not missing, f"the audit does not tell of {missing}"
+        self._check_the_bucket()
+        for walk in patrol.WALKS:
+            patrols.begin(walk, at=self.aws.now)
+            done = patrol.turn(walk, now=self.aws.now)
+            assert (done.mended, done.beyond_repair) == (0, 0), "a sound table gives no repair"
+
+    def _check_the_ledger(self) -> None:
+        """No slot is forgotten: a task that nobody edited has a job for each up to the last that it is past."""
+        for task in self._tasks().values():
+            if task.task_id in self.edited or task.previous_fire_at is None or task.schedule["type"] == "now":
+                continue
+            after = task.created_at - timedelta(seconds=1)
+            slots = schedules.upcoming(task.schedule, after=after, count=400, with_skipped=True)
+            known = {job_id for (job_id,) in self.watch.jobs.items} | self.watch.deleted
+            past = [slot for slot in slots if task.created_at < slot <= task.previous_fire_at]
+            forgotten = [slot for slot in past if job_id_of_slot(task.task_id, slot) not in known]
+            assert not forgotten, f"slots without a job: {forgotten}"
+
+    def _check_the_bucket(self) -> None:
+        kept = set()
+        for run in map(RunRecord.from_raw_data, self.watch.runs.items.values()):
+            if run.status == RunStatus.SUCCEEDED:
+                job = JobRecord.from_raw_data(self.watch.jobs.items[run.job_id,])
+                kept.add(prefix(job.kind, run.job_id, int(run.run_no)))
+        left = [
+            key for key in self.aws.bucket.objects if key.startswith("files/") and not any(map(key.startswith, kept))
+        ]
+        assert not left, f"left in the bucket: {left}"
+
+    def _open(self) -> list[str]:
+        return [
+            job_id for (job_id,), item in self.watch.jobs.items.items()
+            if "." not in job_id and (item["status"]["S"] in OPEN or "deleted_at" in item)
+        ]  # fmt: skip
+
+    def _tasks(self) -> dict[str, TaskRecord]:
+        items = self.aws.tables.tables[f"{STAGE}-tasks"].items
+        return {str(key[0]): TaskRecord.from_raw_data(item) for key, item in items.items()}

@@ -1,0 +1,55 @@
+"""What every run of the model needs: tables, a clock, threads that come one after the other, ids that come again."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from chalicelib import kinds
+from tests.model import machine
+from tests.model.aws import Aws, in_memory
+from tests.model.processes import moment
+from tests.stage import PROBE, Probe
+
+
+class OneByOne:
+    """A pool of threads whose work is done at once, by who asks for it: the same sequence is the same each time."""
+
+    def __init__(self, threads: int):
+        pass
+
+    def __enter__(self) -> OneByOne:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def map(self, act: Callable[..., Any], *given: Iterable[Any]) -> list[Any]:
+        return [act(*each) for each in zip(*given, strict=False)]
+
+
+@contextmanager
+def playing(*, quietly: bool = True) -> Iterator[Aws]:
+    """The machine's world, until the block is left. Quietly, what the product logs goes nowhere."""
+    with ExitStack() as stack:
+        aws = stack.enter_context(in_memory())
+        aws.moment = moment
+        for patched in (
+            mock.patch.dict(kinds.KINDS, {"probe": "tests.stage:probe"}),
+            mock.patch("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0)),
+            mock.patch("chalicelib.dispatch.ThreadPoolExecutor", OneByOne),
+            mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),
+        ):
+            stack.enter_context(patched)
+        if quietly:
+            stack.enter_context(mock.patch.object(sys, "stdout", io.StringIO()))
+        PROBE.behaviour, PROBE.works_on = machine.behave, Probe().works_on
+        machine.AWS[:] = [aws]
+        yield aws
+        machine.AWS.clear()
+        PROBE.behaviour = Probe().behaviour

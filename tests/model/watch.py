@@ -1,0 +1,77 @@
+"""Looks at every write to jobs and runs: whether the invariants hold behind it, and whether the status went a way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from chalicelib import retention
+from chalicelib.core.invariants import Facts, broken
+from chalicelib.core.lifecycle import ENDED, OPEN, TRANSITIONS, JobStatus
+from chalicelib.store import jobs
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+from tests.model.expressions import Item
+from tests.model.tables import Tables
+from tests.world import STAGE
+
+WAYS = {(before, after) for sources, targets in TRANSITIONS.values() for before in sources for after in targets}
+# What may change on an ended job without a move: its way out of the table.
+GOING = frozenset({"deleted_at", "deleted_by", "files", "lease_shard", "lease_until", "acts", "expires_at"})
+
+
+class Watch:
+    def __init__(self, tables: Tables, now: Callable[[], datetime]):
+        self.jobs, self.runs = tables.tables[f"{STAGE}-jobs"], tables.tables[f"{STAGE}-runs"]
+        self.now = now
+        self.wrong: list[str] = []
+        # How often each job was ended, and run again.
+        self.ended: Counter[str] = Counter()
+        self.rerun: Counter[str] = Counter()
+        self.deleted: set[str] = set()
+
+    def __call__(self, table: str, before: Item | None, after: Item | None) -> None:
+        item: Any = after or before
+        if table not in (self.jobs.name, self.runs.name) or "." in item["job_id"]["S"]:
+            return
+        job_id = item["job_id"]["S"]
+        if table == self.jobs.name:
+            self._moved(job_id, before, after)
+        self.check(job_id)
+
+    def _moved(self, job_id: str, before: Item | None, after: Item | None) -> None:
+        if after is None:
+            assert before is not None
+            self.deleted.add(job_id)
+            if before["status"]["S"] not in ENDED:
+                self.wrong.append(f"{job_id} was deleted while {before['status']['S']}")
+            return
+        was, now = (None if each is None else JobStatus(each["status"]["S"]) for each in (before, after))
+        if now in ENDED and was not in ENDED:
+            self.ended[job_id] += 1
+        if was in ENDED and now in OPEN:
+            self.rerun[job_id] += 1
+        if before is None or was is None:
+            return
+        if was != now and (was, now) not in WAYS:
+            self.wrong.append(f"{job_id} went from {was} to {now}")
+        if was == now and was in ENDED:
+            changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+            if changed - GOING:
+                self.wrong.append(f"{job_id}, {was}, was changed after its end: {sorted(changed)}")
+
+    def check(self, job_id: str) -> None:
+        facts = self.facts(job_id)
+        if facts is not None:
+            self.wrong += [f"{job_id} ({facts.job.status}) breaks {each.name}: {each.says}" for each in broken(facts)]
+
+    def facts(self, job_id: str) -> Facts | None:
+        found = self.jobs.items.get((job_id,))
+        if found is None:
+            return None
+        job = JobRecord.from_raw_data(found)
+        its_runs = [RunRecord.from_raw_data(item) for key, item in sorted(self.runs.items.items()) if key[0] == job_id]
+        now = self.now()
+        return Facts(job, its_runs, now, jobs.lease_shard(job_id), retention.expires_at(job.kind, now))
