@@ -45,11 +45,9 @@ for _name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
 import boto3  # noqa: E402
 from boto3.dynamodb.types import TypeDeserializer  # noqa: E402
 from moto import mock_aws  # noqa: E402
-from moto.core import models as moto_models  # noqa: E402
 from moto.dynamodb.models import dynamodb_backends  # noqa: E402
 
-# Nothing here calls AWS but through botocore: moto need not stand behind `requests` too, which takes 1,300 patches.
-moto_models.RESPONSES_METHODS.clear()
+from tests import quick_moto  # noqa: E402, F401
 
 TABLES = Path(__file__).parent.parent / "infra" / "tables.json"
 ACCOUNT = "123456789012"
