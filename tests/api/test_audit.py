@@ -208,10 +208,10 @@ def test_each_filter_and_any_of_them_together_find_what_they_say(filled: list[di
 
 
 def test_pages_follow_each_other_newest_first(filled: list[dict[str, Any]]) -> None:
-    pages = [audit.listing(page=number, page_size=20, now=NOW) for number in (1, 2, 3, 4)]
+    pages = [audit.listing(page=number, page_size=50, now=NOW) for number in (1, 2)]
     seen = [entry.at for page in pages for entry in page.items]
     assert seen == [each["at"] for each in reversed(filled)]
-    assert {(page.total, page.pages) for page in pages} == {(60, 3)}
+    assert {(page.total, page.pages) for page in pages} == {(60, 2)}
 
 
 def test_a_filter_reads_what_it_finds_and_not_the_whole_audit(filled: list[dict[str, Any]]) -> None:
