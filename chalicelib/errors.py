@@ -117,6 +117,10 @@ class TokenNotFound(NotFound):
     """There is no such token."""
 
 
+class BatchNotFound(NotFound):
+    """There is no such batch."""
+
+
 class Conflict(CarillonError):
     """The record's state does not allow this."""
 

@@ -6,6 +6,7 @@ job then follows its run, by whoever comes first, in `settle`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from chalicelib import limits, line, retention
@@ -93,8 +94,8 @@ def _finish(
     )
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
-        let_next_in(job, now=now)
         limits.run_over(job, now=now)
+        let_next_in(job, now=now)
 
 
 def let_expire(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None:
@@ -113,16 +114,36 @@ def drop(
     now: datetime,
     by: str | None = None,
     only_planned: bool = False,
+    mark: str | None = None,
+    one_of_many: bool = False,
 ) -> bool:
-    """End a waiting job without a run; False when it is not waiting any more."""
-    if not only_planned:
+    """End a waiting job without a run; False when it is not waiting any more.
+
+    For `one_of_many` the caller asks for what follows from all of them together, by `after_drops`.
+    """
+    if not only_planned and not one_of_many:
         tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
     let_expire(job, None, now=now)
-    ended = moves.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned)
+    ended = moves.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned, mark=mark)
     if ended:
         event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
-        let_next_in(job, now=now)
+        if not one_of_many:
+            let_next_in(job, now=now)
     return ended
+
+
+def after_drops(dropped: Iterable[JobRecord], *, now: datetime) -> None:
+    """What follows from dropping many jobs, once for each of their tasks: thousands may be of one."""
+    newest: dict[str, JobRecord] = {}
+    holding: dict[str, JobRecord] = {}
+    for job in sorted(dropped, key=lambda each: each.job_id):
+        newest[job.task_id] = job
+        if _may_hold(job):
+            holding[job.task_id] = job
+    for job in newest.values():
+        tasks.note_latest(job.task_id, job_id=job.job_id, status=job.status, at=now)
+    for job in holding.values():
+        let_next_in(job, now=now)
 
 
 def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
@@ -134,9 +155,14 @@ def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
         drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
 
 
+def _may_hold(job: JobRecord) -> bool:
+    """Whether a later job of the task may wait for this one's end."""
+    return job.late or OverlapPolicy(job.overlap) in HOLDING
+
+
 def let_next_in(job: JobRecord, *, now: datetime) -> None:
     """Send the oldest job of the task that was held back to ask again. Should this be lost, its lease runs out."""
-    if OverlapPolicy(job.overlap) not in HOLDING and not job.late:
+    if not _may_hold(job):
         return
     held = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
     for other in sorted(held, key=lambda each: each.job_id)[:1]:

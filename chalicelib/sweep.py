@@ -14,14 +14,15 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, gate, line, log_archive, settle
+from chalicelib import adoption, batches, deletion, gate, limits, line, log_archive, patrol, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
+from chalicelib.core.lines import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
-from chalicelib.store import jobs, moves, rule_watch, runs
+from chalicelib.store import batch_watch, jobs, moves, patrols, pools, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -41,12 +42,15 @@ class Swept:
     lost: int = 0
     settled: int = 0
     rules: int = 0
+    batches: int = 0
+    mended: int = 0
     failed: int = 0
 
 
 def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Swept:
     """Look after every job whose lease ran out. Raises FiringIncomplete at the end when one could not be."""
     swept = Swept()
+    patrol.begin(now=now)
     for shard in range(LEASE_SHARDS):
         for job_id in jobs.lapsed(shard, now=now):
             if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
@@ -67,9 +71,22 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
         if ruled is not None:
             _rule(ruled, swept, now=now)
             return
+        walk = patrols.walk_of(job_id)
+        if walk is not None:
+            patrolled = patrol.turn(walk, now=now)
+            swept.mended += patrolled.mended
+            swept.failed += patrolled.beyond_repair
+            return
+        batch_id = batch_watch.batch_of(job_id)
+        if batch_id is not None:
+            swept.batches += batches.look_after(batch_id, now=now)
+            return
         job = jobs.find(job_id)
         # The index may lag behind the job.
         if job is None or job.lease_until is None or job.lease_until >= now:
+            return
+        if job.deleted_at is not None:
+            deletion.finish(job)
             return
         if job.status in ACTIVE:
             _active(job, swept, now=now)
@@ -91,7 +108,18 @@ def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     verdict = gate.admit(job, now=now)
     if verdict in (gate.Pass.ENDED, gate.Pass.HELD_BACK):
         return
-    promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=int(job.tokens_sent) + 1))
+    times = int(job.tokens_sent) + 1
+    limit = limit_of(job.ready_pool)
+    if limit is not None or pools.state(job.pool).paused:
+        # No token: it would be spent on nothing. The clocks run on, and it is asked again.
+        if limit is not None:
+            limits.look_into(limit, now=now)
+        elif verdict is gate.Pass.GO and not moves.make_ready(job):
+            return
+        promised = line.promise(job.not_before, now=now, tokens_sent=times, longest=line.LONGEST_PARKED)
+        moves.token_sent_again(job, lease_until=line.look_at(job, promised))
+        return
+    promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=times))
     if verdict is gate.Pass.GO and not moves.make_ready(job):
         return
     line.send_token(job, now=now)

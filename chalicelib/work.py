@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib import cost, gate, line, retention, settle
+from chalicelib import batch_steps, cost, line, retention, settle
 from chalicelib.aws import queue
 from chalicelib.aws.files import s3
 from chalicelib.claim import LEASE_MARGIN, Worker, take
@@ -19,7 +19,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
-from chalicelib.store import jobs, moves, runs
+from chalicelib.store import moves, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -30,8 +30,11 @@ CLOSING_TIME = timedelta(seconds=15)
 
 
 def handle(text: str, *, worker: Worker) -> JobRecord | None:
-    """Do the work that a token stands for; None when there was none."""
+    """Do the work that a message stands for; None when there was no job to it."""
     token = queue.parse(text)
+    if isinstance(token, queue.Step):
+        batch_steps.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
+        return None
     with cost.metered(worker.clock.now()) as meter:
         job = take(token, worker=worker)
         if job is not None:

@@ -75,7 +75,7 @@ def _answer(operation: Operation, request: Request, caller: Actor, values: dict[
     ids = reading.ids(values)
     revision = reading.revision(request, taken=operation.takes_revision)
     query = reading.query(operation.query, request)
-    found = reading.json_body(request)
+    found = reading.json_body(request, at_least_bytes=operation.body_limit_bytes)
     body = reading.body(operation.body, found)
 
     def do(now: datetime, key: str | None) -> Answer:

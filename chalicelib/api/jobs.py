@@ -37,14 +37,18 @@ DAYS_BACK = {"week": 7, "month": 30}
 
 @operation("GET", "/jobs", query=JobQuery, answer=Listing[JobRow], summary="List jobs, newest first")
 def list_jobs(call: Call) -> Any:
-    given = call.query.model_dump()
+    return job_lists.listing(now=call.now, **filters_of(call.query.model_dump(), now=call.now))
+
+
+def filters_of(given: dict[str, Any], *, now: datetime) -> dict[str, Any]:
+    """The filters as the list's use case takes them: what `created` says in words as two instants."""
     preset, timezone = given.pop("created"), given.pop("timezone")
     tz = zone(timezone, field="timezone")
     if preset != "all":
         if given["created_from"] is not None or given["created_to"] is not None:
             raise Invalid("Give created, or created_from and created_to.", field="created")
-        given["created_from"], given["created_to"] = _range(preset, tz, call.now)
-    return job_lists.listing(now=call.now, **given)
+        given["created_from"], given["created_to"] = _range(preset, tz, now)
+    return given
 
 
 def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime | None]:
@@ -164,7 +168,7 @@ def download_files(call: Call, job_id: str) -> Any:
     summary="End a waiting job, or ask a running one's worker to stop",
 )
 def cancel_job(call: Call, job_id: str) -> Any:
-    return actions.cancel(job_id, actor=call.actor, now=call.now)
+    return actions.cancel(job_id, actor=call.actor, now=call.now, mark=call.key)
 
 
 @operation(
@@ -175,4 +179,4 @@ def cancel_job(call: Call, job_id: str) -> Any:
     summary="Put an ended job into the line again, with the same window and parameters",
 )
 def rerun_job(call: Call, job_id: str) -> Any:
-    return actions.rerun(job_id, actor=call.actor, now=call.now)
+    return actions.rerun(job_id, actor=call.actor, now=call.now, mark=call.key)

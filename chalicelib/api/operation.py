@@ -45,6 +45,8 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     errors: tuple[type[CarillonError], ...] = ()
+    # The largest body taken, where the stage's own limit is too small for it.
+    body_limit_bytes: int = 0
     # The answer's revision is sent as ETag, and If-Match is honoured on changes.
     revised: bool = False
     # Where the record made by a POST is found: the field of the answer that ends the path.

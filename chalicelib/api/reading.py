@@ -42,11 +42,11 @@ def ids(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
-def json_body(request: Request) -> dict[str, Any] | None:
-    """The body as a JSON object; None when there is none."""
+def json_body(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | None:
+    """The body as a JSON object; None when there is none. `at_least_bytes` are taken whatever the stage's limit."""
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw
-    limit = settings().body_limit_bytes
+    limit = max(settings().body_limit_bytes, at_least_bytes)
     if len(raw) > limit:
         raise BodyTooLarge(f"The body has {len(raw)} bytes; the limit is {limit}.")
     if not raw.strip():

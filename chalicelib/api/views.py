@@ -1,4 +1,4 @@
-"""Where each route's view lives, by the first part of its path."""
+"""Where each route's view lives, by its path or the first part of that."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ MODULES = {
     "tasks": "tasks",
     "schedules": "schedules",
     "jobs": "jobs",
+    "jobs/batch": "batches",
+    "batches": "batches",
     "reports": "reports",
     "sources": "sources",
     "calendars": "calendars",
+    "pools": "pools",
     "me": "tokens",
     "tokens": "tokens",
-    "pools": "pools",
     "audit": "audit",
 }
 
 
 def operation(method: str, path: str) -> Operation:
-    import_module(f"chalicelib.api.{MODULES[path.split('/')[1]]}")
+    import_module(f"chalicelib.api.{MODULES.get(path[1:]) or MODULES[path.split('/')[1]]}")
     return OPERATIONS[method, path]
 
 

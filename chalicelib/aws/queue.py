@@ -1,4 +1,6 @@
-"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for."""
+"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for; or it has a worker
+take the next step of a batch.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,11 @@ class Token:
     job_id: str
 
 
+@dataclass(frozen=True)
+class Step:
+    batch_id: str
+
+
 def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
     """Send tokens, each to arrive at its instant or, since SQS counts whole seconds, up to one second before.
 
@@ -40,14 +47,24 @@ def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
             raise Unavailable(f"SQS refused {len(answer['Failed'])} of {len(entries)} tokens.")
 
 
+def send_step(batch_id: str) -> None:
+    """Have a worker go on with a batch."""
+    text = json.dumps({"batch": batch_id}, separators=(",", ":"))
+    client("sqs").send_message_batch(
+        QueueUrl=settings().queue_url, Entries=[{"Id": "0", "MessageBody": text, "DelaySeconds": 0}]
+    )
+
+
 def body(token: Token) -> str:
     return json.dumps({"pool": token.pool, "job": token.job_id}, separators=(",", ":"))
 
 
-def parse(text: str) -> Token:
+def parse(text: str) -> Token | Step:
     """`ValueError` for a message that is no token."""
     try:
         found = json.loads(text)
+        if "batch" in found:
+            return Step(str(found["batch"]))
         return Token(pool=str(found["pool"]), job_id=str(found["job"]))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"not a token: {text[:200]!r}") from error

@@ -1,11 +1,51 @@
-"""Batches: one action on many jobs. Part 0 is the batch itself; the parts after it hold its jobs and their outcomes."""
+"""Batches: one action on many jobs. Part 0 is the batch itself; the parts after it hold its jobs and their outcomes.
+
+accept: parts 1..n, then part 0, without which they are nothing
+step:   take part 0 for a while ── open the next part ── close it with its outcomes ── note that in part 0 ── … ── end
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, table_name
+from chalicelib.core.ids import month_bucket
+from chalicelib.errors import BatchNotFound
+from chalicelib.store.base import (
+    DocumentAttribute,
+    EnumAttribute,
+    InstantAttribute,
+    Record,
+    Refused,
+    refusing,
+    table_name,
+)
+
+# Jobs in a part: as many as DynamoDB reads at once. Every size of a page divides it, so a page is in one part.
+PART_JOBS = 100
+
+
+class BatchStatus(StrEnum):
+    RUNNING = "running"
+    DONE = "done"  # every job has an outcome
+    CANCELED = "canceled"  # on request, before every job was tried
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    REFUSED = "refused"  # the job's status did not allow it, or a service failed again and again
+    NOT_FOUND = "not_found"
+    CANCELED = "canceled"  # not tried: the batch was cancelled before
+
+
+# [outcome, message or null, the job's status after or null]
+Told = list[str | None]
 
 
 class ListingIndex(GlobalSecondaryIndex["BatchRecord"]):
@@ -27,10 +67,159 @@ class BatchRecord(Record):
 
     batch_id = UnicodeAttribute(hash_key=True)
     part = NumberAttribute(range_key=True)
+    expires_at = TTLAttribute(null=True)
+
+    # Of part 0.
     month = UnicodeAttribute(null=True)
     action = UnicodeAttribute(null=True)
+    priority = NumberAttribute(null=True)
+    # As it was asked; absent when the jobs were named.
+    filter = DocumentAttribute(null=True)
     actor = UnicodeAttribute(null=True)
     role = UnicodeAttribute(null=True)
     created_at = InstantAttribute(null=True)
+    status = EnumAttribute(BatchStatus, null=True)
+    total = NumberAttribute(null=True)
+    # How many of its parts are closed, and how many jobs in them came to which outcome.
+    closed = NumberAttribute(null=True)
+    counts = DocumentAttribute(null=True)
+    cancel_requested_at = InstantAttribute(null=True)
+    cancel_requested_by = UnicodeAttribute(null=True)
+    ended_at = InstantAttribute(null=True)
+    # The worker at it, and until when it may be believed to be.
+    holder = UnicodeAttribute(null=True)
+    held_until = InstantAttribute(null=True)
+
+    # Of the parts after it.
+    job_ids = DocumentAttribute(null=True)
+    # The status and the priority each job had when the part was opened; null for one that is not there.
+    before = DocumentAttribute(null=True)
+    # How often it was opened.
+    tries = NumberAttribute(null=True)
+    # One Told for each job, written once and all together.
     outcomes = DocumentAttribute(null=True)
-    expires_at = TTLAttribute(null=True)
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch has, itself not counted."""
+        return -(-int(self.total or 0) // PART_JOBS)
+
+
+def parts_of(job_ids: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    for number, at in enumerate(range(0, len(job_ids), PART_JOBS), 1):
+        yield number, job_ids[at : at + PART_JOBS]
+
+
+def put_part(batch_id: str, number: int, job_ids: Sequence[str], *, expires_at: datetime) -> None:
+    """Freeze the jobs of a part. Only before the batch itself is there."""
+    BatchRecord(batch_id, number, job_ids=list(job_ids), expires_at=expires_at).save()
+
+
+def insert(batch: BatchRecord) -> bool:
+    """Put the batch itself, after its parts; False when it is there."""
+    batch.month = month_bucket(batch.batch_id)
+    return _written(batch, None, BatchRecord.batch_id.does_not_exist())
+
+
+def find(batch_id: str, part: int = 0) -> BatchRecord | None:
+    try:
+        return BatchRecord.get(batch_id, part, consistent_read=True)
+    except BatchRecord.DoesNotExist:
+        return None
+
+
+def get(batch_id: str) -> BatchRecord:
+    found = find(batch_id)
+    if found is None:
+        raise BatchNotFound(f"There is no batch {batch_id}.")
+    return found
+
+
+def parts(batch_id: str) -> Iterator[BatchRecord]:
+    """The parts after part 0, in order."""
+    return iter(BatchRecord.query(batch_id, BatchRecord.part > 0, consistent_read=True))
+
+
+def newest_first(months: Iterator[str]) -> Iterator[str]:
+    """Ids of the batches of these months."""
+    for month in months:
+        for row in BatchRecord.listing.query(month, scan_index_forward=False):
+            yield row.batch_id
+
+
+def get_many(batch_ids: Sequence[str]) -> list[BatchRecord]:
+    """Those that exist, in the order of the ids."""
+    found = {each.batch_id: each for each in BatchRecord.batch_get([(batch_id, 0) for batch_id in batch_ids])}
+    return [found[batch_id] for batch_id in batch_ids if batch_id in found]
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def take(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) -> bool:
+    """Hold a running batch, alone; False when another worker does, or it has ended."""
+    free = BatchRecord.held_until.does_not_exist() | (BatchRecord.held_until <= now)
+    actions = [BatchRecord.holder.set(holder), BatchRecord.held_until.set(until)]
+    return _written(batch, actions, (BatchRecord.status == BatchStatus.RUNNING) & free)
+
+
+def open_part(part: BatchRecord, before: list[Any]) -> None:
+    """Note what was there before anything is done, once, and that it is tried."""
+    opened = BatchRecord.before
+    part.update([opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)])
+
+
+def close_part(part: BatchRecord, outcomes: list[Told]) -> bool:
+    """Write the outcomes; False when they are written, which stand."""
+    return _written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
+
+
+def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) -> bool:
+    """One more part is closed; False when the batch is not held any more."""
+    actions = [
+        BatchRecord.closed.set(batch.closed + 1),
+        BatchRecord.counts.set(counts),
+        BatchRecord.held_until.set(until),
+    ]
+    return _written(batch, actions, _held(batch) & (BatchRecord.closed == batch.closed))
+
+
+def let_go(batch: BatchRecord) -> bool:
+    """Leave the rest to another worker."""
+    return _written(batch, [BatchRecord.holder.remove(), BatchRecord.held_until.remove()], _held(batch))
+
+
+def end(batch: BatchRecord, status: BatchStatus, counts: dict[str, int], *, now: datetime) -> bool:
+    actions = [
+        BatchRecord.status.set(status),
+        BatchRecord.counts.set(counts),
+        BatchRecord.ended_at.set(now),
+        BatchRecord.holder.remove(),
+        BatchRecord.held_until.remove(),
+    ]
+    return _written(batch, actions, _held(batch))
+
+
+def request_cancel(batch: BatchRecord, *, by: str, now: datetime) -> bool:
+    """Ask that no further job be tried; the first request stands. False when the batch has ended."""
+    requested_at, requested_by = BatchRecord.cancel_requested_at, BatchRecord.cancel_requested_by
+    actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
+    return _written(batch, actions, BatchRecord.status == BatchStatus.RUNNING)
+
+
+def _held(batch: BatchRecord) -> Condition:
+    held: Condition = (BatchRecord.holder == batch.holder) & (BatchRecord.status == BatchStatus.RUNNING)
+    return held
+
+
+def _written(record: BatchRecord, actions: list[Any] | None, condition: Condition) -> bool:
+    """Update the record, or put it where there are no actions, under a condition; False when it does not hold."""
+    try:
+        with refusing():
+            if actions is None:
+                record.save(condition)
+            else:
+                record.update(actions, condition=condition)
+    except Refused:
+        return False
+    return True

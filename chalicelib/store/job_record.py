@@ -257,6 +257,12 @@ class JobRecord(Record):
     canceled_at = InstantAttribute(null=True)
     lateness_seconds = NumberAttribute(null=True)
 
+    # The keyed requests and the batches that acted on it: a repeat of theirs changes nothing.
+    acts = UnicodeSetAttribute(null=True)
+    # Being deleted since, by {name, role, batch}: what hangs on the record goes first.
+    deleted_at = InstantAttribute(null=True)
+    deleted_by = DocumentAttribute(null=True)
+
     rows = NumberAttribute(null=True)
     bytes = NumberAttribute(null=True)
     summary = UnicodeAttribute(null=True)

@@ -38,6 +38,13 @@ def get_many(job_ids: Iterable[str]) -> list[JobRecord]:
     return list(JobRecord.batch_get(list(dict.fromkeys(job_ids)), consistent_read=True))
 
 
+def statuses_of(job_ids: Iterable[str]) -> dict[str, JobStatus]:
+    """The status of each that exists among these, read consistently: of many jobs, whose records may be large."""
+    asked = ["job_id", "status"]
+    found = JobRecord.batch_get(list(dict.fromkeys(job_ids)), consistent_read=True, attributes_to_get=asked)
+    return {job.job_id: job.status for job in found}
+
+
 # --- making -----------------------------------------------------------------------------------------------------------
 
 

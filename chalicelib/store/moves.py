@@ -36,6 +36,14 @@ def _move(
     return job
 
 
+def _once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Condition | None]:
+    """What makes a write of a request or a batch happen once: it leaves its mark, and is refused where it stands."""
+    if mark is None:
+        return [], guard
+    unmarked: Condition = ~JobRecord.acts.contains(mark)
+    return [JobRecord.acts.add({mark})], unmarked if guard is None else guard & unmarked
+
+
 def _held(job: JobRecord) -> Condition:
     """The job is still in the hands of the run that `job` was read with."""
     held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
@@ -65,6 +73,7 @@ def claim(
         JobRecord.run_no.set(JobRecord.run_no + 1),
         JobRecord.attempts_spent.set(JobRecord.attempts_spent + 1),
         JobRecord.fence.set(fence),
+        *([JobRecord.holds.set(set(holds))] if holds else [JobRecord.holds.remove()] if job.holds else []),
         JobRecord.worker.set(worker),
         JobRecord.lease_until.set(lease_until),
         JobRecord.admitted.set(True),
@@ -73,7 +82,6 @@ def claim(
         JobRecord.next_attempt_at.remove(),
         # What is shown from here on is this attempt's; the runs keep theirs.
         JobRecord.error.remove(),
-        *([JobRecord.holds.set(set(holds))] if holds else [JobRecord.holds.remove()] if job.holds else []),
     ]
     try:
         _move(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
@@ -112,6 +120,7 @@ def wait_again(
         JobRecord.next_attempt_at.set(not_before),
         JobRecord.enqueued_at.set(not_before),
         JobRecord.rank.set(rank_of(not_before, int(job.priority))),
+        JobRecord.ready_pool.set(minute_line(job.pool, not_before)),
         JobRecord.lease_until.set(lease_until),
         JobRecord.tokens_sent.set(1),
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
@@ -120,7 +129,6 @@ def wait_again(
     try:
         _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
     except Refused:
-        JobRecord.ready_pool.set(minute_line(job.pool, not_before)),
         return False
     return True
 
@@ -176,6 +184,7 @@ def drop(
     now: datetime,
     by: str | None = None,
     only_planned: bool = False,
+    mark: str | None = None,
 ) -> bool:
     """waiting -> ended without a run. `only_planned` spares a job that has been let into the line meanwhile."""
     actions = _ending(job, reason, error, now, target)
@@ -190,14 +199,15 @@ def drop(
         if only_planned
         else None
     )
+    marking, guard = _once(mark, guard)
     try:
-        _move(job, Move.DROP, target, actions, guard)
+        _move(job, Move.DROP, target, [*actions, *marking], guard)
     except Refused:
         return False
     return True
 
 
-def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
+def rerun(job: JobRecord, *, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:
     """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
 
     The files of an earlier run stay until another run publishes its own.
@@ -220,8 +230,9 @@ def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
         JobRecord.facets.set(facets(job, JobStatus.WAITING, None)),
         *[getattr(JobRecord, name).remove() for name in names],
     ]
+    marking, guard = _once(mark, (JobRecord.run_no == job.run_no) & JobRecord.deleted_at.does_not_exist())
     try:
-        _move(job, Move.RERUN, JobStatus.WAITING, actions, JobRecord.run_no == job.run_no)
+        _move(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)
     except Refused:
         return False
     return True
@@ -230,7 +241,7 @@ def rerun(job: JobRecord, *, now: datetime, lease_until: datetime) -> bool:
 # --- while waiting or active ------------------------------------------------------------------------------------------
 
 
-def _touch(job: JobRecord, actions: list[Any], condition: Condition) -> bool:
+def _touch(job: JobRecord, actions: list[Any], condition: Condition | None) -> bool:
     try:
         with refusing():
             job.update(actions, condition=condition)
@@ -281,25 +292,49 @@ def token_sent_again(job: JobRecord, *, lease_until: datetime) -> bool:
     return _touch(job, actions, _unclaimed(job))
 
 
-def set_priority(job: JobRecord, priority: int) -> bool:
+def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> bool:
     """Effective at the next claim; False when the job ended meanwhile."""
     actions = [JobRecord.priority.set(priority), JobRecord.rank.set(rank_of(job.enqueued_at, priority))]
     open_ = JobRecord.status.is_in(JobStatus.WAITING, *sorted(ACTIVE)) & (JobRecord.enqueued_at == job.enqueued_at)
-    return _touch(job, actions, open_)
+    marking, guard = _once(mark, open_)
+    return _touch(job, [*actions, *marking], guard)
 
 
-def request_cancel(job: JobRecord, *, by: str, now: datetime) -> bool:
+def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None) -> bool:
     """Flag an active job; the first request stands. False when the job is not active any more."""
     requested_at, requested_by = JobRecord.cancel_requested_at, JobRecord.cancel_requested_by
     actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
-    return _touch(job, actions, JobRecord.status.is_in(*sorted(ACTIVE)) & _held(job))
+    marking, guard = _once(mark, JobRecord.status.is_in(*sorted(ACTIVE)) & _held(job))
+    return _touch(job, [*actions, *marking], guard)
+
+
+# --- deleting ---------------------------------------------------------------------------------------------------------
+
+
+def begin_delete(
+    job: JobRecord, *, by: dict[str, Any], at: datetime, lease_until: datetime, mark: str | None = None
+) -> bool:
+    """Mark an ended job as going: it shows no files from here on, cannot be run again, and `sweep` looks after it.
+
+    False when it is open, or going already.
+    """
+    actions = [
+        JobRecord.deleted_at.set(at),
+        JobRecord.deleted_by.set(by),
+        JobRecord.files.remove(),
+        JobRecord.lease_shard.set(lease_shard(job.job_id)),
+        JobRecord.lease_until.set(lease_until),
+    ]
+    as_read = (JobRecord.status == job.status) & (JobRecord.run_no == job.run_no) & JobRecord.ended_at.exists()
+    marking, guard = _once(mark, as_read & JobRecord.deleted_at.does_not_exist())
+    return _touch(job, [*actions, *marking], guard)
 
 
 def delete(job: JobRecord) -> bool:
-    """Remove an ended job's record; False when it is open."""
+    """Remove the record of a job that is going, after all that hangs on it; False when it is not."""
     try:
         with refusing():
-            job.delete(condition=JobRecord.ended_at.exists() & (JobRecord.status == job.status))
+            job.delete(condition=JobRecord.deleted_at.exists())
     except Refused:
         return False
     return True

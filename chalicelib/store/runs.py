@@ -134,3 +134,7 @@ def keep(job_id: str, numbers: Iterable[int], *, until: datetime) -> None:
 
 def newest(job_id: str, limit: int | None) -> Iterable[RunRecord]:
     return RunRecord.query(job_id, scan_index_forward=False, limit=limit, consistent_read=True)
+
+
+def remove(job_id: str, run_no: int) -> None:
+    RunRecord(job_id, run_no).delete()

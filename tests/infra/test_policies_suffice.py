@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, catalogue
+from chalicelib import actions, batches, catalogue, deletion
 from chalicelib import fire as fires
+from chalicelib.actions import Action
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
+from chalicelib.batches import Wish
+from chalicelib.core.lifecycle import ENDED
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import jobs as job_store
 from chalicelib.store import tasks as store
 from tests.infra.calls import Need, allowed, noting
 from tests.rules import edit
@@ -73,7 +77,31 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     stage.minutes(1)
     export(stage, walk)
     with_rules(stage, walk)
+    with_batches(stage, walk)
     return walk.needed
+
+
+def with_batches(stage: Stage, walk: Walk) -> None:
+    """A batch of each action on jobs that ran; one whose message is lost; a delete that breaks off."""
+    ended = [job.job_id for job in stage.jobs() if job.status in ENDED and job.files][:1]
+    ended += [job.job_id for job in stage.jobs() if job.status in ENDED and job.run_no and not job.files][:1]
+    for action in (Action.RERUN, Action.SET_PRIORITY, Action.CANCEL, Action.DELETE):
+        priority = 1 if action is Action.SET_PRIORITY else None
+        chosen = ended[1:] if action is Action.DELETE else ended
+        batches.accept(Wish(action, job_ids=chosen, priority=priority), actor=OPERATOR, now=stage.now)
+        if action is Action.DELETE:
+            stage.world.messages()
+            stage.world.now += timedelta(minutes=3)
+            stage.sweep()
+        stage.collect()
+        for message in [each for each in stage.messages if "batch" in each.body]:
+            stage.work(message.body)
+    assert job_store.get_many(ended[1:]) == []
+    last = job_store.get(ended[0])
+    assert deletion.begin(last, actor=OPERATOR, at=stage.now, now=stage.now)
+    stage.world.now += timedelta(minutes=3)
+    stage.sweep()
+    assert job_store.find(ended[0]) is None
 
 
 def with_rules(stage: Stage, walk: Walk) -> None:
