@@ -89,25 +89,29 @@ def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
 
 
 def _best_first(token: queue.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
-    """The pool's jobs whose time has come, best rank first, each as it is in the table; `own` among them."""
+    """The pool's jobs whose time has come, best rank first, each as it is in the table.
+
+    `own` is among them, ahead of others of its rank: many jobs of one priority come due in the same second, and each
+    token then serves its own job without a read or a write of another.
+    """
     lines = lines_to_look_at(token.pool, due=None if own is None else own.not_before, now=now)
     entries = (entry for entry in jobs.in_line(lines, now=now) if entry[1] != token.job_id)
     count = HEAD
-    while ids := [job_id for _, job_id in islice(entries, count)]:
+    while chunk := list(islice(entries, count)):
+        if own is not None and int(own.rank) <= chunk[0][0]:
+            yield own
+            own = None
         # The index may show where a job stood before.
-        found = [job for job in jobs.get_many(ids) if job.status == JobStatus.WAITING and job.ready_pool in lines]
-        for job in sorted(found, key=_order):
-            if own is not None and _order(own) < _order(job):
+        found = jobs.get_many(job_id for _, job_id in chunk)
+        there = [job for job in found if job.status == JobStatus.WAITING and job.ready_pool in lines]
+        for job in sorted(there, key=lambda each: (int(each.rank), each.job_id)):
+            if own is not None and int(own.rank) <= int(job.rank):
                 yield own
                 own = None
             yield job
         count = FURTHER
     if own is not None:
         yield own
-
-
-def _order(job: JobRecord) -> tuple[int, str]:
-    return int(job.rank), job.job_id
 
 
 def _claim(job: JobRecord, places: limits.Places, *, worker: Worker, now: datetime) -> bool:
