@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,6 +15,8 @@ from chalice.test import Client
 from app import app
 from chalicelib.actor import Role
 from chalicelib.clock import Clock
+from chalicelib.paging import Page
+from chalicelib.store import names
 from chalicelib.work import Worker, handle
 from tests.api.http import Http, as_role
 from tests.api.made import Made
@@ -73,11 +76,69 @@ def test_jobs_are_listed_by_time_task_and_status(admin: Http, made: Made, done: 
         ("sort=priority", "sort"),
         ("task_id=a%20b", "task_id"),
         ("colour=red", "colour"),
+        ("page=0", "page"),
+        ("page_size=7", "page_size"),
+        ("status=", "status"),
+        *[
+            (f"{name}=", name)
+            for name in ("search", "kind", "group", "action", "operator", "reason", "trigger", "sort")
+        ],
+        *[(f"{name}=", name) for name in ("job_id", "task_id", "account_id", "source_id", "pool", "created_to")],
+        ("search=%20%20", "search"),
+        ("operator=a&operator=b", "operator"),
     ],
 )
 def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
     reply = admin.send("GET", f"/jobs?{query}")
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
+
+
+def test_jobs_are_found_by_the_name_their_task_had_in_any_case(admin: Http, made: Made) -> None:
+    first = made.job(name="Daily ORDERS 报表")
+    path = f"/tasks/{first['task_id']}"
+    renamed = admin.patch(path, {"name": "Straße (weekly)"})
+    assert renamed.status == 200, renamed.raw
+    second = admin.post(f"{path}/run", {}).json
+    made.job(name="Another")
+    found = lambda **query: [row["job_id"] for row in admin.get("/jobs", **query).json["items"]]  # noqa: E731
+    assert found(search=" daily orders") == found(search="报") == [first["job_id"]]
+    assert found(search="STRASSE (") == [second["job_id"]]
+    assert found(search="%") == []
+    assert admin.delete(path).status in (200, 204)
+    assert found(search="报表") == [first["job_id"]]
+    assert found(search="weekly", job_id=second["job_id"]) == [second["job_id"]]
+    assert found(search="daily", job_id=second["job_id"]) == []
+
+
+def test_a_name_is_registered_before_its_task_is_saved(
+    admin: Http, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever dies in between, no job has a name that a search does not know."""
+    task = made.task(name="Before")
+    known: list[set[str]] = []
+
+    def dying(task: Any, **_: Any) -> None:
+        known.append(set(names.tasks_named(task.name.casefold(), limit=9)))
+        raise ConnectionError("died")
+
+    monkeypatch.setattr("chalicelib.store.tasks.overwrite", dying)
+    assert admin.patch(f"/tasks/{task['task_id']}", {"name": "After"}).status == 500
+    assert known == [{task["task_id"]}]
+    assert set(names.tasks_named("before", limit=9)) == {task["task_id"]}
+
+
+def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("chalicelib.job_lists.listing", lambda **given: asked.append(given) or Page([], 1, 20, 0))
+    for timezone in ("UTC", "Asia/Shanghai", "America/Los_Angeles"):
+        assert admin.get("/jobs", created="yesterday", timezone=timezone).status == 200
+        given = asked.pop()
+        local = given["now"].astimezone(ZoneInfo(timezone))
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        assert given["created_to"] == midnight
+        assert given["created_from"] == (midnight - timedelta(days=1)).replace(tzinfo=ZoneInfo(timezone))
+    assert admin.get("/jobs", created="week", timezone="Asia/Shanghai").status == 200
+    assert (asked[0]["created_from"].astimezone(ZoneInfo("Asia/Shanghai")).hour, asked[0]["created_to"]) == (0, None)
 
 
 def test_counts_are_exact(admin: Http, made: Made) -> None:
@@ -101,6 +162,9 @@ def test_attempts_logs_and_files_of_a_job(admin: Http, done: dict[str, Any]) -> 
     assert admin.get(f"{path}/logs", level="alert").json["items"] == []
     assert admin.get(f"{path}/logs", search="attempt").json["items"] != []
     assert admin.get(f"{path}/logs", run=9).json["Code"] == "RunNotFound"
+    link = admin.get(f"{path}/logs/download", format="jsonl").json
+    assert link["name"].endswith("-1-all.jsonl")
+    assert admin.get(f"{path}/logs/download", run=9).json["Code"] == "RunNotFound"
     assert admin.get(f"{path}/files").json["items"] == done["files"]
 
 
@@ -113,6 +177,9 @@ def test_attempts_logs_and_files_of_a_job(admin: Http, done: dict[str, Any]) -> 
         ("logs?limit=0", "limit"),
         ("logs?run=-1", "run"),
         ("logs?cursor=here", "cursor"),
+        ("logs?search=" + "x" * 201, "search"),
+        ("logs/download?level=loud", "level"),
+        ("logs/download?format=pdf", "format"),
         ("download?n=-1", "n"),
         ("download?redirect=maybe", "redirect"),
     ],

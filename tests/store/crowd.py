@@ -37,7 +37,7 @@ ENDS: dict[JobStatus, Sequence[Reason | None]] = {
     JobStatus.SKIPPED: [Reason.OVERLAP, Reason.EMPTY_WINDOW],
     JobStatus.MISSED: [Reason.MISFIRE],
 }
-# What a column may be, the common first: each is about half as common as the one before.
+# What a column may be, the common first.
 COLUMNS: dict[str, Sequence[str | None]] = {
     "kind": ["report_export", "sql_script", "account_action", "robot_process", "mock_data"],
     "group": ["ops", None, "财务", "ops/night", "a=b"],
@@ -65,8 +65,11 @@ class Made:
         return str(getattr(self, name)) if name in ("job_id", "task_id") else self.columns[name]
 
 
-def crowd(count: int, *, seed: int = 5, tasks: int = 14) -> list[Made]:
-    """Jobs over SPAN before NOW. A task has two names in its time, and some instants have several jobs."""
+def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5) -> list[Made]:
+    """Jobs over SPAN before NOW. A task has two names in its time, and some instants have several jobs.
+
+    `skew`: how common a value of a column is beside the one before it.
+    """
     draw = random.Random(seed)
     named = {f"task-{n}": (draw.choice(NAMES), draw.choice(NAMES)) for n in range(tasks)}
     made, at = [], NOW
@@ -78,16 +81,16 @@ def crowd(count: int, *, seed: int = 5, tasks: int = 14) -> list[Made]:
             status = draw.choice(sorted(OPEN))
             reason = None
         else:
-            status = _skewed(draw, list(ENDS))
+            status = _skewed(draw, list(ENDS), skew)
             reason = draw.choice(ENDS[status])
-        columns = {name: _skewed(draw, values) for name, values in COLUMNS.items()} | {"reason": reason}
+        columns = {name: _skewed(draw, values, skew) for name, values in COLUMNS.items()} | {"reason": reason}
         name = named[task_id][at > RENAMED]
         made.append(Made(ulid(at, str(number)), at, task_id, name, status, columns))
     return made
 
 
-def _skewed(draw: random.Random, values: Sequence[Any]) -> Any:
-    return draw.choices(values, weights=[2.0**-n for n in range(len(values))])[0]
+def _skewed(draw: random.Random, values: Sequence[Any], skew: float) -> Any:
+    return draw.choices(values, weights=[skew**n for n in range(len(values))])[0]
 
 
 def listed(jobs: Sequence[Made], *, oldest_first: bool = False, **wanted: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""moto sorts, projects and measures a whole table anew for every query of an index: minutes for the tests of lists.
+"""moto sorts, projects, measures and casts a whole table anew for each query of an index: minutes for tests of lists.
 
 Here that is done once for each partition of an index. Conditions, filters, limits and positions stay moto's. Only for
 tables that do not change while it is in place.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left, bisect_right
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from moto.dynamodb.models import table as moto_table
-from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
 
@@ -58,6 +59,17 @@ def _entry(item: Item, shown: set[str]) -> Item:
     if "size" not in vars(item):
         size = item.size()
         item.size = lambda: size
+    for name in item.attrs.keys() & shown:
+        if not isinstance(item.attrs[name], Known):
+            dict.__setitem__(item.attrs, name, Known({item.attrs[name].type: item.attrs[name].value}))
     entry = copy.copy(item)
     entry.attrs = {name: value for name, value in item.attrs.items() if name in shown}
     return entry
+
+
+class Known(DynamoType):
+    """moto makes the Python value of a set anew for each comparison."""
+
+    @cached_property
+    def cast_value(self) -> Any:
+        return super().cast_value
