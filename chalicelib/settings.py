@@ -33,7 +33,6 @@ class Settings:
     # the same numbers. Kinds that are not named have the first one.
     retention_days: int = 90
     retention_days_by_kind: dict[str, int] = field(default_factory=dict)
-    log_retention_days: int = 30
     # The Cognito user pool's issuer URL and the client id a token must be for; empty: API tokens only.
     issuer: str = ""
     audience: str = ""
