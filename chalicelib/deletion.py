@@ -43,6 +43,12 @@ def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
     actor, after = Actor(by["name"], by["role"]), {"batch": by["batch"]} if by["batch"] else None
     before = {name: value for name, value in (shown or audit.snapshot(job)).items() if name not in UNSAID}
     audit.record(actor, "delete", "job", job.job_id, before=before, after=after, now=job.deleted_at)
+    leave_nothing(job)
+    moves.delete(job)
+
+
+def leave_nothing(job: JobRecord) -> None:
+    """Remove the files, logs and runs of a job."""
     try:
         discard_all(s3(), settings().bucket, job.kind, job.job_id)
     except FileNotWritten as error:
@@ -51,4 +57,3 @@ def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
     for run_no in range(int(job.run_no) + 1):
         logs.remove(job.job_id, run_no)
         runs.remove(job.job_id, run_no)
-    moves.delete(job)

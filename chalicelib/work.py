@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib import batch_steps, cost, line, retention, settle
+from chalicelib import batch_steps, cost, deletion, line, retention, settle
 from chalicelib.aws import queue
 from chalicelib.aws.files import s3
 from chalicelib.claim import LEASE_MARGIN, Worker, take
@@ -19,7 +19,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
-from chalicelib.store import moves, runs
+from chalicelib.store import jobs, moves, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -151,8 +151,12 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | 
         run.expires_at = retention.expires_at(job.kind, now)
     if meter is not None:
         run.cost = meter.result(kind=job.kind, now=now, stored_bytes=int(run.bytes or 0))
-    if runs.end(run):
+    if runs.end(run, made=True):
         settle.settle(job, run, now=now)
+        return
+    if jobs.find(job.job_id) is None:
+        deletion.leave_nothing(job)
+        event("late result of a deleted job removed", level="WARN", job_id=job.job_id, run_no=int(job.run_no))
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
     live.lines.archive_again()

@@ -218,6 +218,24 @@ def test_a_job_that_was_held_back_is_let_in_when_a_batch_ends_the_one_before(sta
     assert [queue.parse(message.body) for message in stage.messages if held[0].job_id in message.body]
 
 
+def test_a_result_that_comes_after_its_job_was_deleted_leaves_nothing(stage: Stage) -> None:
+    job = a_job(stage)
+
+    def slow(context: RunContext) -> Result:
+        stage.world.forward(seconds=1_000)
+        stage.sweep()
+        assert job_store.get(job.job_id).status == JobStatus.FAILED, "its worker was taken for lost"
+        run(stage, "delete", job_ids=[job.job_id])
+        key = f"files/probe/{job.job_id}/1/late.csv"
+        stage.world.client("s3").put_object(Bucket=stage.world.bucket, Key=key, Body=b"x")
+        context.log("INFO", "Done at last.")
+        return Result(rows=1)
+
+    PROBE.behaviour = slow
+    stage.deliver(limit=1)
+    assert (stage.jobs(), stage.runs(), stage.world.objects(), stage.world.items("logs")) == ([], [], {}, [])
+
+
 # --- before it begins -------------------------------------------------------------------------------------------------
 
 

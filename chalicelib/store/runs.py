@@ -92,8 +92,10 @@ def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) 
     return True
 
 
-def end(run: RunRecord) -> bool:
-    """Write a run's end; False when it has one already. The record is made when the claim's writer died before it."""
+def end(run: RunRecord, *, made: bool = False) -> bool:
+    """Write a run's end; False when it has one already. The record is made when the claim's writer died before it,
+    unless it is known to have been `made`: then it is gone with its job.
+    """
     actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]
     for name in (
         "status",
@@ -114,9 +116,9 @@ def end(run: RunRecord) -> bool:
         if value is not None:
             actions.append(getattr(RunRecord, name).set(value))
     actions.append(RunRecord.fence.set(run.fence))
-    unended = RunRecord.job_id.does_not_exist() | (
-        (RunRecord.fence == run.fence) & RunRecord.status.is_in(*sorted(RUN_OPEN))
-    )
+    unended = (RunRecord.fence == run.fence) & RunRecord.status.is_in(*sorted(RUN_OPEN))
+    if not made:
+        unended = RunRecord.job_id.does_not_exist() | unended
     try:
         with refusing():
             RunRecord(run.job_id, run.run_no).update(actions, condition=unended)
