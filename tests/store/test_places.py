@@ -1,0 +1,61 @@
+"""Places in a limit, and the register of what is limited: conditional writes that each emulator must judge alike."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.errors import StaleRevision
+from chalicelib.store import limits, pools
+from chalicelib.store.pools import PoolRecord, State
+from tests.world import START, World
+
+LIMIT = "task:t1"
+
+
+def test_no_more_places_are_taken_than_there_are(backend: World) -> None:
+    # moto judges conditions without a lock.
+    with ThreadPoolExecutor(1 if backend.in_process else 8) as pool:
+        taken = list(pool.map(lambda n: limits.take(LIMIT, limits.place(f"job{n}", "f"), room=3), range(12)))
+    assert taken.count(True) == 3 == len(limits.holders(LIMIT))
+
+
+def test_a_place_is_taken_once_and_given_back_once(backend: World) -> None:
+    mine, other = limits.place("a", "f1"), limits.place("b", "f2")
+    assert limits.take(LIMIT, mine, room=1)
+    assert limits.take(LIMIT, mine, room=1), "taking it again is no error"
+    assert not limits.take(LIMIT, other, room=1)
+    assert [limits.give_back(LIMIT, {mine}) for _ in range(2)] == [0, 0]
+    assert limits.take(LIMIT, other, room=1)
+
+
+def test_a_limit_is_compared_with_its_jobs_by_one_caller_at_a_time(backend: World) -> None:
+    pause = timedelta(seconds=30)
+    assert limits.begin_look(LIMIT, now=START, not_since=START - pause)
+    later = START + timedelta(seconds=10)
+    assert not limits.begin_look(LIMIT, now=later, not_since=later - pause)
+    later = START + timedelta(seconds=31)
+    assert limits.begin_look(LIMIT, now=later, not_since=later - pause)
+
+
+def test_one_read_tells_of_the_pool_and_of_all_limits(backend: World) -> None:
+    assert pools.state("cloud") == State()
+    pools.register(LIMIT)
+    pools.register("source:s1")
+    pools.put(PoolRecord("cloud", paused=True), expected_revision=0, now=START)
+    assert pools.state("cloud") == State(paused=True, limited=frozenset({LIMIT, "source:s1"}))
+    pools.unregister("source:s1")
+    assert pools.state("other") == State(limited=frozenset({LIMIT}))
+    assert [pool.pool_id for pool in pools.everything()] == ["cloud"]
+
+
+def test_a_pool_is_stored_over_the_revision_that_was_read(backend: World) -> None:
+    pools.put(PoolRecord("cloud"), expected_revision=0, now=START)
+    with pytest.raises(StaleRevision):
+        pools.put(PoolRecord("cloud"), expected_revision=0, now=START)
+    pools.put(PoolRecord("cloud", note="x"), expected_revision=1, now=START)
+    found = pools.find("cloud")
+    assert found is not None
+    assert (found.revision, found.note) == (2, "x")
