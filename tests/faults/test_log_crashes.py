@@ -1,5 +1,5 @@
-"""Logs, with the process dying after every write: of a worker whose run fails and is tried again, of the sweep that ends
-what the worker left, of a worker that comes back late.
+"""Logs, with the process dying after every write: of a worker whose run fails and is tried again, of the sweep that
+ends what the worker left, of a worker that comes back late.
 
 Whatever is left, at the end each run that ended has an archive of all its lines in order, none of them twice; the table
 could be emptied. Nothing else of the logs is in the bucket.
