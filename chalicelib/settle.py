@@ -56,7 +56,7 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
-    # Somebody asked to cancel it since it was read, or settled it already.
+    # Somebody asked to cancel it or changed its priority since it was read, or settled it already.
     fresh = jobs.find(job.job_id)
     if fresh is not None and fresh.status in ACTIVE and fresh.fence == run.fence:
         settle(fresh, run, now=now)

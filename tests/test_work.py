@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib import actions, jobs, work
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.core.rank import rank
 from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut, WrongState
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
@@ -434,3 +435,16 @@ def test_a_second_attempt_does_not_show_the_error_of_the_first(stage: Stage) -> 
     started(stage, retry=RETRY)
     stage.minutes(3)
     assert seen == [None]
+
+
+def test_a_priority_changed_while_it_runs_is_the_next_attempts(stage: Stage) -> None:
+    def behaviour(context: RunContext) -> Outcome:
+        actions.set_priority(job.job_id, 5000, actor=OPERATOR, now=stage.now)
+        raise ConnectionDropped
+
+    PROBE.behaviour = behaviour
+    job = started(stage, retry=RETRY)
+    stage.deliver()
+    waiting = job_store.get(job.job_id)
+    assert (waiting.status, waiting.priority) == (JobStatus.WAITING, 5000)
+    assert waiting.rank == rank(waiting.enqueued_at, 5000)

@@ -126,8 +126,10 @@ def wait_again(
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
         *([] if cost is None else [JobRecord.cost.set(cost)]),
     ]
+    # The rank is of the priority as it was read.
+    wanted = JobRecord.cancel_requested_at.does_not_exist() & (JobRecord.priority == job.priority)
     try:
-        _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & JobRecord.cancel_requested_at.does_not_exist())
+        _move(job, Move.RETRY, JobStatus.WAITING, actions, _held(job) & wanted)
     except Refused:
         return False
     return True
@@ -230,7 +232,8 @@ def rerun(job: JobRecord, *, now: datetime, lease_until: datetime, mark: str | N
         JobRecord.facets.set(facets(job, JobStatus.WAITING, None)),
         *[getattr(JobRecord, name).remove() for name in names],
     ]
-    marking, guard = _once(mark, (JobRecord.run_no == job.run_no) & JobRecord.deleted_at.does_not_exist())
+    as_read = (JobRecord.run_no == job.run_no) & (JobRecord.priority == job.priority)
+    marking, guard = _once(mark, as_read & JobRecord.deleted_at.does_not_exist())
     try:
         _move(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)
     except Refused:
