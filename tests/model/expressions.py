@@ -138,10 +138,12 @@ def operand(tokens: _Tokens) -> Run:
         return lambda item, names, values: item.get(names[token])
     if token.startswith(":"):
         return lambda item, names, values: values[token]
+    assert re.fullmatch(r"\w+", token), f"{token} is not understood"
     if token == "size":
         [sized] = _arguments(tokens)
         return lambda *on: None if sized(*on) is None else {"N": str(len(plain(sized(*on))))}
-    assert token == "if_not_exists", f"{token} is not understood"
+    if token != "if_not_exists":
+        return lambda item, names, values: item.get(token)
     first, second = _arguments(tokens)
     return lambda *on: second(*on) if first(*on) is None else first(*on)
 

@@ -44,7 +44,9 @@ class Watch:
     def _moved(self, job_id: str, before: Item | None, after: Item | None) -> None:
         if after is None:
             assert before is not None
+            # Should a tick have died before it moved the task past this slot, the next one records the slot anew.
             self.deleted.add(job_id)
+            self.ended[job_id] = self.rerun[job_id] = 0
             if before["status"]["S"] not in ENDED:
                 self.wrong.append(f"{job_id} was deleted while {before['status']['S']}")
             return
