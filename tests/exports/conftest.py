@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -14,6 +15,11 @@ from tests.postgres import postgres_fixture  # noqa: F401
 @pytest.fixture
 def client() -> Iterator[Any]:
     with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
+        s3().create_bucket(Bucket=BUCKET)
+        yield s3()
+
+
+@cache
+def s3() -> Any:
+    """One client for all: moto stands behind it, and making one takes longer than most of the tests."""
+    return boto3.client("s3", region_name="us-east-1")
