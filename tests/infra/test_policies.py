@@ -71,7 +71,7 @@ def test_only_api_and_work_reach_secrets(function: str) -> None:
 
 def test_only_the_api_reads_tables_whole_and_only_small_ones() -> None:
     scans = [(function, each["Resource"]) for function, each in everything() if "dynamodb:Scan" in each["Action"]]
-    tables = ["TasksTable", "ReportsTable", "SourcesTable", "CalendarsTable", "TokensTable"]
+    tables = ["TasksTable", "ReportsTable", "SourcesTable", "CalendarsTable", "PoolsTable", "TokensTable"]
     assert scans == [("api", [{"Fn::GetAtt": [table, "Arn"]} for table in tables])]
 
 
