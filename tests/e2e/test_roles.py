@@ -110,6 +110,9 @@ def test_a_running_export_is_cancelled_and_its_record_tells_when(stack: LocalSta
     with pytest.raises(Refused, match="has ended: it is canceled") as refused:
         operator("POST", f"/jobs/{job_id}/cancel", {})
     assert refused.value.status == 409
+    asked = f"record_type=job&record_id={job_id}&actor=token:local%20operator&action=cancel"
+    (entry,) = stack.as_("admin")("GET", f"/audit?{asked}")["items"]
+    assert entry["role"] == "operator"
 
 
 def test_jobs_of_a_paused_pool_are_moved_and_cancelled_in_a_batch(stack: LocalStack, task_id: str) -> None:
