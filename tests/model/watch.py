@@ -14,7 +14,7 @@ from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from tests.model.expressions import Item
-from tests.model.tables import Tables
+from tests.model.tables import Key, Tables
 from tests.world import STAGE
 
 WAYS = {(before, after) for sources, targets in TRANSITIONS.values() for before in sources for after in targets}
@@ -31,6 +31,8 @@ class Watch:
         self.ended: Counter[str] = Counter()
         self.rerun: Counter[str] = Counter()
         self.deleted: set[str] = set()
+        # Runs as they were last read: most writes are to jobs.
+        self._read: dict[Key, tuple[Item, RunRecord]] = {}
 
     def __call__(self, table: str, before: Item | None, after: Item | None) -> None:
         item: Any = after or before
@@ -74,6 +76,12 @@ class Watch:
         if found is None:
             return None
         job = JobRecord.from_raw_data(found)
-        its_runs = [RunRecord.from_raw_data(item) for key, item in sorted(self.runs.items.items()) if key[0] == job_id]
+        its_runs = [self._run(key, item) for key, item in sorted(self.runs.items.items()) if key[0] == job_id]
         now = self.now()
         return Facts(job, its_runs, now, jobs.lease_shard(job_id), retention.expires_at(job.kind, now))
+
+    def _run(self, key: Key, item: Item) -> RunRecord:
+        known = self._read.get(key)
+        if known is None or known[0] is not item:
+            known = self._read[key] = item, RunRecord.from_raw_data(item)
+        return known[1]
