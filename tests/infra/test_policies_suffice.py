@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batches, catalogue, deletion
+from chalicelib import actions, batches, catalogue, deletion, patrol
 from chalicelib import fire as fires
 from chalicelib.actions import Action
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
@@ -19,6 +19,7 @@ from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
 from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
 from tests.infra.calls import Need, allowed, noting
 from tests.rules import edit
 from tests.stage import OPERATOR, PROBE, Stage
@@ -78,7 +79,17 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     export(stage, walk)
     with_rules(stage, walk)
     with_batches(stage, walk)
+    patrolled(stage)
     return walk.needed
+
+
+def patrolled(stage: Stage) -> None:
+    """The hourly proof of the record, with a run and a column to be mended."""
+    run = stage.runs()[-1]
+    run.delete()
+    job_store.get(run.job_id).update([JobRecord.rank.set(1)])
+    stage.world.now = (stage.now + timedelta(hours=1)).replace(minute=patrol.MINUTE)
+    assert stage.sweep().mended >= 2
 
 
 def with_batches(stage: Stage, walk: Walk) -> None:
