@@ -15,6 +15,8 @@ from chalicelib.store.job_plan import Lane, Partition
 
 # Queries at the same time; the shared client has more connections.
 AT_ONCE = 8
+# Where filters are combined, matches may be far apart: the chunks begin with this, about 3 read units, and grow faster.
+SPARSE_CHUNK = 100
 # No chunk is larger: about what the 1 MB of one answer holds.
 LARGEST_CHUNK = 4_000
 
@@ -22,7 +24,7 @@ LARGEST_CHUNK = 4_000
 class Reader:
     """Reads one lane. Begins with `chunk` entries and then takes as many as it has taken so far.
 
-    So of k lanes side by side no more than `k * chunk` entries are read, plus twice what the merge took from them.
+    So of k lanes of one filter no more than `k * chunk` entries are read, plus twice what the merge took from them.
     """
 
     def __init__(self, lane: Lane, *, oldest_first: bool, chunk: int):
@@ -36,10 +38,12 @@ class Reader:
     def fill(self, wanted: int) -> None:
         """Have the next id at hand, unless there is none. `wanted`: how many the merge will take at most."""
         while not self.ids and self._left:
-            size = min(max(self._chunk, self._read), LARGEST_CHUNK)
-            if not self._left[0].filtered:
+            size, partition = max(self._chunk, self._read), self._left[0]
+            if partition.facets:
+                size = max(SPARSE_CHUNK, 3 * self._read)
+            elif not partition.filtered:
                 size = min(size, wanted)
-            answer = self._ask(self._left[0], Limit=size, ProjectionExpression="job_id")
+            answer = self._ask(partition, Limit=min(size, LARGEST_CHUNK), ProjectionExpression="job_id")
             self._read += answer["ScannedCount"]
             self.ids.extend(item["job_id"]["S"] for item in answer["Items"])
 

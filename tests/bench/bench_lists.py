@@ -49,7 +49,7 @@ def main() -> None:
         # Sorting the largest partitions takes the emulator longer than the product ever waits for DynamoDB.
         client()._endpoint.http_session = URLLib3Session(timeout=PATIENCE)
         sys.stdout.reconfigure(line_buffering=True)
-        jobs = crowd(given.jobs)
+        jobs = crowd(given.jobs, renamed=False)
         started = time.perf_counter()
         write(jobs, threads=2, besides=BESIDES)
         print(f"{given.jobs:,} jobs put in {time.perf_counter() - started:.0f} s; first page of {PAGE_SIZE}")

@@ -65,10 +65,10 @@ class Made:
         return str(getattr(self, name)) if name in ("job_id", "task_id") else self.columns[name]
 
 
-def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5) -> list[Made]:
-    """Jobs over SPAN before NOW. A task has two names in its time, and some instants have several jobs.
+def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5, renamed: bool = True) -> list[Made]:
+    """Jobs over SPAN before NOW. Some instants have several jobs.
 
-    `skew`: how common a value of a column is beside the one before it.
+    `skew`: how common a value of a column is beside the one before it. `renamed`: each task had another name once.
     """
     draw = random.Random(seed)
     named = {f"task-{n}": (draw.choice(NAMES), draw.choice(NAMES)) for n in range(tasks)}
@@ -84,7 +84,7 @@ def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5) -> l
             status = _skewed(draw, list(ENDS), skew)
             reason = draw.choice(ENDS[status])
         columns = {name: _skewed(draw, values, skew) for name, values in COLUMNS.items()} | {"reason": reason}
-        name = named[task_id][at > RENAMED]
+        name = named[task_id][at > RENAMED or not renamed]
         made.append(Made(ulid(at, str(number)), at, task_id, name, status, columns))
     return made
 
