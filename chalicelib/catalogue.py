@@ -43,7 +43,10 @@ def listing(model: type[R], *, search: str | None, page: int, page_size: int) ->
 
 
 def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
-    """`body`: name, description, kind, settings, password, max_concurrency. With the same key and now it is made once."""
+    """`body`: name, description, kind, settings, password, max_concurrency.
+
+    With the same key and now it is made once.
+    """
     source = SourceRecord(
         ulid(now, None if key is None else f"source|{key}"),
         name=body["name"],

@@ -51,7 +51,8 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
     promised = line.look_at(job, line.promise(not_before, now=now))
-    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=summed(job.cost, run.cost)):
+    cost = summed(job.cost, run.cost)
+    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
         limits.run_over(job, now=now)
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)

@@ -1,5 +1,5 @@
-"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for; or it has a worker
-take the next step of a batch.
+"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for; or it has a
+worker take the next step of a batch.
 """
 
 from __future__ import annotations
