@@ -46,12 +46,12 @@ LATE: set[str] = set()
 SCHEDULES: dict[str, Callable[[Aws], dict[str, Any]]] = {
     "now": lambda aws: {"type": "now"},
     "each minute, six times": lambda aws: {"type": "cron", "expression": "* * * * *", "end": _text(aws, minutes=6)},
-    "every ten minutes": lambda aws: {"type": "cron", "expression": "*/10 * * * *"},
+    "twice an hour": lambda aws: {"type": "cron", "expression": "*/30 * * * *"},
     "daily": lambda aws: {
         "type": "calendar", "every": 1, "unit": "day", "at": "17:02:00", "timezone": "Asia/Shanghai",
     },
     "once": lambda aws: {"type": "once", "at": _text(aws, minutes=1)},
-    "by interval": lambda aws: {"type": "interval", "every": 5, "unit": "minute"},
+    "by interval": lambda aws: {"type": "interval", "every": 50, "unit": "minute"},
 }  # fmt: skip
 RETRIES: list[dict[str, Any]] = [
     {},
@@ -70,7 +70,7 @@ MISFIRES = ["fire_once", "skip", "catch_up"]
 DELETE: dict[str, Any] = {"delete": True}
 EDITS: list[dict[str, Any]] = [
     {"description": "edited"},
-    {"schedule": {"type": "cron", "expression": "*/10 * * * *"}},
+    {"schedule": {"type": "cron", "expression": "*/20 8-10 * * *"}},
     {"priority": 4000},
     {"overlap": "allow_all", "retry": {"max_attempts": 2}},
     {"enabled": False},
@@ -302,19 +302,15 @@ class Machine(RuleBasedStateMachine):
         self._go(worker, stops)
 
     @precondition(lambda self: self.working)
-    @rule(pick=PICK, stops=STOP)
-    def go_on(self, pick: int, stops: int | None) -> None:
-        self._hit("go on")
-        self._go(self._worker(pick), stops)
-
-    @precondition(lambda self: self.working)
-    @rule(pick=PICK)
-    def kill(self, pick: int) -> None:
-        self._hit("a worker dies")
-        self.working.pop(self._worker(pick))[0].kill()
-
-    def _worker(self, pick: int) -> str:
-        return sorted(self.working)[pick % len(self.working)]
+    @rule(pick=PICK, stops=STOP, dies=st.sampled_from([False, False, True]))
+    def a_worker_goes_on(self, pick: int, stops: int | None, dies: bool) -> None:
+        worker = sorted(self.working)[pick % len(self.working)]
+        if dies:
+            self._hit("a worker dies")
+            self.working.pop(worker)[0].kill()
+        else:
+            self._hit("go on")
+            self._go(worker, stops)
 
     def _go(self, worker: str, stops: int | None) -> None:
         process, message = self.working[worker]
@@ -376,6 +372,7 @@ class Machine(RuleBasedStateMachine):
 
     def _come_to_rest(self) -> None:
         for worker in list(self.working):
+            self._hit("go on")
             self._go(worker, None)
         self.aws.tables.lag(False)
         dispatch.tick(now=self.aws.now)

@@ -11,7 +11,7 @@ from tests.model.machine import HITS, Machine
 from tests.model.playing import playing
 
 SEQUENCES = 300
-STEPS = 20
+STEPS = 16
 # What the sequences must have in them to be worth something.
 SEEN = {
     "create", "update", "delete", "run", "cancel", "rerun", "set_priority", "tick", "sweep", "deliver", "time passes",
