@@ -63,8 +63,9 @@ def combinations(jobs: Sequence[Made], draw: random.Random) -> Iterator[dict[str
             filters |= {"search": job.task_name[1:4].upper()} if "search" in chosen and len(job.task_name) > 3 else {}
             filters |= {"created_from": job.at} if "created_from" in chosen else {}
             filters |= {"created_to": job.at + timedelta(days=9)} if "created_to" in chosen else {}
-        if filters.get("created_from", NOW) <= filters.get("created_to", NOW):
-            yield filters
+        if "created_from" in filters and "created_to" in filters:
+            filters["created_from"], filters["created_to"] = sorted([filters["created_from"], filters["created_to"]])
+        yield filters
 
 
 def pages(filters: dict[str, Any], matches: int, page_size: int, draw: random.Random) -> set[int]:
