@@ -14,7 +14,7 @@ from unittest import mock
 from chalicelib.aws import clients
 from chalicelib.settings import settings
 from chalicelib.store import base
-from tests.model.tables import UNHEARD, Tables
+from tests.model.tables import UNHEARD, Tables, refused
 from tests.world import START
 
 # A message that its worker did not finish comes back after this.
@@ -60,6 +60,7 @@ class Bucket:
     def __init__(self, aws: Aws):
         self.aws, self.meta = aws, UNHEARD
         self.objects: dict[str, bytes] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
 
     def _call(self, operation: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         self.aws.moment(f"before s3.{operation}")
@@ -67,9 +68,18 @@ class Bucket:
         self.aws.moment(f"after s3.{operation}")
         return answer
 
-    def put_object(self, Bucket: str, Key: str, Body: Any, **_: Any) -> dict[str, Any]:
+    def put_object(self, Bucket: str, Key: str, Body: Any, Metadata: Any = None, **_: Any) -> dict[str, Any]:
         content = Body if isinstance(Body, bytes) else bytes(Body)
+        self.metadata[Key] = dict(Metadata or {})
         return self._call("PutObject", lambda: self.objects.update({Key: content}) or {})
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        def head() -> dict[str, Any]:
+            if Key not in self.objects:
+                raise refused("404", "Not Found", "HeadObject")
+            return {"Metadata": self.metadata[Key], "ContentLength": len(self.objects[Key])}
+
+        return self._call("HeadObject", head)
 
     def delete_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         return self._call("DeleteObject", lambda: {"Gone": self.objects.pop(Key, None)})
