@@ -316,7 +316,11 @@ class Machine(RuleBasedStateMachine):
         process, message = self.working[worker]
         if process.go(stops):
             del self.working[worker]
-            self.aws.queue.done(message)
+            if process.died:
+                # Its message comes back.
+                HITS["a worker dies"] += 1
+            else:
+                self.aws.queue.done(message)
         else:
             HITS["a worker stops half way"] += 1
 

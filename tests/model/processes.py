@@ -21,7 +21,7 @@ class Process:
         self.over = False
         self.moments = 0
         self._left: int | None = 0
-        self._dies = False
+        self.died = False
         self._its_turn, self._our_turn = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._work, args=(step,), daemon=True)
         self._thread.start()
@@ -30,10 +30,10 @@ class Process:
         _here.process = self
         self._its_turn.acquire()
         try:
-            if not self._dies:
+            if not self.died:
                 step()
         except Crash:
-            self._dies = True
+            self.died = True
         except BaseException as error:
             self.error = error
         self.over = True
@@ -52,12 +52,12 @@ class Process:
     def kill(self) -> None:
         """It is gone where it stands: no call of it gets through any more."""
         if not self.over:
-            self._dies = True
+            self.died = True
             self.go()
         self._thread.join()
 
     def _moment(self) -> None:
-        if self._dies:
+        if self.died:
             raise Crash
         self.moments += 1
         if self._left is None:
@@ -66,7 +66,7 @@ class Process:
         if self._left <= 0:
             self._our_turn.release()
             self._its_turn.acquire()
-            if self._dies:
+            if self.died:
                 raise Crash
 
 
