@@ -91,7 +91,10 @@ def check(stage: Stage) -> None:
             1 for line in found if line["type"] != "run"
         ), "no line of the sweep twice"
         alerts = pages(run.job_id, int(run.run_no), "alert")
-        assert alerts == [line for line in found if line["level"] in ("WARN", "ERROR")]
+        among = [line for line in found if line["level"] in ("WARN", "ERROR")]
+        # The alerts are archived first: a worker that comes late and dies between the two has told of one more there.
+        assert alerts[: len(among)] == among
+        assert run.reason == Reason.WORKER_LOST or alerts == among
         said = [line["message"] for line in found if " line " in line["message"]]
         whole = [f"attempt {int(run.run_no)} line {number}" for number in range(LINES)]
         twice = whole + whole
