@@ -15,7 +15,7 @@ from chalicelib.aws import clients
 from chalicelib.settings import settings
 from chalicelib.store import base
 from infra.local import emulator
-from tests.world import ENVIRONMENT, REGION, World, clean, table_declarations
+from tests.world import ENVIRONMENT, REGION, World, _client, clean, table_declarations
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def forget() -> None:
     """What a process keeps of its environment."""
+    _client.cache_clear()
     base.client.cache_clear()
     clients.client.cache_clear()
     settings.cache_clear()

@@ -62,10 +62,6 @@ POINTS = [
 def test_a_source_is_made_once_wherever_the_process_dies(
     admin: Http, made: Made, world: World, dies: Callable[..., None], module: Any, name: str, when: str
 ) -> None:
-    if module is audit_store:
-        from chalicelib import audit
-
-        module = audit
     entries = len(world.items("audit"))
     dies(module, name, when)
     body = made.postgres_body()

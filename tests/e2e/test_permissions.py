@@ -70,8 +70,21 @@ def tour(stack: LocalStack) -> Tour:
     ended(tour, job_id)
     tour("POST", "/jobs/{job_id}/rerun", {}, job_id=job_id)
     assert ended(tour, job_id)["status"] == "succeeded"
-    for query in ("?status=succeeded", f"?task_id={task_id}", "?operator=system", "?created=month"):
-        tour("GET", "/jobs", query=query)
+    # Each is read from an index of its own.
+    for query in (
+        "status=succeeded", f"task_id={task_id}", "operator=system", "created=month", "kind=report_export", "group=a",
+        "pool=cloud", "trigger=manual", "reason=error", f"source_id={source_id}", "account_id=a", "action=a",
+        "search=toured",
+    ):  # fmt: skip
+        tour("GET", "/jobs", query=f"?{query}")
+    for query in ("actor=olga", "action=create", "record_type=task", f"record_type=task&record_id={task_id}"):
+        tour("GET", "/audit", query=f"?{query}")
+    batch = {"action": "rerun", "job_ids": [job_id]}
+    batch_id = tour("POST", "/jobs/batch", batch)["batch_id"]
+    tour("POST", "/batches/{batch_id}/cancel", {}, batch_id=batch_id)
+    wait_until_ended(tour.call, job_id, PATIENCE_SECONDS)
+    pause = {"paused": False, "note": "toured"}
+    tour("PATCH", "/pools/{pool_id}", pause, pool_id="cloud")
 
     token_id = tour("POST", "/tokens", {"name": "toured", "role": "viewer"})["token_id"]
     ids = {
@@ -81,6 +94,8 @@ def tour(stack: LocalStack) -> Tour:
         "calendar_id": calendar_id,
         "token_id": token_id,
         "job_id": job_id,
+        "batch_id": batch_id,
+        "pool_id": "cloud",
     }
     for method, route in sorted(ROLES):
         if method in ("GET", "HEAD"):

@@ -28,6 +28,7 @@ class Saboteur:
         self._left = at
         self._after = after
         self.calls: list[str] = []
+        self.keys: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -36,6 +37,7 @@ class Saboteur:
 
         def call(**arguments: Any) -> Any:
             self.calls.append(name)
+            self.keys.append(str(arguments.get("Key")))
             if name == self._operation:
                 self._left -= 1
                 if self._left == 0:

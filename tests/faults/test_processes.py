@@ -130,7 +130,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     assert (first.status, first.reason, first.worker) == (RunStatus.FAILED, Reason.WORKER_LOST, "to-be-killed")
     assert (last.status, last.reason, last.worker) == (RunStatus.SUCCEEDED, None, "second")
     assert not s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads")
-    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=emulated.bucket)["Contents"]]
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=emulated.bucket, Prefix="files/")["Contents"]]
     assert all(key.startswith(f"files/report_export/{job.job_id}/2/") for key in keys)
 
 
