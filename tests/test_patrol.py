@@ -270,6 +270,25 @@ def test_a_job_that_moved_since_is_not_mended(aws: Aws) -> None:
     assert job_store.get(job_id).rank != 1
 
 
+def test_a_run_that_is_recorded_anew_expires_with_its_job(aws: Aws) -> None:
+    job_id = STATES["succeeded"](aws)
+    break_it(job_id, WRONG["runs_are_numbered"])
+    patrolled(aws)
+    run = runs.find(job_id, 1)
+    assert run is not None
+    assert run.expires_at == job_store.get(job_id).expires_at
+
+
+def test_a_job_whose_runs_expired_first_is_left_to_expire(aws: Aws) -> None:
+    job_id = STATES["succeeded"](aws)
+    break_it(job_id, WRONG["runs_are_numbered"])
+    aws.now = job_store.get(job_id).expires_at + timedelta(minutes=5)
+    patrols.begin(patrol.PAST, at=aws.now)
+    done = patrol.turn(patrol.PAST, now=aws.now)
+    assert (done.jobs, done.mended) == (1, 0)
+    assert runs.find(job_id, 1) is None
+
+
 def calls_of(aws: Aws, act: Callable[[], Any]) -> int:
     """How many calls to AWS something makes."""
     made: list[str] = []

@@ -48,3 +48,8 @@ class Invariant:
 def is_going(facts: Facts) -> bool:
     """Being deleted: `sweep` looks after it until its record is gone, and its runs go before it."""
     return facts.job.deleted_at is not None
+
+
+def has_expired(facts: Facts) -> bool:
+    """Past its retention: the tables remove it and its runs within days, each in its own time."""
+    return facts.job.expires_at is not None and bool(facts.job.expires_at <= facts.now)

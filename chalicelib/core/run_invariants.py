@@ -16,7 +16,7 @@ from chalicelib.core.lifecycle import (
     Reason,
     RunStatus,
 )
-from chalicelib.core.record_facts import Facts, Invariant, Mend, is_going
+from chalicelib.core.record_facts import Facts, Invariant, Mend, has_expired, is_going
 
 LOST = "What became of this run was not recorded."
 
@@ -46,7 +46,7 @@ def _lost_run(facts: Facts) -> dict[str, Any]:
     at = facts.job.ended_at or facts.now
     return {
         "status": RunStatus.FAILED, "reason": Reason.UNKNOWN_ERROR, "error": LOST, "fence": "lost",
-        "created_at": at, "ended_at": at,
+        "created_at": at, "ended_at": at, "expires_at": facts.job.expires_at,
     }  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def _follows_run(facts: Facts) -> bool:
 
 
 def of_kept_runs(holds: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
-    """A job that is being deleted may have lost its runs already."""
-    return lambda facts: is_going(facts) or holds(facts)
+    """A job that is being deleted, or has expired, may have lost its runs already."""
+    return lambda facts: is_going(facts) or has_expired(facts) or holds(facts)
 
 
 OF_ITS_RUNS: tuple[Invariant, ...] = (
