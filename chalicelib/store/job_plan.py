@@ -75,6 +75,11 @@ class Partition:
     search: str | None = None
 
     @property
+    def void(self) -> bool:
+        """Whether no id lies between the two. DynamoDB refuses to be asked for a range that ends before it begins."""
+        return self.first is not None and self.before is not None and self.first >= self.before
+
+    @property
     def filtered(self) -> bool:
         return bool(self.facets) or self.search is not None
 
@@ -136,7 +141,8 @@ def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str],
         if name == "search" and wanted.search is not None:
             tasks = tasks_named(folded(wanted.search))
             if len(tasks) <= MOST_TASKS:
-                return [[_while_named(wanted, index, task_id, lost_at, ended)] for task_id, lost_at in tasks.items()]
+                found = [_while_named(wanted, index, task_id, lost_at, ended) for task_id, lost_at in tasks.items()]
+                return [[partition] for partition in found if not partition.void]
         elif (value := getattr(wanted, name)) and name != "status":
             return [[_partition(wanted, index, name, value, ended)]]
     return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months]]

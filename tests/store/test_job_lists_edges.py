@@ -103,6 +103,15 @@ def test_a_job_on_its_way_between_two_statuses_is_listed_once() -> None:
     assert job_entries.merged(both, oldest_first=False, wanted=10) == ["3", "2", "1"]
 
 
+def test_a_name_that_was_lost_before_the_time_asked_for_is_not_sought(world: World) -> None:
+    write([a_job(NOW - timedelta(days=40), task_name="Old"), a_job(task_name="New")])
+    names.release("task-1", "Old", revision=1, now=NOW - timedelta(days=30), expires_at=NOW + timedelta(days=60))
+    with reads() as found:
+        page = job_lists.listing(now=NOW, search="old", created_from=NOW - timedelta(days=7))
+    # DynamoDB would refuse the range, which ends before it begins.
+    assert (ids(page), page.total, found.queries) == ([], 0, [])
+
+
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
