@@ -46,11 +46,16 @@ class Wish:
     def check(self) -> None:
         if (self.job_ids is None) == (self.filters is None):
             raise Invalid("Give job_ids or filter, one of the two.", field="job_ids")
-        if self.filters is not None and not self.asked:
+        if self.filters is not None and not self._narrows():
             message = 'Name what the jobs have in common; {"created": "all"} is every job.'
             raise Invalid(message, field="filter")
         if (self.action is Action.SET_PRIORITY) != (self.priority is not None):
             raise Invalid("priority belongs to set_priority, which needs it.", field="priority")
+
+    def _narrows(self) -> bool:
+        """Whether the filter names anything: a zone, an empty list or null lets every job through."""
+        asked = (self.asked or {}).items()
+        return any(value not in (None, []) for name, value in asked if name != "timezone")
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def take_messages(world: World, about: str = "batch") -> int:
         ({"action": "cancel", "job_ids": [1]}, ["job_ids.0"]),
         ({"action": "cancel", "job_ids": ["a"], "filter": {"created": "all"}}, ["job_ids"]),
         ({"action": "cancel", "filter": {}}, ["filter"]),  # would be every job
+        ({"action": "cancel", "filter": {"status": []}}, ["filter"]),  # so would these
+        ({"action": "delete", "filter": {"group": None, "timezone": "UTC"}}, ["filter"]),
         ({"action": "cancel", "filter": {"status": ["asleep"]}}, ["filter.status.0"]),
         ({"action": "cancel", "filter": {"status": "waiting"}}, ["filter.status"]),
         ({"action": "cancel", "filter": {"page": 2}}, ["filter.page"]),
