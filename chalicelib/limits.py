@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 from chalicelib import line
 from chalicelib.core.ids import instant_of, ulid
@@ -32,6 +33,8 @@ CLAIM_TIME = timedelta(seconds=60)
 LOOK_AGAIN = timedelta(seconds=30)
 # Parked jobs let in at once; each one that ends lets in another.
 LET_IN = 500
+# The index may still show so many that were let in a moment ago: those behind them are looked at too.
+LINGERING = 25
 
 
 def of_task(task_id: str) -> str:
@@ -127,10 +130,12 @@ def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
     if room <= 0:
         return
     here = limit_line(limit)
-    parked = jobs.first_in_line(here, room)
-    for job in sorted(jobs.get_many(parked), key=lambda each: (each.rank, each.job_id)) if parked else []:
-        if job.ready_pool == here and moves.make_ready(job):
-            line.send_token(job, now=now)
+    parked = iter(jobs.first_in_line(here, room + LINGERING))
+    while room > 0 and (best := list(islice(parked, room))):
+        for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
+            if job.ready_pool == here and moves.make_ready(job):
+                line.send_token(job, now=now)
+                room -= 1
 
 
 def _clear(limit: str, *, now: datetime) -> int:

@@ -167,6 +167,23 @@ def test_a_limit_that_is_set_holds_for_jobs_that_wait_already(aws: Aws) -> None:
     assert [take(aws, job) is not None for job in made] == [True, False, False]
 
 
+def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, first, parked = full(aws)
+    as_shown, read = jobs.first_in_line(limit_line(limits.of_task(task.task_id)), 9), jobs.first_in_line
+    assert sorted(as_shown) == sorted(job.job_id for job in parked)
+    end(aws, first)
+    second = take(aws, jobs.get(as_shown[0]))
+    assert second is not None
+    aws.queue.messages.clear()
+    monkeypatch.setattr(
+        jobs, "first_in_line", lambda line, count: as_shown[:count] if line.startswith("~") else read(line, count)
+    )
+    end(aws, second)
+    assert [queue.parse(message.body).job_id for message in aws.queue.messages] == as_shown[1:]
+
+
 def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
     _, active, parked = full(aws)
     worst = max(parked, key=lambda job: int(job.rank))
