@@ -61,6 +61,8 @@ class Bucket:
         self.aws, self.meta = aws, UNHEARD
         self.objects: dict[str, bytes] = {}
         self.metadata: dict[str, dict[str, str]] = {}
+        # Told of every object in the moment in which it is there.
+        self.put: Callable[[str], None] = lambda key: None
 
     def _call(self, operation: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         self.aws.moment(f"before s3.{operation}")
@@ -70,8 +72,13 @@ class Bucket:
 
     def put_object(self, Bucket: str, Key: str, Body: Any, Metadata: Any = None, **_: Any) -> dict[str, Any]:
         content = Body if isinstance(Body, bytes) else bytes(Body)
-        self.metadata[Key] = dict(Metadata or {})
-        return self._call("PutObject", lambda: self.objects.update({Key: content}) or {})
+
+        def put() -> dict[str, Any]:
+            self.objects[Key], self.metadata[Key] = content, dict(Metadata or {})
+            self.put(Key)
+            return {}
+
+        return self._call("PutObject", put)
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         def head() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, 
 from chalicelib.exports.keys import file_key, prefix
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
-from chalicelib.store import patrols, runs
+from chalicelib.store import patrols
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
@@ -40,8 +40,6 @@ from tests.world import STAGE
 AWS: list[Aws] = []
 # How often each rule did something, over all sequences.
 HITS: Counter[str] = Counter()
-# Objects that workers put into the bucket after their run had been ended for them.
-LATE: set[str] = set()
 
 SCHEDULES: dict[str, Callable[[Aws], dict[str, Any]]] = {
     "now": lambda aws: {"type": "now"},
@@ -103,10 +101,6 @@ def succeed(context: RunContext) -> Outcome:
 def leave_a_file(context: RunContext) -> Outcome:
     facts = context.facts
     key = file_key(facts.kind, facts.job_id, facts.run_no, 1, "data.csv")
-    run = runs.find(facts.job_id, facts.run_no)
-    if run is None or run.ended_at is not None:
-        # Its lease is over. Should it die now, the bucket's lifecycle is all that removes this.
-        LATE.add(key)
     AWS[0].bucket.put_object(settings().bucket, key, b"1")
     context.check()
     return Outcome(rows=1, files=[{"key": key, "file_name": "data.csv"}], summary="done")
@@ -155,7 +149,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.aws = AWS[0]
         self.aws.empty()
-        LATE.clear()
+        # Put by workers whose runs had been ended for them: should such a one die now, only the lifecycle removes them.
+        self.late: set[str] = set()
+        self.aws.bucket.put = self._put
         self.watch = Watch(self.aws.tables, lambda: self.aws.now)
         self.aws.tables.watchers.append(self.watch)
         self.names: Iterator[int] = count(1)
@@ -421,13 +417,19 @@ class Machine(RuleBasedStateMachine):
             forgotten = [slot for slot in past if job_id_of_slot(task.task_id, slot) not in known]
             assert not forgotten, f"slots without a job: {forgotten}"
 
+    def _put(self, key: str) -> None:
+        job_id, run_no = key.split("/")[2:4]
+        run = self.watch.runs.items.get((job_id, float(run_no))) if run_no.isdigit() else None
+        if key.startswith("files/") and (run is None or "ended_at" in run):
+            self.late.add(key)
+
     def _check_the_bucket(self) -> None:
         kept = set()
         for run in map(RunRecord.from_raw_data, self.watch.runs.items.values()):
             if run.status == RunStatus.SUCCEEDED:
                 job = JobRecord.from_raw_data(self.watch.jobs.items[run.job_id,])
                 kept.add(prefix(job.kind, run.job_id, int(run.run_no)))
-        files = [key for key in self.aws.bucket.objects if key.startswith("files/") and key not in LATE]
+        files = [key for key in self.aws.bucket.objects if key.startswith("files/") and key not in self.late]
         left = [key for key in files if not any(map(key.startswith, kept))]
         assert not left, f"left in the bucket: {left}"
 
