@@ -30,6 +30,8 @@ LOG_PAGE_LIMIT = 1_000
 SEARCH_LIMIT = 200
 # A search that finds little is answered after so many lines, with a cursor to go on: a second's work.
 LINES_PER_ANSWER = 50_000
+# Lambda answers with 6 MB at most, in which a character of a message may take twelve bytes.
+CHARACTERS_PER_ANSWER = 400_000
 # What `level` may ask for, and the levels it shows.
 VIEWS = {"all": frozenset(LEVELS), "alert": ALERTS, **{level: frozenset({level}) for level in LEVELS}}
 # For each format: how the file's name ends, what it is, and how a line looks.
@@ -64,14 +66,15 @@ def logs(
     job = store.get(job_id)
     number, last = _place(job, run, cursor)
     lines: list[dict[str, Any]] = []
-    more = False
+    more, characters = False, 0
     for looked_at, line in enumerate(_lines(job, number, alerts=shown <= ALERTS, after=last)):
-        if len(lines) == limit or looked_at == LINES_PER_ANSWER:
+        if len(lines) == limit or looked_at == LINES_PER_ANSWER or characters >= CHARACTERS_PER_ANSWER:
             more = True
             break
         last = line.sequence
         if line.level in shown and needle in line.message.casefold():
             lines.append({**asdict(line), "run_no": number})
+            characters += len(line.message)
     if more or (number == job.run_no and job.status in OPEN):
         return lines, f"{number}-{last}"
     return lines, f"{number + 1}-0" if run is None and number < job.run_no else None

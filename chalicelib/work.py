@@ -154,7 +154,9 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | 
     if runs.end(run, made=True):
         settle.settle(job, run, now=now)
         return
-    if jobs.find(job.job_id) is None:
+    found = jobs.find(job.job_id)
+    if found is None or found.deleted_at is not None:
+        # Whoever deletes it may be past what was just written.
         deletion.leave_nothing(job)
         event("late result of a deleted job removed", level="WARN", job_id=job.job_id, run_no=int(job.run_no))
         return

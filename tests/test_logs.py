@@ -13,14 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from chalicelib import actions, job_logs, log_archive, sweep
+from chalicelib import actions, deletion, job_logs, log_archive, sweep
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.log_lines import LogLine
 from chalicelib.core.log_members import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.run_log import RunLog
-from chalicelib.store import base
+from chalicelib.store import base, moves
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
@@ -171,6 +171,26 @@ def test_a_search_that_finds_little_goes_on_by_its_cursor(stage: Stage, monkeypa
     first, cursor = job_logs.logs(job.job_id, search="line 449")
     assert (first, cursor) == ([], "1-100")
     assert len(pages(job, search="line 449")) == 1
+
+
+def test_an_answer_of_the_longest_lines_is_one_that_lambda_can_give(stage: Stage) -> None:
+    def shouting(context: RunContext) -> Outcome:
+        for letter in "\u0001報😀" * 200:
+            context.log("INFO", letter * 1_500)
+        return Outcome()
+
+    PROBE.behaviour = shouting
+    job = started(stage)
+    stage.deliver()
+    cursor, found = None, 0
+    while True:
+        lines, cursor = job_logs.logs(job.job_id, limit=job_logs.LOG_PAGE_LIMIT, cursor=cursor)
+        # The runtime of Python 3.11 writes the body, which is JSON, as ASCII text in JSON.
+        assert len(json.dumps(json.dumps(lines, ensure_ascii=False))) < 5_000_000
+        found += len(lines)
+        if cursor is None:
+            break
+    assert found == 602
 
 
 def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: Stage) -> None:
@@ -411,6 +431,22 @@ def test_a_late_result_is_in_the_archive_of_a_run_that_the_sweep_ended(stage: St
     assert ["lease ran out" in line for line in fresh] == [True, False, False, False, False]
     assert "changes nothing" in fresh[-1]
     assert len(messages(job, level="alert")) == 2
+
+
+def test_a_result_that_comes_while_its_job_is_being_deleted_leaves_nothing(stage: Stage) -> None:
+    def slow(context: RunContext) -> Outcome:
+        stage.world.forward(seconds=2_000)
+        stage.sweep()
+        ended = job_store.get(context.facts.job_id)
+        assert deletion.begin(ended, actor=OPERATOR, at=stage.now, now=stage.now)
+        deletion.leave_nothing(ended)
+        return Outcome(rows=1)
+
+    PROBE.behaviour = slow
+    job = started(stage)
+    stage.deliver()
+    assert moves.delete(job_store.get(job.job_id))
+    assert (stage.world.objects(), stage.world.items("logs")) == ({}, [])
 
 
 def test_a_run_that_ended_while_the_sweep_looked_keeps_its_whole_log(
