@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,9 @@ from chalicelib.store.base import Record
 RETENTION_DAYS = 800
 # A record's value is cut here: the audit tells what changed, it is no second store of definitions.
 VALUE_LIMIT = 4_000
+# A document longer than this, as JSON, is told as its beginning: two of each field must fit an item, a hundred entries
+# an answer.
+DOCUMENT_LIMIT = 16_000
 # What every edit moves by itself says nothing.
 SILENT = frozenset(
     {"revision", "updated_at", "due_shard", "next_fire_at", "tzdata_version", "listing", "facets", "search_name"}
@@ -117,7 +121,12 @@ def _json(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     value = _json(value)
-    text = value if isinstance(value, str) else None
-    if text is not None and len(text) > VALUE_LIMIT:
-        return text[:VALUE_LIMIT] + "…"
+    if isinstance(value, str):
+        return _cut(value)
+    if isinstance(value, dict | list) and len(json.dumps(value)) > DOCUMENT_LIMIT:
+        return _cut(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "…"

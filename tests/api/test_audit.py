@@ -163,6 +163,19 @@ def test_what_changed_is_told_from_and_to(made: Made) -> None:
     assert entry["changes"]["priority"] == [task["priority"], 7]
 
 
+@pytest.mark.usefixtures("world")
+def test_a_long_document_is_told_by_its_beginning() -> None:
+    # Each fits an item of its own; both together do not.
+    before, after = ({"queries": [{"name": f"报表 {letter}", "sql": letter * 210_000}]} for letter in "xy")
+    audit.record(Actor("ada", "editor"), "update", "report", "r", before=before, after=after, now=NOW)
+    [entry] = audit.listing(now=NOW, page=1, page_size=10, record_id="r").items
+    told = entry.changes["queries"]
+    assert [text[:50] for text in told] == [
+        json.dumps(each["queries"], ensure_ascii=False)[:50] for each in (before, after)
+    ]
+    assert {(text[-1], len(text)) for text in told} == {("…", audit.VALUE_LIMIT + 1)}
+
+
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 DAY = timedelta(days=1)
