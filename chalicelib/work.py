@@ -27,6 +27,8 @@ __all__ = ["LEASE_MARGIN", "Worker", "execute", "handle", "take"]
 
 # Kept back from the worker's own time for writing the end.
 CLOSING_TIME = timedelta(seconds=15)
+# Characters. A database may quote a whole value in its error, which no record and no list could hold.
+ERROR_LIMIT = 4_000
 
 
 def handle(text: str, *, worker: Worker) -> JobRecord | None:
@@ -128,7 +130,7 @@ def _end(
         int(job.run_no),
         status=status,
         reason=reason,
-        error=error,
+        error=None if error is None else _storable(error),
         permanent=int(permanent),
         worker=job.worker,
         fence=str(job.fence),
@@ -136,6 +138,12 @@ def _end(
         ended_at=live.clock.now(),
         stopped_at=live.stopped_at,
     )
+
+
+def _storable(error: str) -> str:
+    """Cut where it is too long; text that cannot be UTF-8 (half a surrogate pair) must not keep a run from its end."""
+    cut = error if len(error) <= ERROR_LIMIT else error[:ERROR_LIMIT] + " …"
+    return cut.encode("utf-8", "replace").decode()
 
 
 def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | None = None) -> None:

@@ -79,6 +79,16 @@ def test_an_error_that_would_come_again_is_not_tried_again(stage: Stage) -> None
     assert len(stage.runs()) == 1
 
 
+def test_an_error_too_long_for_a_record_ends_its_run_all_the_same(stage: Stage) -> None:
+    said = "invalid input syntax for type integer: \ud800"
+    PROBE.behaviour = raising(QueryFailed(said + "x" * 450_000))
+    started(stage)
+    stage.deliver()
+    [job], [run] = stage.jobs(), stage.runs()
+    assert (job.status, job.reason) == (JobStatus.FAILED, Reason.ERROR)
+    assert job.error == run.error == said.replace("\ud800", "?") + "x" * (work.ERROR_LIMIT - len(said)) + " …"
+
+
 def test_an_error_nobody_expected_is_a_failed_run_with_its_type(stage: Stage) -> None:
     PROBE.behaviour = raising(ZeroDivisionError("division by zero"))
     job = started(stage)
