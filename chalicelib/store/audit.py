@@ -17,7 +17,15 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 
 from chalicelib.core.ids import ulid
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import (
+    DocumentAttribute,
+    InstantAttribute,
+    Record,
+    Refused,
+    count_up_to,
+    refusing,
+    table_name,
+)
 
 
 class ByRecordIndex(GlobalSecondaryIndex["AuditRecord"]):
@@ -121,11 +129,13 @@ def page(
     start = (page - 1) * page_size
     keys: list[tuple[str, str]] = []
     total = 0
+    # Entries that must be known of: those of the total, and those before the page's end.
+    enough = max(limit, start + page_size) + 1
     for source, partition in _partitions(wanted, months):
-        if total > limit:
+        if total >= enough:
             break
         within, others = _time(wanted), _others(wanted, besides=source)
-        counted = source.count(partition, within, filter_condition=others, limit=limit + 1 - total)
+        counted = count_up_to(enough - total, source, partition, within, matching=others)
         skip, room = max(0, start - total), page_size - len(keys)
         if room > 0 and counted > skip:
             found = source.query(partition, within, filter_condition=others, scan_index_forward=False)

@@ -14,8 +14,9 @@ from botocore.config import Config
 from botocore.session import Session
 from pynamodb.attributes import Attribute, JSONAttribute
 from pynamodb.connection.table import TableConnection
-from pynamodb.constants import STRING
+from pynamodb.constants import COUNT, STRING
 from pynamodb.exceptions import DeleteError, PutError, UpdateError
+from pynamodb.expressions.condition import Condition
 from pynamodb.models import Model
 
 from chalicelib.core.instants import parse, sortable
@@ -71,6 +72,33 @@ class Record(Model):
         connection = super()._get_connection()
         connection.connection._client = client()
         return connection
+
+
+def count_up_to(
+    limit: int, source: Any, key: str, keys: Condition | None = None, *, matching: Condition | None = None
+) -> int:
+    """How many entries of a partition of a table (a Record) or of an index match, counted as far as `limit`.
+
+    pynamodb's own count reads on to the end, whatever limit it is given.
+    """
+    index = None if isinstance(source, type) else source.Meta.index_name
+    model: Any = source if index is None else source._model
+    found, start = 0, None
+    while found < limit:
+        answer = model._get_connection().query(
+            key,
+            range_key_condition=keys,
+            filter_condition=matching,
+            index_name=index,
+            select=COUNT,
+            exclusive_start_key=start,
+            # With a filter, an answer of a few entries may hold no match.
+            limit=limit - found if matching is None else None,
+        )
+        found, start = found + answer["Count"], answer.get("LastEvaluatedKey")
+        if start is None:
+            break
+    return min(found, limit)
 
 
 class InstantAttribute(Attribute[datetime]):

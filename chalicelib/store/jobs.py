@@ -10,7 +10,7 @@ from chalicelib.core.facets import EQUALITIES, facets_of, folded
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
-from chalicelib.store.base import Refused, refusing
+from chalicelib.store.base import Refused, count_up_to, refusing
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
 __all__ = ["JobRecord", "Refused"]
@@ -98,13 +98,12 @@ def in_line(lines: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]
 
 def count_before(lines: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
     """How many jobs of the lines, due by an instant, have a better rank than this one; `limit` at the most."""
-    ready, found = JobRecord.ready, 0
+    ready, in_time, found = JobRecord.ready, JobRecord.not_before <= due, 0
     for line in lines:
-        if found < limit:
-            in_time = JobRecord.not_before <= due
-            found += ready.count(line, JobRecord.rank < rank, filter_condition=in_time, limit=limit - found)
-            found += ready.count(line, JobRecord.rank == rank, filter_condition=in_time & (JobRecord.job_id < job_id))
-    return min(found, limit)
+        found += count_up_to(limit - found, ready, line, JobRecord.rank < rank, matching=in_time)
+        same_rank = in_time & (JobRecord.job_id < job_id)
+        found += count_up_to(limit - found, ready, line, JobRecord.rank == rank, matching=same_rank)
+    return found
 
 
 def lapsed(shard: int, *, now: datetime) -> Iterator[str]:

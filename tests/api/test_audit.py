@@ -227,6 +227,15 @@ def test_pages_follow_each_other_newest_first(filled: list[dict[str, Any]]) -> N
     assert {(page.total, page.pages) for page in pages} == {(60, 2)}
 
 
+def test_pages_behind_the_end_of_the_total_are_reached(
+    filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "TOTAL_LIMIT", 5)
+    pages = [audit.listing(page=number, page_size=10, now=NOW) for number in range(1, 8)]
+    assert [entry.at for page in pages for entry in page.items] == [each["at"] for each in reversed(filled)]
+    assert {(page.total, page.total_is_lower_bound) for page in pages} == {(5, True)}
+
+
 def test_a_filter_reads_what_it_finds_and_not_the_whole_audit(filled: list[dict[str, Any]]) -> None:
     scanned = []
 

@@ -9,7 +9,10 @@ import pytest
 
 from chalicelib.errors import StaleRevision
 from chalicelib.store import limits, pools
+from chalicelib.store.base import count_up_to
+from chalicelib.store.job_record import JobRecord
 from chalicelib.store.pools import PoolRecord, State
+from tests.store.reads import reads
 from tests.world import START, World
 
 LIMIT = "task:t1"
@@ -59,3 +62,19 @@ def test_a_pool_is_stored_over_the_revision_that_was_read(backend: World) -> Non
     found = pools.find("cloud")
     assert found is not None
     assert (found.revision, found.note) == (2, "x")
+
+
+def in_line(count: int) -> None:
+    """Entries of a line as the index shows them, each a rank behind the one before."""
+    for number in range(count):
+        columns = [JobRecord.ready_pool.set("cloud"), JobRecord.rank.set(number), JobRecord.not_before.set(START)]
+        JobRecord(f"j{number}").update(columns)
+
+
+def test_counting_stops_at_its_limit(world: World) -> None:
+    in_line(9)
+    for limit, counted, looked_at in ((0, 0, 0), (4, 4, 4), (20, 9, 9)):
+        with reads() as found:
+            assert count_up_to(limit, JobRecord.ready, "cloud") == counted
+        assert found.counted == looked_at
+    assert count_up_to(20, JobRecord.ready, "cloud", JobRecord.rank < 5, matching=JobRecord.not_before <= START) == 5
