@@ -33,6 +33,7 @@ from chalicelib.kinds.report_export_definition import definition_of, values_show
 from chalicelib.sources import Query, Source, field_problems, open_source
 from chalicelib.sources.sql import DIALECTS, parse
 
+NO_REPORT = "no_report"
 NO_SOURCE = "no_source"
 # A progress line about so often, whichever comes first.
 LINE_SECONDS = 10.0
@@ -180,8 +181,8 @@ class ReportExport:
     def run(self, context: RunContext) -> Outcome:
         facts = context.facts
         spec = ReportExportSpec.model_validate(dict(facts.spec))
-        report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report"))
-        record = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source"))
+        report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report", NO_REPORT))
+        record = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source", NO_SOURCE))
         slot = window.parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
         values = resolve(report.parameters, {**spec.parameters, **facts.parameters}, slot)
         try:
@@ -225,10 +226,12 @@ class ReportExport:
         except NotFound:
             return None
 
-    def _load(self, load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str) -> Mapping[str, Any]:
+    def _load(
+        self, load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str, reason: str
+    ) -> Mapping[str, Any]:
         found = self._find(load, record_id)
         if found is None:
-            raise PreconditionMissing(f"The {what} {record_id} does not exist any more.", reason=NO_SOURCE)
+            raise PreconditionMissing(f"The {what} {record_id} does not exist any more.", reason=reason)
         return found
 
 

@@ -323,7 +323,7 @@ def test_a_missing_report_blocks(client: Any, postgres: PostgresServer) -> None:
     records.report = None
     with pytest.raises(PreconditionMissing, match="report R1") as blocked:
         run(records)
-    assert blocked.value.reason == "no_source"
+    assert blocked.value.reason == "no_report"
 
 
 def test_a_missing_source_blocks(client: Any, postgres: PostgresServer) -> None:
