@@ -170,9 +170,21 @@ def set_out(limit: str, number: float | None) -> None:
 
 
 def changed(limit: str, *, before: float | None, after: float | None, now: datetime) -> None:
-    """After a record was written: let in whom its new number admits."""
+    """After a record was written: let in whom its new number admits; a new limit counts those that are active."""
+    if before is None and after is not None:
+        _count_active(limit)
     if before is not None and (after is None or after > before):
         let_in(limit, now=now)
+
+
+def _count_active(limit: str) -> None:
+    """Give a place to every job whose claim nobody counted. One that ends meanwhile leaves a place for `_clear`."""
+    kind, _, record_id = limit.partition(":")
+    ids = jobs.active_ids(f"{kind}_id", record_id)
+    for job in jobs.get_many(ids) if ids else []:
+        if job.status in ACTIVE and limit not in (job.holds or ()):
+            store.put(limit, store.place(job.job_id, str(job.fence)))
+            moves.hold(job, limit)
 
 
 def forget(limit: str, *, before: float | None, now: datetime) -> None:

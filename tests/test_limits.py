@@ -167,6 +167,21 @@ def test_a_limit_that_is_set_holds_for_jobs_that_wait_already(aws: Aws) -> None:
     assert [take(aws, job) is not None for job in made] == [True, False, False]
 
 
+def test_a_limit_that_is_set_counts_the_jobs_that_are_active_already(aws: Aws) -> None:
+    task = a_task(aws.now)
+    made = waiting(aws, task, 4)
+    active = [job for job in (take(aws, made[0]), take(aws, made[1])) if job is not None]
+    as_claimed = [jobs.get(job.job_id) for job in active]
+    tasks.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
+    rest = [job for job in made if job.job_id not in {job.job_id for job in active}]
+    assert [take(aws, job) for job in rest] == [None, None]
+    end(aws, as_claimed[0])
+    assert aws.queue.messages == [], "the other one is active still"
+    end(aws, as_claimed[1])
+    [let_in] = [queue.parse(message.body).job_id for message in aws.queue.messages]
+    assert take(aws, jobs.get(let_in)) is not None
+
+
 def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

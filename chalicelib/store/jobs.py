@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
 
-from chalicelib.core.facets import EQUALITIES, facets_of, folded
+from chalicelib.core.facets import EQUALITIES, facet, facets_of, folded
 from chalicelib.core.ids import shard_of
-from chalicelib.core.lifecycle import JobStatus, Move, Reason, sources_of
+from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
 from chalicelib.store.base import Refused, count_up_to, refusing
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
@@ -116,6 +116,13 @@ def open_ids_of_task(task_id: str, *, before: str | None = None) -> list[str]:
     """Ids of a task's jobs that have not ended, oldest first; `before`: those with smaller ids only."""
     keys = None if before is None else JobRecord.job_id < before
     return [row.job_id for row in JobRecord.active.query(task_id, keys)]
+
+
+def active_ids(column: str, value: str) -> list[str]:
+    """Ids of the active jobs whose column, one of those that are facets, has this value."""
+    alike = JobRecord.facets.contains(facet(column, value))
+    found = (JobRecord.by_status.query(status, filter_condition=alike) for status in sorted(ACTIVE))
+    return [row.job_id for rows in found for row in rows]
 
 
 def facets(job: JobRecord, status: JobStatus, reason: Reason | None) -> set[str]:

@@ -49,6 +49,11 @@ def take(limit: str, place: str, *, room: int) -> bool:
     return True
 
 
+def put(limit: str, place: str) -> None:
+    """Take a place whether there is one or not: for a run that is there already."""
+    LimitRecord(_key(limit)).update([LimitRecord.holders.add({place})])
+
+
 def give_back(limit: str, places: set[str]) -> int:
     """Give places back; how many are still taken."""
     record = LimitRecord(_key(limit))

@@ -285,6 +285,11 @@ def refuse_claims(job: JobRecord, *, fence: str) -> bool:
     return _touch(job, [JobRecord.fence.set(fence)], (JobRecord.status == job.status) & _fence_is(job.fence))
 
 
+def hold(job: JobRecord, limit: str) -> bool:
+    """Have the end of an active job's run give back its place in a limit that was set since its claim."""
+    return _touch(job, [JobRecord.holds.add({limit})], JobRecord.status.is_in(*sorted(ACTIVE)) & _held(job))
+
+
 def outlive_task(job: JobRecord) -> bool:
     """Let a waiting job that is due run although its task is being deleted."""
     return _touch(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
