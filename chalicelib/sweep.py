@@ -51,8 +51,9 @@ def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf"
     """Look after every job whose lease ran out. Raises FiringIncomplete at the end when one could not be."""
     swept = Swept()
     patrol.begin(now=now)
-    for shard in range(LEASE_SHARDS):
-        for job_id in jobs.lapsed(shard, now=now):
+    for number in range(LEASE_SHARDS):
+        # Each is the first in its minute: where more lapse than one sweep can look at, none is forgotten.
+        for job_id in jobs.lapsed((number + now.minute) % LEASE_SHARDS, now=now):
             if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
                 break
             swept.looked_at += 1

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from chalicelib import actions, jobs, work
+from chalicelib import actions, jobs, sweep, work
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
-from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut, WrongState
+from chalicelib.errors import ConnectionDropped, FiringIncomplete, QueryFailed, StatementTimedOut, WrongState
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
-from chalicelib.store.job_record import JobRecord
+from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from tests.stage import OPERATOR, PROBE, Stage, body_of
 
 RETRY = {"max_attempts": 3, "delay_seconds": 60, "backoff": "exponential"}
@@ -378,9 +379,6 @@ def test_the_latest_status_shows_on_the_task(stage: Stage) -> None:
 def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chalicelib import sweep
-    from chalicelib.errors import FiringIncomplete
-
     first, second = started(stage), started(stage)
     stage.messages.clear()
     find = sweep.jobs.find
@@ -396,6 +394,32 @@ def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
         stage.sweep()
     stage.collect()
     assert [message.body for message in stage.messages] == [body_of(second)]
+
+
+@pytest.mark.parametrize(("full", "other"), [(0, 3), (3, 0)])
+def test_a_shard_that_takes_all_of_a_sweep_does_not_keep_the_others_from_theirs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, full: int, other: int
+) -> None:
+    broken, sound = [started(stage), started(stage)], started(stage)
+    stage.messages.clear()
+    for job, shard in [(broken[0], full), (broken[1], full), (sound, other)]:
+        job.update([JobRecord.lease_shard.set(shard)])
+    find, never = sweep.jobs.find, {job.job_id for job in broken}
+
+    def breaks(job_id: str) -> JobRecord | None:
+        if job_id in never:
+            raise ValueError("a record nobody understands")
+        return find(job_id)
+
+    monkeypatch.setattr(sweep.jobs, "find", breaks)
+    monkeypatch.setattr(sweep, "JOBS_PER_SWEEP", len(broken))
+    stage.world.forward(seconds=61)
+    for _ in range(LEASE_SHARDS):
+        with suppress(FiringIncomplete):
+            stage.sweep()
+        stage.world.forward(seconds=60)
+    stage.collect()
+    assert body_of(sound) in [message.body for message in stage.messages]
 
 
 def test_lateness_counts_from_the_slot_or_from_the_start_by_hand(stage: Stage) -> None:
