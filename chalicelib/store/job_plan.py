@@ -136,7 +136,8 @@ def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: TasksNamed) -
 def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], tasks_named: TasksNamed) -> list[Lane]:
     """The lanes of jobs that ended with one of these, or, when there is none, of all jobs."""
     for name, index in INDEXES.items():
-        if name == "status" and ended:
+        # Nearly all jobs succeed: of these a group is the smaller part.
+        if name == "status" and ended and not (wanted.group and JobStatus.SUCCEEDED in ended):
             return [[_partition(wanted, index, name, status)] for status in ended]
         if name == "search" and wanted.search is not None:
             tasks = tasks_named(folded(wanted.search))

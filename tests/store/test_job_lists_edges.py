@@ -141,6 +141,8 @@ def test_open_statuses_are_read_where_they_are_few_and_ended_ones_by_the_better_
     ]  # fmt: skip
     assert the_plan(status=mixed, task_id="t") == [("by_status", "waiting"), ("by_task", "t")]
     assert the_plan(status=[JobStatus.RUNNING], task_id="t") == [("by_status", "running")]
+    assert the_plan(status=[JobStatus.FAILED], group="g") == [("by_status", "failed")]
+    assert the_plan(status=[JobStatus.FAILED, JobStatus.SUCCEEDED], group="g") == [("by_group", "g")]
     assert the_plan(status=list(JobStatus), kind="k") == [("by_kind", "k")]
 
 
