@@ -166,7 +166,7 @@ def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
     # The record is about to forget it.
     job_logs.keep_end(job, now=now)
-    return moves.rerun(job, now=now, lease_until=line.promise(now, now=now), mark=asked.mark)
+    return moves.rerun(job, by=asked.actor.name, now=now, lease_until=line.promise(now, now=now), mark=asked.mark)
 
 
 def _set_priority(job: JobRecord, asked: Asked, now: datetime) -> bool:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from chalicelib import actions, jobs, sweep, work
+from chalicelib import actions, job_lists, jobs, sweep, work
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
 from chalicelib.errors import ConnectionDropped, FiringIncomplete, QueryFailed, StatementTimedOut, WrongState
@@ -269,6 +270,21 @@ def test_a_rerun_is_a_new_run_of_the_same_job_with_the_same_window(stage: Stage)
     after = job_store.get(job.job_id)
     assert (after.status, after.run_no) == (JobStatus.SUCCEEDED, 2)
     assert (after.window_start, after.window_end) == (before.window_start, before.window_end)
+
+
+def test_a_job_run_again_is_listed_by_who_asked_for_that(stage: Stage) -> None:
+    job = started(stage)
+    stage.deliver()
+
+    def found(**filters: str) -> list[str]:
+        return [row.job_id for row in job_lists.listing(now=stage.now, **filters).items]
+
+    assert found(trigger="rerun") == []
+    actions.rerun(job.job_id, actor=replace(OPERATOR, name="rita"), now=stage.now)
+    assert found(trigger="rerun") == found(operator="rita") == [job.job_id]
+    assert found(trigger=job.trigger) == []
+    stage.deliver()
+    assert found(trigger="rerun", status=["succeeded"]) == [job.job_id]
 
 
 def test_the_token_of_one_job_serves_the_first_in_rank(stage: Stage) -> None:

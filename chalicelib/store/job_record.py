@@ -201,7 +201,7 @@ class JobRecord(Record):
     scheduled_for = InstantAttribute()
     created_at = InstantAttribute()
     trigger = EnumAttribute(Trigger)
-    # Who started it by hand; absent for a job of a schedule.
+    # Who started it by hand, or ran it again; absent for a job of a schedule.
     operator = UnicodeAttribute(null=True)
     source_id = UnicodeAttribute(null=True)
     account_id = UnicodeAttribute(null=True)

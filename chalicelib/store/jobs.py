@@ -125,10 +125,10 @@ def active_ids(column: str, value: str) -> list[str]:
     return [row.job_id for rows in found for row in rows]
 
 
-def facets(job: JobRecord, status: JobStatus, reason: Reason | None) -> set[str]:
-    """What the lists' indexes are to carry of the job when it has this status and reason."""
+def facets(job: JobRecord, status: JobStatus, reason: Reason | None, **others: str) -> set[str]:
+    """What the lists' indexes are to carry of the job when it has this status and reason, and these other columns."""
     columns = {name: getattr(job, name) for name in EQUALITIES if name != "reason"}
-    return facets_of(columns | {"reason": reason}, status)
+    return facets_of(columns | {"reason": reason} | others, status)
 
 
 def lease_shard(job_id: str) -> int:

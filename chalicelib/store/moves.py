@@ -13,7 +13,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
-from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
+from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.lines import limit_line, minute_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
@@ -209,8 +209,10 @@ def drop(
     return True
 
 
-def rerun(job: JobRecord, *, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:
+def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:
     """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
+
+    From here on the lists show who asked for this, no longer what made the job.
 
     The files of an earlier run stay until another run publishes its own.
     """
@@ -229,7 +231,9 @@ def rerun(job: JobRecord, *, now: datetime, lease_until: datetime, mark: str | N
         JobRecord.lease_until.set(lease_until),
         JobRecord.attempts_spent.set(0),
         JobRecord.tokens_sent.set(1),
-        JobRecord.facets.set(facets(job, JobStatus.WAITING, None)),
+        JobRecord.trigger.set(Trigger.RERUN),
+        JobRecord.operator.set(by),
+        JobRecord.facets.set(facets(job, JobStatus.WAITING, None, trigger=Trigger.RERUN, operator=by)),
         *[getattr(JobRecord, name).remove() for name in names],
     ]
     as_read = (JobRecord.run_no == job.run_no) & (JobRecord.priority == job.priority)

@@ -74,7 +74,7 @@ class BatchOut(BatchRow):
 
 
 class OutcomeQuery(PageQuery):
-    outcome: Outcome | None = None
+    outcome: Outcome | Literal["pending"] | None = None
 
 
 class Refusals(Answer):
