@@ -22,7 +22,12 @@ from chalicelib.store.job_record import JobRecord
 # How long whoever began may be believed at it.
 LEASE = timedelta(seconds=60)
 # Of the way a job goes, not of what it was.
-UNSAID = frozenset({"deleted_at", "deleted_by", "acts", "lease_shard", "lease_until"})
+UNSAID = frozenset(
+    {
+        "acts", "active_task", "admitted", "buffered", "deleted_at", "deleted_by", "fence", "holds", "late",
+        "lease_shard", "lease_until", "month", "outlives_task", "rank", "ready_pool", "tokens_sent",
+    }
+)  # fmt: skip
 
 
 def begin(
