@@ -18,7 +18,7 @@ from chalicelib.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
 from chalicelib.store import jobs as store
-from chalicelib.store import moves
+from chalicelib.store import moves, touches
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 
@@ -148,7 +148,7 @@ def _tell(job: JobRecord, asked: Asked, *, before: Mapping[str, Any]) -> None:
 def _cancel(job: JobRecord, asked: Asked, now: datetime) -> bool:
     by = asked.actor.name
     if job.status in ACTIVE:
-        return moves.request_cancel(job, by=by, now=now, mark=asked.mark)
+        return touches.request_cancel(job, by=by, now=now, mark=asked.mark)
     return settle.drop(
         job,
         JobStatus.CANCELED,
@@ -171,7 +171,7 @@ def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
 
 def _set_priority(job: JobRecord, asked: Asked, now: datetime) -> bool:
     assert asked.priority is not None
-    return moves.set_priority(job, asked.priority, mark=asked.mark)
+    return touches.set_priority(job, asked.priority, mark=asked.mark)
 
 
 def _delete(job: JobRecord, asked: Asked, now: datetime) -> bool:

@@ -14,7 +14,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.core.lines import limit_of, lines_to_look_at
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, pools, runs
+from chalicelib.store import jobs, moves, pools, runs, touches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -68,7 +68,7 @@ def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
             break
     if own is not None and claimed is not own and limit_of(own.ready_pool) is None:
         # This token is spent; that of another job will find ours in the line.
-        moves.make_ready(own)
+        touches.make_ready(own)
     places.look_back(now=now)
     return claimed
 

@@ -22,7 +22,7 @@ from chalicelib.core.lifecycle import ACTIVE
 from chalicelib.core.lines import limit_line
 from chalicelib.errors import SourceNotFound
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, pools, tasks
+from chalicelib.store import jobs, pools, tasks, touches
 from chalicelib.store import limits as store
 from chalicelib.store.catalogue import get_source
 from chalicelib.store.job_record import JobRecord
@@ -85,7 +85,7 @@ class Places:
             if limit in self.full or (room is not None and not _take(limit, job, fence, room=room, now=now)):
                 self.full.add(limit)
                 give_back(job, fence, taken, now=now)
-                moves.park(job, limit)
+                touches.park(job, limit)
                 return None
             if room is not None:
                 taken.add(limit)
@@ -133,7 +133,7 @@ def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
     parked = iter(jobs.first_in_line(here, room + LINGERING))
     while room > 0 and (best := list(islice(parked, room))):
         for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
-            if job.ready_pool == here and moves.make_ready(job):
+            if job.ready_pool == here and touches.make_ready(job):
                 line.send_token(job, now=now)
                 room -= 1
 
@@ -157,7 +157,7 @@ def _is_left(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
     if job is None or job.fence == fence:
         return job is None or job.status not in ACTIVE
     # Another claim was quicker; or this one has not written yet, and now it will not.
-    return job.status in ACTIVE or moves.refuse_claims(job, fence=ulid(now))
+    return job.status in ACTIVE or touches.refuse_claims(job, fence=ulid(now))
 
 
 # --- editing ----------------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def _count_active(limit: str) -> None:
     for job in jobs.get_many(ids) if ids else []:
         if job.status in ACTIVE and limit not in (job.holds or ()):
             store.put(limit, store.place(job.job_id, str(job.fence)))
-            moves.hold(job, limit)
+            touches.hold(job, limit)
 
 
 def forget(limit: str, *, before: float | None, now: datetime) -> None:

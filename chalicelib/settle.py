@@ -16,7 +16,7 @@ from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
 from chalicelib.cost import summed
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, runs, tasks
+from chalicelib.store import jobs, moves, runs, tasks, touches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -151,7 +151,7 @@ def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
     """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
     message = f"Made way for job {job.job_id} of the same task."
     if other.status in ACTIVE:
-        moves.request_cancel(other, by=Reason.BY_POLICY, now=now)
+        touches.request_cancel(other, by=Reason.BY_POLICY, now=now)
     else:
         drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
 

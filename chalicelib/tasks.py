@@ -18,7 +18,7 @@ from chalicelib.job_lists import longest_life
 from chalicelib.line import send_token
 from chalicelib.log import event
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
-from chalicelib.store import jobs, moves, names
+from chalicelib.store import jobs, names, touches
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -102,7 +102,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
         in_step.watch(task_id, now=now)
     for job in planned(task_id):
         if job.not_before <= now:
-            moves.outlive_task(job)
+            touches.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
     limits.forget(limits.of_task(task_id), before=task.max_concurrency, now=now)

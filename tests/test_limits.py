@@ -18,7 +18,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
 from chalicelib.core.lines import limit_line
 from chalicelib.kinds.protocol import Target
-from chalicelib.store import jobs, moves, pools, runs
+from chalicelib.store import jobs, moves, pools, runs, touches
 from chalicelib.store import limits as store
 from chalicelib.store.catalogue import SourceRecord
 from chalicelib.store.job_record import JobRecord
@@ -202,7 +202,7 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
 def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
     _, active, parked = full(aws)
     worst = max(parked, key=lambda job: int(job.rank))
-    assert moves.set_priority(worst, 5000)
+    assert touches.set_priority(worst, 5000)
     end(aws, active)
     assert [queue.parse(message.body).job_id for message in aws.queue.messages] == [worst.job_id]
 

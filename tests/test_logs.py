@@ -20,7 +20,7 @@ from chalicelib.core.log_members import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.run_log import RunLog
-from chalicelib.store import base, moves
+from chalicelib.store import base, touches
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
@@ -445,7 +445,7 @@ def test_a_result_that_comes_while_its_job_is_being_deleted_leaves_nothing(stage
     PROBE.behaviour = slow
     job = started(stage)
     stage.deliver()
-    assert moves.delete(job_store.get(job.job_id))
+    assert touches.delete(job_store.get(job.job_id))
     assert (stage.world.objects(), stage.world.items("logs")) == ({}, [])
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chalicelib.core.instants import rfc3339
-
-if TYPE_CHECKING:
-    from chalicelib.kinds.report_export import NamedQuery, Report, ReportExportSpec, SourceRecord
+from chalicelib.kinds.report_export_spec import NamedQuery, Report, ReportExportSpec, SourceRecord
 
 # In characters. A query may have 100,000; the whole text is told by its hash.
 SQL_OF_ALL = 32_000

@@ -11,7 +11,7 @@ from chalicelib.core.ids import job_id_of_slot, month_bucket, ulid
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.core.rank import rank
 from chalicelib.errors import StaleRevision, TaskNotFound
-from chalicelib.store import job_lists, jobs, logs, moves, requests, runs, tasks
+from chalicelib.store import job_lists, jobs, logs, moves, requests, runs, tasks, touches
 from chalicelib.store.job_lists import JobFilter
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogLine
@@ -104,7 +104,7 @@ def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
     assert not moves.start(stale, now=NOW)
     assert not moves.finish(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
     assert not moves.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
-    assert not moves.request_cancel(stale, by="olga", now=NOW)
+    assert not touches.request_cancel(stale, by="olga", now=NOW)
     assert jobs.get(job.job_id).status == JobStatus.ASSIGNED
 
 
@@ -116,8 +116,8 @@ def test_an_ended_job_stays_ended(backend: World) -> None:
         lambda: moves.finish(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
         lambda: moves.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
         lambda: moves.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW),
-        lambda: moves.set_priority(job, 5),
-        lambda: moves.make_ready(job),
+        lambda: touches.set_priority(job, 5),
+        lambda: touches.make_ready(job),
     ):
         assert not attempt()
     found = jobs.get(job.job_id)
@@ -130,7 +130,7 @@ def test_the_line_is_in_the_order_of_rank(backend: World) -> None:
     draw = random.Random(7)
     made = [saved(priority=draw.randrange(5001), at=NOW + timedelta(seconds=n)) for n in range(30)]
     for job in made:
-        assert moves.make_ready(job)
+        assert touches.make_ready(job)
     ranked = [job.job_id for job in sorted(made, key=lambda job: job.rank)]
     assert jobs.first_in_line("cloud", 30) == ranked
     assert jobs.first_in_line("cloud", 5) == ranked[:5]
@@ -140,14 +140,14 @@ def test_the_line_is_in_the_order_of_rank(backend: World) -> None:
 def test_a_changed_priority_moves_the_job(backend: World) -> None:
     first, second = saved(at=NOW), saved(at=NOW + timedelta(seconds=1))
     for job in (first, second):
-        moves.make_ready(job)
-    assert moves.set_priority(second, 5000)
+        touches.make_ready(job)
+    assert touches.set_priority(second, 5000)
     assert jobs.first_in_line("cloud", 2) == [second.job_id, first.job_id]
 
 
 def test_a_claimed_job_has_left_the_line(backend: World) -> None:
     job = saved()
-    moves.make_ready(job)
+    touches.make_ready(job)
     assert moves.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
     assert jobs.first_in_line("cloud", 5) == []
 
@@ -184,8 +184,8 @@ def test_only_an_edited_task_plans_a_slot_again(backend: World) -> None:
 
 def test_the_first_cancel_request_stands(backend: World) -> None:
     job = claimed()
-    assert moves.request_cancel(job, by="olga", now=NOW)
-    assert moves.request_cancel(jobs.get(job.job_id), by="pavel", now=NOW + timedelta(seconds=5))
+    assert touches.request_cancel(job, by="olga", now=NOW)
+    assert touches.request_cancel(jobs.get(job.job_id), by="pavel", now=NOW + timedelta(seconds=5))
     found = jobs.get(job.job_id)
     assert (found.cancel_requested_by, found.cancel_requested_at) == ("olga", NOW)
     assert not moves.wait_again(found, not_before=NOW, lease_until=NOW, error=None), "it is not to be tried again"

@@ -1,0 +1,78 @@
+"""What a task of kind `report_export` says, and what the kind reads of a report and a source."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chalicelib.exports.compression import Compression
+from chalicelib.exports.csv_options import CsvOptions
+from chalicelib.exports.parameters import Parameter
+
+DEFAULT_NAME = "{task}-{scheduled_for:%Y%m%d-%H%M%S}"
+DEFAULT_NAME_WITH_WINDOW = "{task}-{window_start:%Y%m%d}"
+
+
+class IfEmpty(StrEnum):
+    """What a query without rows means."""
+
+    PUBLISH = "publish"  # a file that has the header only
+    FAIL = "fail"  # an error, tried again
+
+
+class ReportExportSpec(BaseModel):
+    """What a task of this kind says. `parameters` are values for the report's; a start by hand may override them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    format: Literal["csv"] = "csv"
+    compression: Compression = Compression.NONE
+    file_name: Annotated[str, StringConstraints(max_length=200)] = ""
+    csv: CsvOptions = CsvOptions()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    if_empty: IfEmpty = IfEmpty.PUBLISH
+
+    @property
+    def extension(self) -> str:
+        return f".{self.format}{self.compression.extension}"
+
+    def template(self, *, has_window: bool, many: bool) -> str:
+        """The file name's template without its ending: the default for an empty one, and the query in it where several
+        files would share a name.
+        """
+        found = self.file_name.strip() or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
+        # Whatever ending was written, the file gets the one that tells what is in it.
+        found = found.removesuffix(Compression.GZIP.extension).removesuffix(f".{self.format}")
+        return found + "-{query}" if many and "{query}" not in found else found
+
+
+class NamedQuery(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    sql: str
+
+
+class Report(BaseModel):
+    """What this kind reads of a report."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    revision: int | None = None
+    source_id: str
+    queries: tuple[NamedQuery, ...]
+    parameters: tuple[Parameter, ...] = ()
+
+
+class SourceRecord(BaseModel):
+    """What this kind reads of a source."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    kind: str
+    settings: dict[str, Any]

@@ -1,0 +1,28 @@
+"""Conditions that several writes on a job share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+
+from chalicelib.store.job_record import JobRecord
+
+
+def once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Condition | None]:
+    """What makes a write of a request or a batch happen once: it leaves its mark, and is refused where it stands."""
+    if mark is None:
+        return [], guard
+    unmarked: Condition = ~JobRecord.acts.contains(mark)
+    return [JobRecord.acts.add({mark})], unmarked if guard is None else guard & unmarked
+
+
+def held(job: JobRecord) -> Condition:
+    """The job is still in the hands of the run that `job` was read with."""
+    held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
+    return held
+
+
+def fence_is(fence: str | None) -> Condition:
+    same: Condition = JobRecord.fence.does_not_exist() if fence is None else JobRecord.fence == fence
+    return same
