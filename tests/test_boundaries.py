@@ -13,60 +13,52 @@ from pathlib import Path
 import pytest
 
 from chalicelib.settings import Settings, variable
+from tests.house import ALLOWED, BROKEN, MODULES, allowed, arrows, circle, imports_of, longest_chain, package_of
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = sorted((ROOT / "chalicelib").rglob("*.py"))
 
-# Layer -> what it may import of chalicelib, besides itself. The use cases are the modules right under chalicelib.
-EVERYWHERE = {"errors", "settings", "retention"}
-LAYERS: dict[str, set[str]] = {
-    "retention": {"core"},
-    "core": set(),
-    "store": {"core"},
-    "aws": {"core"},
-    "sources": {"core", "exports"},
-    "exports": {"core", "aws"},
-    "kinds": {"core", "aws", "store", "sources", "exports"},
-    "use cases": {"core", "aws", "store", "sources", "exports", "kinds"},
-    "api": {"core", "aws", "store", "sources", "exports", "kinds", "use cases"},
-}
 HEAVY = {"pandas", "numpy", "sqlalchemy", "psycopg2", "sqlite3", "isal", "croniter", "jwt", "cryptography"}
 
 
-def layer_of(module: str) -> str:
-    """`chalicelib.store.jobs` is of layer store, `chalicelib.tasks` a use case, `chalicelib.errors` is everywhere."""
-    parts = module.split(".")
-    if len(parts) < 2:
-        return "root"
-    if parts[1] in EVERYWHERE:
-        return parts[1]
-    return parts[1] if parts[1] in LAYERS else "use cases"
+def test_every_package_and_every_ground_module_is_in_the_table() -> None:
+    """A new folder needs a row that says what it may import; a module at the root has to be one of the ground's."""
+    assert {package_of(module) for module in MODULES} - {"chalicelib"} <= {"ground", "core", *ALLOWED, "app"}
 
 
-def imports_of(path: Path) -> set[str]:
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_are_those_that_the_table_allows(module: str) -> None:
+    wrong = {name for name in imports_of(module) if not allowed(module, name)} - BROKEN.get(module, set())
+    assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle({module: imports_of(module) for module in MODULES}) == []
+
+
+def test_at_most_ten_packages_import_each_other_in_a_chain() -> None:
+    assert len(longest_chain(arrows())) <= 10
+
+
+def test_the_app_imports_the_api_alone_until_a_handler_runs() -> None:
+    assert {package_of(name) for name in imports_of("app", top_level_only=True)} <= {"api", "chalicelib"}
+
+
+def imported(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "chalicelib"}
     return found
-
-
-@pytest.mark.parametrize("path", PRODUCT, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path: Path) -> None:
-    own = layer_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    allowed = LAYERS.get(own, set()) | EVERYWHERE | {own, "root"}
-    wrong = {name for name in imports_of(path) if name.startswith("chalicelib.") and layer_of(name) not in allowed}
-    assert not wrong, f"{own} may not import {', '.join(sorted(wrong))}"
 
 
 @pytest.mark.parametrize(
     "path", [path for path in PRODUCT if "core" in path.parts], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_the_core_knows_no_aws_and_reads_no_clock(path: Path) -> None:
-    outside = {name.split(".")[0] for name in imports_of(path)}
+    outside = {name.split(".")[0] for name in imported(path)}
     assert not outside & {"boto3", "botocore", "pynamodb", "chalice"}
     assert not re.search(r"\.(now|today|utcnow)\(|time\.time\(", path.read_text())
 
