@@ -21,8 +21,9 @@ from typing import Any
 from chalicelib import retention, settle
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339
-from chalicelib.core.invariants import Facts, Invariant, Mend, broken
+from chalicelib.core.invariants import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
+from chalicelib.core.record_facts import Facts, Invariant, Mend
 from chalicelib.log import event
 from chalicelib.store import jobs, patrols, repairs, runs
 from chalicelib.store.job_record import JobRecord

@@ -164,6 +164,11 @@ def parse(text: str) -> Expression:
     return Expression(*(parse_field(part, kind) for part, kind in zip(parts, kinds, strict=True)))
 
 
+def canonical(text: str) -> str:
+    """The form that is stored and shown: same meaning, fewest fields, idempotent."""
+    return str(parse(text))
+
+
 @lru_cache(maxsize=64)
 def _times(hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[int]) -> tuple[int, ...]:
     return tuple(h * 3600 + m * 60 + s for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))

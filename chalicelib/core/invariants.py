@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from chalicelib.core.end_invariants import OF_AN_END
 from chalicelib.core.job_invariants import OF_A_JOB
-from chalicelib.core.record_facts import Facts, Invariant, Mend
+from chalicelib.core.record_facts import Facts, Invariant
 from chalicelib.core.run_invariants import OF_ITS_RUNS
-
-__all__ = ["INVARIANTS", "Facts", "Invariant", "Mend", "broken"]
 
 # In the order of repair: what others are made of comes first.
 INVARIANTS = (*OF_A_JOB, *OF_AN_END, *OF_ITS_RUNS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.cron import from_eventbridge
+from chalicelib.core.eventbridge import from_eventbridge
 from chalicelib.core.schedule import upcoming
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "cron.json").read_text())["vectors"]

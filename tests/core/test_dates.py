@@ -8,7 +8,7 @@ from itertools import islice, takewhile
 
 import pytest
 
-from chalicelib.core.cron import canonical, parse
+from chalicelib.core.expression import canonical, parse
 from chalicelib.core.schedule import upcoming
 from tests.core.expressions import known
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.cron import from_eventbridge, to_eventbridge
+from chalicelib.core.eventbridge import from_eventbridge, to_eventbridge
 from chalicelib.core.schedule import upcoming
 from chalicelib.errors import InvalidSchedule
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.cron import canonical
+from chalicelib.core.expression import canonical
 from chalicelib.core.schedule import accept, iterate, latest, preview, upcoming
 from tests.core.expressions import known
 
