@@ -14,8 +14,8 @@ from chalicelib import definitions, in_step, saving
 from chalicelib.actor import Actor, Role
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
-from chalicelib.core import window as windows
-from chalicelib.core.eventbridge import from_eventbridge
+from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.eventbridge import from_eventbridge
 from chalicelib.errors import Invalid, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import rule_watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core.business_days import Calendar
+from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.errors import Invalid, NotFound
 from chalicelib.store.catalogue import get_calendar
 

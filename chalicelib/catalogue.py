@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from chalicelib import audit, limits
 from chalicelib.actor import Actor
 from chalicelib.aws import secrets
-from chalicelib.core.business_days import Calendar
 from chalicelib.core.ids import ulid
+from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound, StaleRevision, StillReferenced
 from chalicelib.exports.parameters import GIVEN
 from chalicelib.paging import Page, cut

@@ -12,7 +12,7 @@ from chalicelib.aws import queue
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
-from chalicelib.core.lines import limit_of, lines_to_look_at
+from chalicelib.core.queue_keys import limit_of, lines_to_look_at
 from chalicelib.log import event
 from chalicelib.store import jobs, moves, pools, runs, touches
 from chalicelib.store.job_record import JobRecord

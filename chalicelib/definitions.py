@@ -10,14 +10,14 @@ from typing import Any
 from chalicelib import planning
 from chalicelib.calendars import calendar_of
 from chalicelib.core import TZDATA_VERSION
-from chalicelib.core import schedule as schedules
-from chalicelib.core import window as windows
-from chalicelib.core.eventbridge import to_eventbridge
 from chalicelib.core.instants import floor_second
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
-from chalicelib.core.schedule_form import normalise
+from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.eventbridge import to_eventbridge
+from chalicelib.core.schedules.form import normalise
 from chalicelib.errors import Invalid
 from chalicelib.kinds import KINDS, kind_of
 from chalicelib.settings import settings

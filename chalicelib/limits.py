@@ -19,7 +19,7 @@ from itertools import islice
 from chalicelib import line
 from chalicelib.core.ids import instant_of, ulid
 from chalicelib.core.lifecycle import ACTIVE
-from chalicelib.core.lines import limit_line
+from chalicelib.core.queue_keys import limit_line
 from chalicelib.errors import SourceNotFound
 from chalicelib.log import event
 from chalicelib.store import jobs, pools, tasks, touches

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.files import s3
 from chalicelib.core.instants import rfc3339
+from chalicelib.core.log_gzip import Index, RunPacker, index_in, unpack
 from chalicelib.core.log_lines import LogLine
-from chalicelib.core.log_members import Index, RunPacker, index_in, unpack
 from chalicelib.errors import Unavailable
 from chalicelib.exports.upload import storage_errors
 from chalicelib.retention import prefix

@@ -1,4 +1,4 @@
-"""Proof, once an hour: the invariants of the record (`core/invariants.py`), checked on jobs old and new, and mended.
+"""Proof, once an hour: the invariants of the record (`core/invariants`), checked on jobs old and new, and mended.
 
 `sweep` looks after jobs whose lease ran out; this finds what no lease tells. Two walks, each with its entry in the
 index that sweep reads:
@@ -21,9 +21,9 @@ from typing import Any
 from chalicelib import retention, settle
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339
-from chalicelib.core.invariants import broken
+from chalicelib.core.invariants.facts import Facts, Invariant, Mend
+from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
-from chalicelib.core.record_facts import Facts, Invariant, Mend
 from chalicelib.log import event
 from chalicelib.store import jobs, patrols, repairs, runs
 from chalicelib.store.job_record import JobRecord

@@ -9,15 +9,15 @@ from typing import Any
 
 from chalicelib import retention
 from chalicelib.calendars import calendar_of
-from chalicelib.core import schedule as schedules
-from chalicelib.core import window as windows
 from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.instants import parse
-from chalicelib.core.jitter import jitter
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
-from chalicelib.core.lines import line_of
 from chalicelib.core.misfire import Misfire, Verdict, decide
+from chalicelib.core.queue_keys import line_of
 from chalicelib.core.rank import rank
+from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.jitter import jitter
 from chalicelib.line import look_at, promise
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord

@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib import audit, job_lists
 from chalicelib.actor import Actor
 from chalicelib.aws import queue
-from chalicelib.core.lines import lines_to_look_at
+from chalicelib.core.queue_keys import lines_to_look_at
 from chalicelib.errors import PoolNotFound, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import jobs, tasks

@@ -9,7 +9,7 @@ from itertools import islice
 
 from chalicelib.core.facets import facet
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
-from chalicelib.core.lines import limit_of, lines_to_look_at, minute_line
+from chalicelib.core.queue_keys import limit_of, lines_to_look_at, minute_line
 from chalicelib.store import jobs, pools
 from chalicelib.store.job_record import JobRecord
 

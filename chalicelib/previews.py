@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.aws import secrets
-from chalicelib.core import window as windows
 from chalicelib.core.moments import zone
+from chalicelib.core.schedules import window as windows
 from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
 from chalicelib.exports.parameters import Parameter, resolve
 from chalicelib.settings import settings

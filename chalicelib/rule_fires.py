@@ -13,9 +13,9 @@ from itertools import islice, takewhile
 
 from chalicelib import adoption, in_step, line, planning
 from chalicelib.adoption import Look
-from chalicelib.core import schedule as schedules
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
+from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.store import jobs

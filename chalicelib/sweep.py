@@ -17,7 +17,7 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib import adoption, batches, deletion, gate, limits, line, log_archive, patrol, settle
 from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
-from chalicelib.core.lines import limit_of
+from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event

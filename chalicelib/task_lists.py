@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib import planning
 from chalicelib.core.instants import FAR_FUTURE
 from chalicelib.core.lifecycle import JobStatus
-from chalicelib.core.words import describe
+from chalicelib.core.schedules.words import describe
 from chalicelib.errors import Invalid
 from chalicelib.paging import Page, check, cut
 from chalicelib.store import tasks

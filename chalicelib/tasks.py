@@ -9,10 +9,10 @@ from typing import Any
 from chalicelib import audit, definitions, dispatch, in_step, limits, planning, rule_fires
 from chalicelib.actor import Actor
 from chalicelib.aws import rules
-from chalicelib.core import schedule as schedules
 from chalicelib.core.ids import job_id_of_request, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Invalid, StaleRevision, Unavailable
 from chalicelib.job_lists import longest_life
 from chalicelib.line import send_token

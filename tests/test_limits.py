@@ -16,7 +16,7 @@ from chalicelib.aws import queue
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
-from chalicelib.core.lines import limit_line
+from chalicelib.core.queue_keys import limit_line
 from chalicelib.kinds.protocol import Target
 from chalicelib.store import jobs, moves, pools, runs, touches
 from chalicelib.store import limits as store

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chalicelib import actions, pools
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.core.lines import lines_to_look_at, minute_line
+from chalicelib.core.queue_keys import lines_to_look_at, minute_line
 from chalicelib.core.rank import POINT, PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext

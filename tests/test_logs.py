@@ -15,8 +15,8 @@ import pytest
 
 from chalicelib import actions, deletion, job_logs, log_archive, sweep
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.core.log_gzip import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.core.log_lines import LogLine
-from chalicelib.core.log_members import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.run_log import RunLog

@@ -13,7 +13,7 @@ import pytest
 from chalicelib import actions, patrol, sweep, tasks, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import month_bucket, ulid
-from chalicelib.core.invariants import INVARIANTS, broken
+from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.errors import FiringIncomplete
 from chalicelib.store import jobs as job_store

@@ -7,9 +7,9 @@ from typing import Any
 from chalicelib import calendars
 from chalicelib.api.models.schedules import PreviewIn, PreviewOut
 from chalicelib.api.operation import Call, operation
-from chalicelib.core import schedule as schedules
-from chalicelib.core import window as windows
-from chalicelib.core.words import describe
+from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.words import describe
 from chalicelib.errors import InvalidSchedule
 from chalicelib.settings import settings
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from chalicelib.core.fields import flag, known_keys, one_of, whole
 from chalicelib.core.moments import aware
-from chalicelib.core.reading import flag, known_keys, one_of, whole
 from chalicelib.errors import Invalid
 
 MAX_CATCHUP_WINDOW_SECONDS = 30 * 86_400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from chalicelib.core.reading import one_of
+from chalicelib.core.fields import one_of
 from chalicelib.errors import Invalid
 
 # Buffered jobs of one task. More than this means the task takes longer than its period, and always will.

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from chalicelib.core.fields import whole
 from chalicelib.core.moments import EPOCH, aware
-from chalicelib.core.reading import whole
 from chalicelib.errors import Invalid
 
 # What one point of priority is worth in waiting time.

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.core.reading import known_keys, one_of, whole
+from chalicelib.core.fields import known_keys, one_of, whole
 from chalicelib.errors import Invalid
 
 MAX_ATTEMPTS = 32

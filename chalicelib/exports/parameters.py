@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chalicelib.errors import FieldProblem, ParametersRefused
 
-# What a job gives its queries itself (core/window.py), and a report cannot declare.
+# What a job gives its queries itself (core/schedules/window.py), and a report cannot declare.
 # Those of the window are given where the job has one.
 WINDOW = frozenset(
     {*(f"window_{edge}{form}" for edge in ("start", "end") for form in ("", "_local", "_date")), "window_last_date"}

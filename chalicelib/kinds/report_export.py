@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chalicelib.core import file_name, window
+from chalicelib.core import file_name
+from chalicelib.core.schedules import window
 from chalicelib.errors import (
     EmptyResult,
     FieldProblem,

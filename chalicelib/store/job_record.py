@@ -125,7 +125,7 @@ class ByKindIndex(GlobalSecondaryIndex["JobRecord"]):
 
 
 class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
-    """The lines of waiting jobs (`core/lines.py`), best rank first."""
+    """The lines of waiting jobs (`core/queue_keys.py`), best rank first."""
 
     class Meta:
         index_name = "ready"

@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
-from chalicelib.core.lines import minute_line
+from chalicelib.core.queue_keys import minute_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
 from chalicelib.store.guards import fence_is, held, once

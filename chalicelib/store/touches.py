@@ -11,7 +11,7 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
-from chalicelib.core.lines import limit_line
+from chalicelib.core.queue_keys import limit_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
 from chalicelib.store.guards import fence_is, held, once

@@ -6,10 +6,10 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from chalicelib.api.models import schedules as shown
-from chalicelib.core import schedule as schedules
-from chalicelib.core import window as windows
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.retry import Retry
+from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules import window as windows
 from tests.api.http import Http
 from tests.world import START
 

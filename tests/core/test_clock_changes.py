@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib.core.schedule import latest, upcoming
+from chalicelib.core.schedules.fires import latest, upcoming
 from tests.core.expressions import Known, known
 
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from chalicelib.core.expression import canonical, parse
+from chalicelib.core.schedules.cron import canonical, parse
 from chalicelib.errors import InvalidSchedule
 from tests.core.expressions import known
 

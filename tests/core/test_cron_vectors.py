@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.eventbridge import from_eventbridge
-from chalicelib.core.schedule import upcoming
+from chalicelib.core.schedules.eventbridge import from_eventbridge
+from chalicelib.core.schedules.fires import upcoming
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "cron.json").read_text())["vectors"]
 ONE_SECOND = timedelta(seconds=1)

@@ -8,8 +8,8 @@ from itertools import islice, takewhile
 
 import pytest
 
-from chalicelib.core.expression import canonical, parse
-from chalicelib.core.schedule import upcoming
+from chalicelib.core.schedules.cron import canonical, parse
+from chalicelib.core.schedules.fires import upcoming
 from tests.core.expressions import known
 
 FIRST, LAST = date(2023, 12, 1), date(2028, 4, 1)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.eventbridge import from_eventbridge, to_eventbridge
-from chalicelib.core.schedule import upcoming
+from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbridge
+from chalicelib.core.schedules.fires import upcoming
 from chalicelib.errors import InvalidSchedule
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.misfire import Misfire, MisfirePolicy, Verdict, decide
-from chalicelib.core.schedule import upcoming
+from chalicelib.core.schedules.fires import upcoming
 from chalicelib.errors import Invalid
 
 FIRST = datetime(2026, 5, 1, tzinfo=UTC)

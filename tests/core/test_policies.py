@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core import overlap, retry
-from chalicelib.core.jitter import jitter
 from chalicelib.core.overlap import BUFFER_CAP, Gate, OverlapPolicy
 from chalicelib.core.rank import POINT, PRIORITY_MAX, PRIORITY_MIN, accept_priority, rank
 from chalicelib.core.retry import Backoff, Retry
+from chalicelib.core.schedules.jitter import jitter
 from chalicelib.errors import Invalid
 
 NOW = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)

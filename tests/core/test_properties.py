@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.expression import canonical
-from chalicelib.core.schedule import accept, iterate, latest, preview, upcoming
+from chalicelib.core.schedules.cron import canonical
+from chalicelib.core.schedules.fires import accept, iterate, latest, preview, upcoming
 from tests.core.expressions import known
 
 ZONES = [

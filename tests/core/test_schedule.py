@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.business_days import Calendar
-from chalicelib.core.schedule import accept, iterate, latest, preview, runs_on, upcoming
+from chalicelib.core.schedules.business_days import Calendar
+from chalicelib.core.schedules.fires import accept, iterate, latest, preview, runs_on, upcoming
 from chalicelib.errors import InvalidSchedule
 
 NOW = datetime(2026, 5, 1, 10, 30, 15, 999, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.schedule import iterate, upcoming
-from chalicelib.core.window import accept, is_empty, parameters, resolve, union
+from chalicelib.core.schedules.fires import iterate, upcoming
+from chalicelib.core.schedules.window import accept, is_empty, parameters, resolve, union
 from chalicelib.errors import InvalidSchedule
 
 NEW_YORK = "America/New_York"

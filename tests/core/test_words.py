@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.words import LANGUAGES, describe, describe_window
+from chalicelib.core.schedules.words import LANGUAGES, describe, describe_window
 from chalicelib.errors import Invalid
 from tests.core.expressions import known
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import window
+from chalicelib.core.schedules import window
 from chalicelib.errors import ParametersRefused
 from chalicelib.exports.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve
 

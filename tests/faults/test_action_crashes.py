@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib import actions, patrol, sweep, work
 from chalicelib.clock import Clock
-from chalicelib.core.invariants import INVARIANTS, broken
+from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import ENDED, JobStatus, Reason
 from chalicelib.kinds.protocol import Outcome
 from chalicelib.store import jobs as job_store

@@ -1,6 +1,6 @@
 """The model: random sequences of all that people, clocks, workers and crashes do to tasks and jobs.
 
-After every single write the invariants of the record hold (`core/invariants.py`), and no job's status goes a way that
+After every single write the invariants of the record hold (`core/invariants`), and no job's status goes a way that
 TRANSITIONS does not know. In the end all is let come to rest: then no job is open, no slot is forgotten, nothing that
 somebody did is missing in the audit, and the bucket holds what succeeded and nothing else.
 """
@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from chalicelib import actions, dispatch, patrol, sweep, tasks, work
 from chalicelib.clock import Clock
-from chalicelib.core import schedule as schedules
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
+from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
 from chalicelib.exports.keys import file_key, prefix
 from chalicelib.kinds.protocol import Outcome, RunContext

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.core.invariants import broken
+from chalicelib.core.invariants.facts import Facts
+from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import ENDED, OPEN, TRANSITIONS, JobStatus
-from chalicelib.core.record_facts import Facts
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord

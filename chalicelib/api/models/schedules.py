@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAda
 from pydantic.json_schema import JsonSchemaValue
 
 from chalicelib.api.models.base import Answer, Id, Instant, Request
-from chalicelib.core.clock_changes import DstPolicy, Flag
 from chalicelib.core.misfire import MisfirePolicy
 from chalicelib.core.retry import Backoff
+from chalicelib.core.schedules.dst import DstPolicy, Flag
 
 Zone = Annotated[str, Field(description="IANA time zone", examples=["Asia/Shanghai"])]
 Moment = Annotated[

@@ -17,7 +17,7 @@ from chalicelib.api.models.schedules import (
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
-from chalicelib.core.words import describe
+from chalicelib.core.schedules.words import describe
 from chalicelib.kinds.report_export_spec import ReportExportSpec
 from chalicelib.task_lists import SORTS
 

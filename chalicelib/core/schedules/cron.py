@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import product
 
-from chalicelib.core.cron_fields import (
+from chalicelib.core.schedules.cron_fields import (
     DAY_OF_MONTH,
     DAY_OF_WEEK,
     HOUR,
@@ -32,7 +32,7 @@ from chalicelib.core.cron_fields import (
     parse_field,
     refuse,
 )
-from chalicelib.core.month_days import LONGEST_MONTH, meets
+from chalicelib.core.schedules.month_days import LONGEST_MONTH, meets
 
 MAX_LENGTH = 256
 # A search for the next date gives up after this many years. 29 February on one weekday can take 40.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
-from chalicelib.core.cron_fields import Field
-from chalicelib.core.expression import Expression
+from chalicelib.core.schedules.cron import Expression
+from chalicelib.core.schedules.cron_fields import Field
 
 # More clock times than this are told as a pattern of hours and minutes.
 MOST_CLOCK_TIMES = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib.core.invariants.facts import Facts, Invariant, Mend, has_expired, is_going
 from chalicelib.core.lifecycle import (
     ACTIVE,
     ENDED,
@@ -16,7 +17,6 @@ from chalicelib.core.lifecycle import (
     Reason,
     RunStatus,
 )
-from chalicelib.core.record_facts import Facts, Invariant, Mend, has_expired, is_going
 
 LOST = "What became of this run was not recorded."
 

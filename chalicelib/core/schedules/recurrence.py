@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count
 
-from chalicelib.core.cron_fields import WEEKDAYS, LastDay, NthWeekday
-from chalicelib.core.month_days import cron_weekday, month_length, nearest_weekday
+from chalicelib.core.schedules.cron_fields import WEEKDAYS, LastDay, NthWeekday
+from chalicelib.core.schedules.month_days import cron_weekday, month_length, nearest_weekday
 from chalicelib.errors import InvalidSchedule
 
 MonthDay = int | LastDay | NthWeekday

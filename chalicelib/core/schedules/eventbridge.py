@@ -12,16 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core import expression
-from chalicelib.core.cron_fields import (
-    WEEKDAYS,
-    Field,
-    LastDay,
-    NthWeekday,
-    refuse,
-)
-from chalicelib.core.recurrence import read_month_day, read_weekday
-from chalicelib.core.schedule_form import normalise, read_time
+from chalicelib.core.schedules import cron
+from chalicelib.core.schedules.cron_fields import WEEKDAYS, Field, LastDay, NthWeekday, refuse
+from chalicelib.core.schedules.form import normalise, read_time
+from chalicelib.core.schedules.recurrence import read_month_day, read_weekday
 from chalicelib.errors import InvalidSchedule
 
 UTC_NAMES = frozenset(
@@ -36,7 +30,7 @@ _RATE_UNITS = {"minute": (1, "minute"), "hour": (1, "hour"), "day": (24, "hour")
 
 def from_eventbridge(text: str) -> dict[str, Any]:
     """A schedule in UTC as in the API, from `cron(…)` or `rate(…)`; six bare fields are read as `cron(…)`."""
-    if not isinstance(text, str) or not text.isascii() or len(text) > expression.MAX_LENGTH:
+    if not isinstance(text, str) or not text.isascii() or len(text) > cron.MAX_LENGTH:
         raise refuse("An EventBridge expression is plain ASCII of at most 256 characters.")
     call = _CALL.fullmatch(text)
     name, body = (call[1].lower(), call[2]) if call else ("cron", text)
@@ -60,7 +54,7 @@ def to_eventbridge(schedule: Mapping[str, Any]) -> str:
         raise InvalidSchedule(
             f"An EventBridge rule runs in UTC, this schedule in {form['timezone']}.", field="schedule.timezone"
         )
-    return _cron(expression.parse(form["expression"] if kind == "cron" else _as_cron(form)))
+    return _cron(cron.parse(form["expression"] if kind == "cron" else _as_cron(form)))
 
 
 _NO_COUNTERPART = {
@@ -122,7 +116,7 @@ def _rate(form: Mapping[str, Any]) -> str:
     return f"rate({n} {unit}{'' if n == 1 else 's'})"
 
 
-def _cron(parsed: expression.Expression) -> str:
+def _cron(parsed: cron.Expression) -> str:
     if parsed.second.values != {0}:
         raise refuse("An EventBridge rule fires on the minute; this expression has seconds.")
     day, weekday = _day(parsed.day), _weekday(parsed.weekday)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chalicelib.core.cron_fields import DaySpecial, Field, LastDay, NearestWeekday, NthWeekday
-from chalicelib.core.expression import Expression, parse
-from chalicelib.core.recurrence import read_month_day, read_weekday
-from chalicelib.core.word_facts import (
+from chalicelib.core.schedules.cron import Expression, parse
+from chalicelib.core.schedules.cron_fields import DaySpecial, Field, LastDay, NearestWeekday, NthWeekday
+from chalicelib.core.schedules.recurrence import read_month_day, read_weekday
+from chalicelib.core.schedules.word_facts import (
     Every,
     Runs,
     Stepped,

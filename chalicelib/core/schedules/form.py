@@ -20,13 +20,13 @@ from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core import expression
-from chalicelib.core.business_days import OnNonBusiness
-from chalicelib.core.clock_changes import DstPolicy
-from chalicelib.core.cron_fields import WEEKDAYS
+from chalicelib.core.fields import flag, has_offset, known_keys, one_of, read_instant, read_local, whole
 from chalicelib.core.moments import aware, pin, wall, z, zone
-from chalicelib.core.reading import flag, has_offset, known_keys, one_of, read_instant, read_local, whole
-from chalicelib.core.recurrence import month_day_text, read_month_day, read_weekday
+from chalicelib.core.schedules import cron
+from chalicelib.core.schedules.business_days import OnNonBusiness
+from chalicelib.core.schedules.cron_fields import WEEKDAYS
+from chalicelib.core.schedules.dst import DstPolicy
+from chalicelib.core.schedules.recurrence import month_day_text, read_month_day, read_weekday
 from chalicelib.errors import InvalidSchedule
 
 TYPES = ("now", "once", "interval", "calendar", "cron")
@@ -129,7 +129,7 @@ def _calendar(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
 
 
 def _cron(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
-    return {"expression": str(expression.parse(_needed(given, "expression")))}
+    return {"expression": str(cron.parse(_needed(given, "expression")))}
 
 
 _READERS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}

@@ -10,14 +10,14 @@ from datetime import datetime
 from itertools import islice, pairwise
 from typing import Any
 
-from chalicelib.core.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
-from chalicelib.core.cron_fields import WEEKDAYS
-from chalicelib.core.expression import HORIZON_YEARS
 from chalicelib.core.moments import DAY, Gap, aware, from_seconds, local_text, pin, seconds, wall, z, zone
-from chalicelib.core.month_days import cron_weekday
-from chalicelib.core.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
-from chalicelib.core.preview import Fire, preview
-from chalicelib.core.schedule_form import normalise
+from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
+from chalicelib.core.schedules.cron import HORIZON_YEARS
+from chalicelib.core.schedules.cron_fields import WEEKDAYS
+from chalicelib.core.schedules.form import normalise
+from chalicelib.core.schedules.month_days import cron_weekday
+from chalicelib.core.schedules.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
+from chalicelib.core.schedules.preview import Fire, preview
 from chalicelib.errors import InvalidSchedule
 
 # The stage may allow less; below a minute most work has no time to finish.

@@ -6,7 +6,7 @@ import calendar
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from chalicelib.core.cron_fields import DaySpecial, LastDay, NearestWeekday, NthWeekday
+from chalicelib.core.schedules.cron_fields import DaySpecial, LastDay, NearestWeekday, NthWeekday
 
 LONGEST_MONTH = {month: calendar.monthrange(2024, month)[1] for month in range(1, 13)}
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from chalicelib.core.clock_changes import Flag
+from chalicelib.core.schedules.dst import Flag
 from chalicelib.errors import Invalid
 
 # No holiday is longer; a date that finds no working day within it has none.

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.facets import EQUALITIES, facets_of
+from chalicelib.core.invariants.facts import Facts, Invariant, Mend, is_going
 from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus, Reason, RunStatus
-from chalicelib.core.record_facts import Facts, Invariant, Mend, is_going
 
 # The clocks of two functions may differ by this much.
 SKEW = timedelta(seconds=5)

@@ -6,10 +6,10 @@ make it true again. A row without `mend` cannot be repaired by a program: it is 
 
 from __future__ import annotations
 
-from chalicelib.core.end_invariants import OF_AN_END
-from chalicelib.core.job_invariants import OF_A_JOB
-from chalicelib.core.record_facts import Facts, Invariant
-from chalicelib.core.run_invariants import OF_ITS_RUNS
+from chalicelib.core.invariants.facts import Facts, Invariant
+from chalicelib.core.invariants.of_ends import OF_AN_END
+from chalicelib.core.invariants.of_jobs import OF_A_JOB
+from chalicelib.core.invariants.of_runs import OF_ITS_RUNS
 
 # In the order of repair: what others are made of comes first.
 INVARIANTS = (*OF_A_JOB, *OF_AN_END, *OF_ITS_RUNS)

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.cron_fields import WEEKDAYS
+from chalicelib.core.fields import flag, known_keys, one_of, read_instant, whole
 from chalicelib.core.moments import z
-from chalicelib.core.reading import flag, known_keys, one_of, read_instant, whole
-from chalicelib.core.recurrence import read_weekday
+from chalicelib.core.schedules.cron_fields import WEEKDAYS
+from chalicelib.core.schedules.recurrence import read_weekday
 from chalicelib.errors import InvalidSchedule
 
 LAST_UNITS = ("minute", "hour", "day")

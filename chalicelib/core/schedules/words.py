@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from chalicelib.core import schedule_form, window_form, words_en, words_zh
 from chalicelib.core.moments import zone
+from chalicelib.core.schedules import form, window_form, words_en, words_zh
 from chalicelib.errors import Invalid
 
 _LANGUAGES = {"en": words_en, "zh": words_zh}
@@ -20,7 +20,7 @@ LANGUAGES = tuple(_LANGUAGES)
 
 def describe(schedule: Mapping[str, Any], language: str) -> str:
     """One sentence: when it fires, in which zone and range, and what is not as by default."""
-    text: str = _language(language).schedule(schedule_form.normalise(schedule))
+    text: str = _language(language).schedule(form.normalise(schedule))
     return text
 
 

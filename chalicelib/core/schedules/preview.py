@@ -9,13 +9,13 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core import window as windows
-from chalicelib.core.business_days import WEEKENDS_OFF, Calendar
-from chalicelib.core.clock_changes import Flag
+from chalicelib.core.fields import whole
 from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall
-from chalicelib.core.plan import Plan, anchor_of, compile_plan
-from chalicelib.core.reading import whole
-from chalicelib.core.schedule_form import normalise
+from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar
+from chalicelib.core.schedules.dst import Flag
+from chalicelib.core.schedules.form import normalise
+from chalicelib.core.schedules.plan import Plan, anchor_of, compile_plan
 
 MAX_PREVIEW = 100
 

@@ -11,14 +11,15 @@ from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from chalicelib.core import expression
-from chalicelib.core.business_days import Calendar, OnNonBusiness, rolled
-from chalicelib.core.clock_changes import DstPolicy, Fires, Flag, Reading, fires
-from chalicelib.core.expression import HORIZON_YEARS
+from chalicelib.core.fields import read_instant
 from chalicelib.core.moments import DAY, aware, from_seconds, seconds, settle, wall, z, zone
-from chalicelib.core.month_days import cron_weekday
-from chalicelib.core.reading import read_instant
-from chalicelib.core.recurrence import (
+from chalicelib.core.schedules import cron
+from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
+from chalicelib.core.schedules.cron import HORIZON_YEARS
+from chalicelib.core.schedules.dst import DstPolicy, Fires, Flag, Reading, fires
+from chalicelib.core.schedules.form import UNIT_SECONDS, normalise, read_time
+from chalicelib.core.schedules.month_days import cron_weekday
+from chalicelib.core.schedules.recurrence import (
     EPOCH_DATE,
     EveryDays,
     EveryMonths,
@@ -26,7 +27,6 @@ from chalicelib.core.recurrence import (
     read_month_day,
     read_weekday,
 )
-from chalicelib.core.schedule_form import UNIT_SECONDS, normalise, read_time
 from chalicelib.errors import InvalidSchedule
 
 # Rolled dates come from sources this far away at most: the longest holiday, and a month for `modified_following`.
@@ -220,7 +220,7 @@ def _calendar(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: in
 
 
 def _cron(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
-    parsed = expression.parse(form["expression"])
+    parsed = cron.parse(form["expression"])
     return DatePlan(tz, first, last, parsed, parsed.times, _reading(form, wild=parsed.wild), _rule(form))
 
 

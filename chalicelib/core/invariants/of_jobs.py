@@ -7,10 +7,10 @@ from typing import Any
 
 from chalicelib.core.facets import folded
 from chalicelib.core.ids import job_id_of_slot, month_bucket
+from chalicelib.core.invariants.facts import Facts, Invariant, Mend, is_going
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Trigger
-from chalicelib.core.lines import limit_of, minute_line
+from chalicelib.core.queue_keys import limit_of, minute_line
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN, rank
-from chalicelib.core.record_facts import Facts, Invariant, Mend, is_going
 from chalicelib.core.retry import Retry
 
 # No lease reaches further beyond now, or beyond the job's time: promises last an hour, a worker a quarter of one.

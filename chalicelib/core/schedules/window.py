@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from chalicelib.core.fields import read_instant
 from chalicelib.core.moments import aware, from_seconds, seconds, settle, start_of_day, wall, z, zone
-from chalicelib.core.reading import read_instant
-from chalicelib.core.recurrence import day_in_month, month_number, read_weekday, start_of_week
-from chalicelib.core.window_form import normalise
+from chalicelib.core.schedules.recurrence import day_in_month, month_number, read_weekday, start_of_week
+from chalicelib.core.schedules.window_form import normalise
 from chalicelib.errors import InvalidSchedule
 
 _ELAPSED = {
