@@ -17,8 +17,8 @@ from chalicelib import audit, deletion, job_logs, line, retention, settle
 from chalicelib.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
+from chalicelib.store import job_transitions, job_updates
 from chalicelib.store import jobs as store
-from chalicelib.store import moves, touches
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 
@@ -148,7 +148,7 @@ def _tell(job: JobRecord, asked: Asked, *, before: Mapping[str, Any]) -> None:
 def _cancel(job: JobRecord, asked: Asked, now: datetime) -> bool:
     by = asked.actor.name
     if job.status in ACTIVE:
-        return touches.request_cancel(job, by=by, now=now, mark=asked.mark)
+        return job_updates.request_cancel(job, by=by, now=now, mark=asked.mark)
     return settle.drop(
         job,
         JobStatus.CANCELED,
@@ -166,12 +166,14 @@ def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
     # The record is about to forget it.
     job_logs.keep_end(job, now=now)
-    return moves.rerun(job, by=asked.actor.name, now=now, lease_until=line.promise(now, now=now), mark=asked.mark)
+    return job_transitions.rerun(
+        job, by=asked.actor.name, now=now, lease_until=line.promise(now, now=now), mark=asked.mark
+    )
 
 
 def _set_priority(job: JobRecord, asked: Asked, now: datetime) -> bool:
     assert asked.priority is not None
-    return touches.set_priority(job, asked.priority, mark=asked.mark)
+    return job_updates.set_priority(job, asked.priority, mark=asked.mark)
 
 
 def _delete(job: JobRecord, asked: Asked, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """The work of a batch: a step takes it, does part after part, and hands on when its Lambda's time is nearly up.
 
 Every call to AWS may be the last of this process. A part is done again as a whole until its outcomes are written; a job
-that carries the batch's mark was acted on and is not acted on again (`store/guards.py`).
+that carries the batch's mark was acted on and is not acted on again (`store/job_conditions.py`).
 """
 
 from __future__ import annotations

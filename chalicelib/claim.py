@@ -14,7 +14,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.core.queue_keys import limit_of, lines_to_look_at
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, pools, runs, touches
+from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -68,7 +68,7 @@ def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
             break
     if own is not None and claimed is not own and limit_of(own.ready_pool) is None:
         # This token is spent; that of another job will find ours in the line.
-        touches.make_ready(own)
+        job_updates.make_ready(own)
     places.look_back(now=now)
     return claimed
 
@@ -120,7 +120,7 @@ def _claim(job: JobRecord, places: limits.Places, *, worker: Worker, now: dateti
     if holds is None:
         return False
     lease_until = worker.until + LEASE_MARGIN
-    if not moves.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
+    if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
         limits.give_back(job, fence, holds, now=now)
         return False
     created = RunRecord(

@@ -16,7 +16,7 @@ from chalicelib.aws.files import s3
 from chalicelib.errors import FileNotWritten, Unavailable
 from chalicelib.exports.keys import discard_all
 from chalicelib.settings import settings
-from chalicelib.store import logs, runs, touches
+from chalicelib.store import job_updates, logs, runs
 from chalicelib.store.job_record import JobRecord
 
 # How long whoever began may be believed at it.
@@ -35,7 +35,7 @@ def begin(
 ) -> bool:
     """Mark an ended job as going; False when it is not as it was read."""
     by = {"name": actor.name, "role": actor.role, "batch": batch_id}
-    return touches.begin_delete(job, by=by, at=at, lease_until=now + LEASE, mark=mark)
+    return job_updates.begin_delete(job, by=by, at=at, lease_until=now + LEASE, mark=mark)
 
 
 def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
@@ -49,7 +49,7 @@ def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
     before = {name: value for name, value in (shown or audit.snapshot(job)).items() if name not in UNSAID}
     audit.record(actor, "delete", "job", job.job_id, before=before, after=after, now=job.deleted_at)
     leave_nothing(job)
-    touches.delete(job)
+    job_updates.delete(job)
 
 
 def leave_nothing(job: JobRecord) -> None:

@@ -18,7 +18,7 @@ from chalicelib.core.ids import job_id_of_request
 from chalicelib.core.instants import floor_second, parse
 from chalicelib.core.lifecycle import Trigger
 from chalicelib.errors import Invalid, TaskNotFound
-from chalicelib.store import requests
+from chalicelib.store import idempotency
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -45,7 +45,7 @@ def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobR
     scheduled_for = floor_second(min(at or now, now))
     event_id = f"event|{task.task_id}|{asked.get('event_id') or event.get('id') or invocation_id}"
     # The id holds the time of acceptance, so a second delivery must know when the first one came.
-    accepted_at = requests.first_accepted(event_id, now=now, kept=KEPT)
+    accepted_at = idempotency.first_accepted(event_id, now=now, kept=KEPT)
     job_id = job_id_of_request(accepted_at, task.task_id, event_id)
     return tasks.start(
         task,

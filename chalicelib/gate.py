@@ -9,7 +9,7 @@ from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, Trigger
 from chalicelib.core.overlap import Gate, OverlapPolicy, decide
 from chalicelib.line import FIRST_LEASE, look_at, out_of_time
 from chalicelib.settle import drop, stop_for
-from chalicelib.store import jobs, tasks, touches
+from chalicelib.store import job_updates, jobs, tasks
 from chalicelib.store.job_record import JobRecord
 
 # Jobs that the overlap policy has a say in: those somebody started by hand were meant to start.
@@ -87,6 +87,6 @@ def _gate(job: JobRecord, *, now: datetime) -> Pass:
         for other in others:
             stop_for(other, job, now=now)
     if verdict is not Gate.ADMIT:
-        touches.hold_back(job, lease_until=look_at(job, now + FIRST_LEASE))
+        job_updates.hold_back(job, lease_until=look_at(job, now + FIRST_LEASE))
         return Pass.HELD_BACK
     return Pass.GO

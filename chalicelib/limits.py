@@ -22,8 +22,8 @@ from chalicelib.core.lifecycle import ACTIVE
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.errors import SourceNotFound
 from chalicelib.log import event
-from chalicelib.store import jobs, pools, tasks, touches
-from chalicelib.store import limits as store
+from chalicelib.store import concurrency as store
+from chalicelib.store import job_updates, jobs, pools, tasks
 from chalicelib.store.catalogue import get_source
 from chalicelib.store.job_record import JobRecord
 
@@ -85,7 +85,7 @@ class Places:
             if limit in self.full or (room is not None and not _take(limit, job, fence, room=room, now=now)):
                 self.full.add(limit)
                 give_back(job, fence, taken, now=now)
-                touches.park(job, limit)
+                job_updates.park(job, limit)
                 return None
             if room is not None:
                 taken.add(limit)
@@ -133,7 +133,7 @@ def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
     parked = iter(jobs.first_in_line(here, room + LINGERING))
     while room > 0 and (best := list(islice(parked, room))):
         for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
-            if job.ready_pool == here and touches.make_ready(job):
+            if job.ready_pool == here and job_updates.make_ready(job):
                 line.send_token(job, now=now)
                 room -= 1
 
@@ -157,7 +157,7 @@ def _is_left(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
     if job is None or job.fence == fence:
         return job is None or job.status not in ACTIVE
     # Another claim was quicker; or this one has not written yet, and now it will not.
-    return job.status in ACTIVE or touches.refuse_claims(job, fence=ulid(now))
+    return job.status in ACTIVE or job_updates.refuse_claims(job, fence=ulid(now))
 
 
 # --- editing ----------------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def _count_active(limit: str) -> None:
     for job in jobs.get_many(ids) if ids else []:
         if job.status in ACTIVE and limit not in (job.holds or ()):
             store.put(limit, store.place(job.job_id, str(job.fence)))
-            touches.hold(job, limit)
+            job_updates.hold(job, limit)
 
 
 def forget(limit: str, *, before: float | None, now: datetime) -> None:

@@ -25,7 +25,7 @@ from chalicelib.core.invariants.facts import Facts, Invariant, Mend
 from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.log import event
-from chalicelib.store import jobs, patrols, repairs, runs
+from chalicelib.store import job_repairs, jobs, patrols, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -173,8 +173,8 @@ def _apply(mend: Mend, facts: Facts, *, now: datetime) -> bool:
         reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
         return settle.drop(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
-    mended = [repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]
-    return all(mended) and (not mend.job or repairs.mend_job(job, mend.job))
+    mended = [job_repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]
+    return all(mended) and (not mend.job or job_repairs.mend_job(job, mend.job))
 
 
 def _tell(wrong: Invariant, mend: Mend, facts: Facts) -> None:

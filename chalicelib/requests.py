@@ -19,8 +19,8 @@ from typing import Any
 
 from chalicelib.actor import Actor
 from chalicelib.errors import CarillonError, Invalid, Unavailable, WrongState
-from chalicelib.store import requests as store
-from chalicelib.store.requests import RequestRecord
+from chalicelib.store import idempotency as store
+from chalicelib.store.idempotency import RequestRecord
 
 HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)

@@ -13,7 +13,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable
 from chalicelib.job_lists import longest_life
 from chalicelib.log import event
-from chalicelib.store import jobs, names
+from chalicelib.store import jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -52,7 +52,7 @@ def save(
         in_step.watch(task.task_id, now=now)
     renamed = folded(task.name) != folded(former)
     if renamed:
-        names.register(task.task_id, task.name, revision=revision + 1)
+        task_names.register(task.task_id, task.name, revision=revision + 1)
     if task.max_concurrency != most:
         limits.set_out(limit, task.max_concurrency)
     store.overwrite(task, expected_revision=revision)
@@ -62,7 +62,7 @@ def save(
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     dispatch.plan_now(task, now=now)
     if renamed:
-        names.release(task.task_id, former, revision=revision, now=now, expires_at=now + longest_life())
+        task_names.release(task.task_id, former, revision=revision, now=now, expires_at=now + longest_life())
     if ruled:
         _follow(task, follow)
     return task

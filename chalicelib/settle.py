@@ -16,7 +16,7 @@ from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
 from chalicelib.cost import summed
 from chalicelib.log import event
-from chalicelib.store import jobs, moves, runs, tasks, touches
+from chalicelib.store import job_transitions, job_updates, jobs, runs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -52,7 +52,7 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         return True
     promised = line.look_at(job, line.promise(not_before, now=now))
     cost = summed(job.cost, run.cost)
-    if moves.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
+    if job_transitions.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
         limits.run_over(job, now=now)
         line.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
@@ -80,7 +80,7 @@ def _finish(
     # Before the job's own end, so that a crash between the two is made good when the lease runs out.
     let_expire(job, run, now=now)
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    ended = moves.finish(
+    ended = job_transitions.finish(
         job,
         status,
         reason=reason,
@@ -125,7 +125,9 @@ def drop(
     if not only_planned and not one_of_many:
         tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
     let_expire(job, None, now=now)
-    ended = moves.drop(job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned, mark=mark)
+    ended = job_transitions.drop(
+        job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned, mark=mark
+    )
     if ended:
         event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
         if not one_of_many:
@@ -151,7 +153,7 @@ def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
     """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
     message = f"Made way for job {job.job_id} of the same task."
     if other.status in ACTIVE:
-        touches.request_cancel(other, by=Reason.BY_POLICY, now=now)
+        job_updates.request_cancel(other, by=Reason.BY_POLICY, now=now)
     else:
         drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
 

@@ -22,7 +22,7 @@ from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
-from chalicelib.store import batch_watch, jobs, patrols, pools, rule_watch, runs, touches
+from chalicelib.store import batch_watch, job_updates, jobs, patrols, pools, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -115,16 +115,16 @@ def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         # No token: it would be spent on nothing. The clocks run on, and it is asked again.
         if limit is not None:
             limits.look_into(limit, now=now)
-        elif verdict is gate.Pass.GO and not touches.make_ready(job):
+        elif verdict is gate.Pass.GO and not job_updates.make_ready(job):
             return
         promised = line.promise(job.not_before, now=now, tokens_sent=times, longest=line.LONGEST_PARKED)
-        touches.token_sent_again(job, lease_until=line.look_at(job, promised))
+        job_updates.token_sent_again(job, lease_until=line.look_at(job, promised))
         return
     promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=times))
-    if verdict is gate.Pass.GO and not touches.make_ready(job):
+    if verdict is gate.Pass.GO and not job_updates.make_ready(job):
         return
     line.send_token(job, now=now)
-    if touches.token_sent_again(job, lease_until=promised):
+    if job_updates.token_sent_again(job, lease_until=promised):
         swept.tokens += 1
         event("token sent again", job_id=job.job_id, pool=job.pool, times=int(job.tokens_sent))
 

@@ -18,7 +18,7 @@ from chalicelib.job_lists import longest_life
 from chalicelib.line import send_token
 from chalicelib.log import event
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
-from chalicelib.store import jobs, names, touches
+from chalicelib.store import job_updates, jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -42,7 +42,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     definitions.plan(task, now=now, fire_now=True)
     if in_step.has_rule(task):
         in_step.watch(task_id, now=now)
-    names.register(task_id, task.name, revision=1)
+    task_names.register(task_id, task.name, revision=1)
     limits.set_out(limits.of_task(task_id), task.max_concurrency)
     if not store.insert(task):
         task = store.get(task_id)
@@ -102,12 +102,12 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
         in_step.watch(task_id, now=now)
     for job in planned(task_id):
         if job.not_before <= now:
-            touches.outlive_task(job)
+            job_updates.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
     limits.forget(limits.of_task(task_id), before=task.max_concurrency, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
-    names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
+    task_names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
     event("task deleted", task_id=task_id)
     if in_step.has_rule(task):
         _delete_rule(task_id)

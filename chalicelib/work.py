@@ -19,7 +19,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
-from chalicelib.store import jobs, moves, runs
+from chalicelib.store import job_transitions, jobs, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -52,7 +52,9 @@ def execute(job: JobRecord, *, worker: Worker, meter: cost.Meter | None = None) 
     clock = worker.clock
     cost.watch(s3())
     now = clock.now()
-    if not (moves.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)):
+    if not (
+        job_transitions.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)
+    ):
         return
     event(
         "job started",

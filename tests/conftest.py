@@ -13,7 +13,7 @@ from tests.world import World, a_world  # isort: skip
 from chalicelib.aws.clients import client
 
 # Table names are read when these are imported: now, before any test changes the environment.
-from chalicelib.store import audit, catalogue, job_record, logs, requests, runs, tasks, tokens  # noqa: F401
+from chalicelib.store import audit, catalogue, idempotency, job_record, logs, runs, tasks, tokens  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

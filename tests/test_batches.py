@@ -18,8 +18,8 @@ from chalicelib.errors import ConnectionDropped, Invalid, Unavailable, WrongStat
 from chalicelib.kinds.protocol import Outcome as Result
 from chalicelib.kinds.protocol import RunContext
 from chalicelib.store import batches as store
+from chalicelib.store import job_transitions, tasks
 from chalicelib.store import jobs as job_store
-from chalicelib.store import moves, tasks
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.base import client
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome
@@ -457,7 +457,7 @@ def test_a_job_acted_on_before_the_cancel_is_told_as_done(stage: Stage, monkeypa
     job = a_job(stage)
     first, second = copies(stage, job, 2)
     batch = begin(stage, "cancel", job_ids=[first, second])
-    real = moves.drop
+    real = job_transitions.drop
 
     def drop(job: JobRecord, *args: Any, **named: Any) -> bool:
         if job.job_id == second:
@@ -465,7 +465,7 @@ def test_a_job_acted_on_before_the_cancel_is_told_as_done(stage: Stage, monkeypa
         return real(job, *args, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(moves, "drop", drop)
+        patch.setattr(job_transitions, "drop", drop)
         with pytest.raises(Died):
             step(stage, batch)
     batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
@@ -541,7 +541,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
     ids = [job.job_id, *copies(stage, job, 2_999)]
     ended: Counter[str] = Counter()
     lives = [1_234]
-    real = moves.drop
+    real = job_transitions.drop
 
     def drop(job: JobRecord, *args: Any, **named: Any) -> bool:
         if lives and sum(ended.values()) >= lives[0]:
@@ -550,7 +550,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
         ended[job.job_id] += done
         return done
 
-    monkeypatch.setattr(moves, "drop", drop)
+    monkeypatch.setattr(job_transitions, "drop", drop)
     batch = begin(stage, "cancel", **waiting())
     assert batch.total == 3_000
     message = next(each for each in stage.messages if "batch" in each.body)

@@ -18,8 +18,8 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.kinds.protocol import Target
-from chalicelib.store import jobs, moves, pools, runs, touches
-from chalicelib.store import limits as store
+from chalicelib.store import concurrency as store
+from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.catalogue import SourceRecord
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -202,7 +202,7 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
 def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
     _, active, parked = full(aws)
     worst = max(parked, key=lambda job: int(job.rank))
-    assert touches.set_priority(worst, 5000)
+    assert job_updates.set_priority(worst, 5000)
     end(aws, active)
     assert [queue.parse(message.body).job_id for message in aws.queue.messages] == [worst.job_id]
 
@@ -219,7 +219,7 @@ def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_
     limits.look_into(limit, now=aws.now)
     assert store.holders(limit) == set()
     until = aws.now + WORK_TIME
-    assert not moves.claim(
+    assert not job_transitions.claim(
         as_read, worker="slow", fence=fence, lease_until=until, now=aws.now, holds=frozenset({limit})
     )
 
@@ -237,7 +237,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
             message = due[0]
             message.due = aws.now + VISIBILITY
             job = claim.take(queue.parse(message.body), worker=worker(aws))
-            if job is not None and moves.start(job, now=aws.now):
+            if job is not None and job_transitions.start(job, now=aws.now):
                 started += 1
                 active = max(active, sum(1 for _ in JobRecord.scan(JobRecord.status == JobStatus.RUNNING)))
                 if started == 1:

@@ -20,7 +20,7 @@ from chalicelib.core.log_lines import LogLine
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.run_log import RunLog
-from chalicelib.store import base, touches
+from chalicelib.store import base, job_updates
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
@@ -445,7 +445,7 @@ def test_a_result_that_comes_while_its_job_is_being_deleted_leaves_nothing(stage
     PROBE.behaviour = slow
     job = started(stage)
     stage.deliver()
-    assert touches.delete(job_store.get(job.job_id))
+    assert job_updates.delete(job_store.get(job.job_id))
     assert (stage.world.objects(), stage.world.items("logs")) == ({}, [])
 
 

@@ -16,8 +16,8 @@ from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.errors import FiringIncomplete
+from chalicelib.store import job_repairs, patrols, runs
 from chalicelib.store import jobs as job_store
-from chalicelib.store import patrols, repairs, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 from tests.model.aws import Aws
@@ -262,11 +262,11 @@ def test_a_job_that_moved_since_is_not_mended(aws: Aws) -> None:
     job_id = waiting(aws)
     before = job_store.get(job_id)
     deliver(aws, "die")
-    assert not repairs.mend_job(before, {"rank": 1})
+    assert not job_repairs.mend_job(before, {"rank": 1})
     run = runs.find(job_id, 1)
     write(RunRecord(job_id, 1), {"status": RunStatus.FAILED, "ended_at": aws.now})
-    assert not repairs.mend_run(job_id, 1, run, {"files": None})
-    assert not repairs.mend_run(job_id, 1, None, {"status": "failed", "fence": "lost", "created_at": aws.now})
+    assert not job_repairs.mend_run(job_id, 1, run, {"files": None})
+    assert not job_repairs.mend_run(job_id, 1, None, {"status": "failed", "fence": "lost", "created_at": aws.now})
     assert job_store.get(job_id).rank != 1
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from chalicelib.core.lifecycle import OPEN, JobStatus
 from chalicelib.errors import Invalid
-from chalicelib.store import job_entries, jobs, names
+from chalicelib.store import job_list_reader, jobs, task_names
 from chalicelib.store.base import client
-from chalicelib.store.job_plan import MOST_TASKS, JobFilter, Partition, matches, months_between, plan
+from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, months_between, plan
 from chalicelib.store.job_record import JobRecord
 
 __all__ = ["REACH", "JobFilter", "open_counts", "page"]
@@ -34,14 +34,14 @@ def page(
         return found[skip : skip + page_size], len(found)
     reach = min(skip + page_size, REACH)
     readers = _readers(wanted, oldest_first=oldest_first, reach=reach, since=since, until=until)
-    ids = job_entries.merged(readers, oldest_first=oldest_first, wanted=reach)
+    ids = job_list_reader.merged(readers, oldest_first=oldest_first, wanted=reach)
     if skip >= REACH == len(ids):
         raise Invalid(f"Only the first {REACH:,} jobs are paged through; narrow the list by time.", field="page")
     if not ids[skip:]:
         return [], min(len(ids), limit + 1)
     with ThreadPoolExecutor(1) as pool:
         rows = pool.submit(_rows, ids[skip:])
-        total = len(ids) + job_entries.count_rest(readers, limit=max(0, limit + 1 - len(ids)))
+        total = len(ids) + job_list_reader.count_rest(readers, limit=max(0, limit + 1 - len(ids)))
         return rows.result(), min(total, limit + 1)
 
 
@@ -51,20 +51,20 @@ def ids(wanted: JobFilter, *, limit: int, since: datetime, until: datetime) -> l
         job = jobs.find(wanted.job_id)
         return [] if job is None or not matches(wanted, job) else [wanted.job_id]
     readers = _readers(wanted, oldest_first=False, reach=limit, since=since, until=until)
-    return job_entries.merged(readers, oldest_first=False, wanted=limit)
+    return job_list_reader.merged(readers, oldest_first=False, wanted=limit)
 
 
 def _readers(
     wanted: JobFilter, *, oldest_first: bool, reach: int, since: datetime, until: datetime
-) -> list[job_entries.Reader]:
+) -> list[job_list_reader.Reader]:
     """Readers of the lanes of the filter's plan, for a merge that takes `reach` ids."""
     months = months_between(
         max(wanted.created_from or since, since),
         min(wanted.created_to or until, until),
         oldest_first=oldest_first,
     )
-    lanes = plan(wanted, months=months, tasks_named=lambda text: names.tasks_named(text, limit=MOST_TASKS + 1))
-    return job_entries.readers(lanes, oldest_first=oldest_first, wanted=reach)
+    lanes = plan(wanted, months=months, tasks_named=lambda text: task_names.tasks_named(text, limit=MOST_TASKS + 1))
+    return job_list_reader.readers(lanes, oldest_first=oldest_first, wanted=reach)
 
 
 def _rows(ids: list[str]) -> list[JobRecord]:

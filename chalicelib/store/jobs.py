@@ -1,4 +1,4 @@
-"""Jobs: making one, and finding them. `moves.py` and `touches.py` have what changes them."""
+"""Jobs: making one, and finding them. `job_transitions.py` and `job_updates.py` change them."""
 
 from __future__ import annotations
 

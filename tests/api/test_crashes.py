@@ -12,7 +12,7 @@ from chalicelib import requests
 from chalicelib.aws import secrets
 from chalicelib.store import audit as audit_store
 from chalicelib.store import catalogue as store
-from chalicelib.store import requests as request_store
+from chalicelib.store import idempotency as request_store
 from tests.api.http import Http
 from tests.api.made import Made
 from tests.world import World

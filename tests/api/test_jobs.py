@@ -16,7 +16,7 @@ from app import app
 from chalicelib.actor import Role
 from chalicelib.clock import Clock
 from chalicelib.paging import Page
-from chalicelib.store import names
+from chalicelib.store import task_names
 from chalicelib.work import Worker, handle
 from tests.api.http import Http, as_role
 from tests.api.made import Made
@@ -118,13 +118,13 @@ def test_a_name_is_registered_before_its_task_is_saved(
     known: list[set[str]] = []
 
     def dying(task: Any, **_: Any) -> None:
-        known.append(set(names.tasks_named(task.name.casefold(), limit=9)))
+        known.append(set(task_names.tasks_named(task.name.casefold(), limit=9)))
         raise ConnectionError("died")
 
     monkeypatch.setattr("chalicelib.store.tasks.overwrite", dying)
     assert admin.patch(f"/tasks/{task['task_id']}", {"name": "After"}).status == 500
     assert known == [{task["task_id"]}]
-    assert set(names.tasks_named("before", limit=9)) == {task["task_id"]}
+    assert set(task_names.tasks_named("before", limit=9)) == {task["task_id"]}
 
 
 def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from chalicelib import position
 from chalicelib.actor import Role
 from chalicelib.core.lifecycle import JobStatus
-from chalicelib.store import jobs, touches
+from chalicelib.store import job_updates, jobs
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.stage import PROBE, Stage
@@ -116,7 +116,7 @@ def test_a_position_counts_the_jobs_that_are_claimed_before(stage: Stage) -> Non
     # Of the same rank, the smaller id goes first.
     in_order = [first, *sorted(tied), last]
     assert [place(stage, job_id).position for job_id in in_order] == [1, 2, 3, 4]
-    touches.set_priority(jobs.get(last), 5000)
+    job_updates.set_priority(jobs.get(last), 5000)
     assert [place(stage, job_id).position for job_id in (last, *in_order[:3])] == [1, 2, 3, 4]
 
 
@@ -145,12 +145,12 @@ def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
 
     job = jobs.get(waiting(stage, 10))
     assert place(stage, job.job_id).reason == "no_history"
-    assert touches.park(job, of_task(job.task_id))
+    assert job_updates.park(job, of_task(job.task_id))
     found = place(stage, job.job_id)
     assert (found.reason, found.limited_by, found.estimated_start_at) == ("limited", of_task(job.task_id), None)
     pools.patch("cloud", {"paused": True}, revision=None, actor=OPERATOR, now=stage.now)
     assert (place(stage, job.job_id).reason, place(stage, job.job_id).paused) == ("paused", True)
-    assert touches.hold_back(job, lease_until=stage.now)
+    assert job_updates.hold_back(job, lease_until=stage.now)
     assert place(stage, job.job_id).position is None
 
 

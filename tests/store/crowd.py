@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib.core.facets import facets_of, folded
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
-from chalicelib.store import names
+from chalicelib.store import task_names
 from chalicelib.store.base import client
 from chalicelib.store.job_record import JobRecord
 
@@ -112,10 +112,10 @@ def listed(jobs: Sequence[Made], *, oldest_first: bool = False, **wanted: Any) -
 def write(jobs: Sequence[Made], *, threads: int = 1, besides: dict[str, Any] | None = None) -> None:
     """Put the jobs into the table, and their tasks' names into the registry. `besides`: what lists do not look at."""
     for task_id, name in sorted({(job.task_id, job.task_name) for job in jobs}):
-        names.register(task_id, name, revision=1)
+        task_names.register(task_id, name, revision=1)
     last = {job.task_id: job.task_name for job in sorted(jobs, key=lambda job: job.job_id)}
     for task_id, name in sorted({(job.task_id, job.task_name) for job in jobs} - set(last.items())):
-        names.release(task_id, name, revision=1, now=RENAMED, expires_at=NOW + SPAN)
+        task_names.release(task_id, name, revision=1, now=RENAMED, expires_at=NOW + SPAN)
     table, items = JobRecord.Meta.table_name, [(besides or {}) | item_of(job) for job in jobs]
 
     def put(start: int) -> None:

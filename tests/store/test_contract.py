@@ -11,7 +11,7 @@ from chalicelib.core.ids import job_id_of_slot, month_bucket, ulid
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.core.rank import rank
 from chalicelib.errors import StaleRevision, TaskNotFound
-from chalicelib.store import job_lists, jobs, logs, moves, requests, runs, tasks, touches
+from chalicelib.store import idempotency, job_lists, job_transitions, job_updates, jobs, logs, runs, tasks
 from chalicelib.store.job_lists import JobFilter
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogLine
@@ -44,7 +44,7 @@ def saved(**changes: Any) -> JobRecord:
 
 def claimed(**changes: Any) -> JobRecord:
     job = saved(**changes)
-    assert moves.claim(job, worker="w", fence="f1", lease_until=NOW + timedelta(minutes=15), now=NOW)
+    assert job_transitions.claim(job, worker="w", fence="f1", lease_until=NOW + timedelta(minutes=15), now=NOW)
     return job
 
 
@@ -80,7 +80,7 @@ def test_a_waiting_job_is_claimed_by_one_worker(backend: World) -> None:
 
     def claim(number: int) -> bool:
         mine = jobs.get(job.job_id)
-        return moves.claim(mine, worker=str(number), fence=str(number), lease_until=NOW, now=NOW)
+        return job_transitions.claim(mine, worker=str(number), fence=str(number), lease_until=NOW, now=NOW)
 
     with at_once(backend) as pool:
         won = list(pool.map(claim, range(16)))
@@ -91,33 +91,35 @@ def test_a_waiting_job_is_claimed_by_one_worker(backend: World) -> None:
 
 def test_a_job_is_not_claimed_before_its_time(backend: World) -> None:
     job = saved(not_before=NOW + timedelta(seconds=1))
-    assert not moves.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
+    assert not job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
 
 
 def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
     job = claimed()
     stale = jobs.get(job.job_id)
-    assert moves.start(job, now=NOW)
-    assert moves.wait_again(job, not_before=NOW, lease_until=NOW, error="x")
+    assert job_transitions.start(job, now=NOW)
+    assert job_transitions.wait_again(job, not_before=NOW, lease_until=NOW, error="x")
     again = jobs.get(job.job_id)
-    assert moves.claim(again, worker="other", fence="f2", lease_until=NOW, now=NOW)
-    assert not moves.start(stale, now=NOW)
-    assert not moves.finish(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
-    assert not moves.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
-    assert not touches.request_cancel(stale, by="olga", now=NOW)
+    assert job_transitions.claim(again, worker="other", fence="f2", lease_until=NOW, now=NOW)
+    assert not job_transitions.start(stale, now=NOW)
+    assert not job_transitions.finish(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
+    assert not job_transitions.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
+    assert not job_updates.request_cancel(stale, by="olga", now=NOW)
     assert jobs.get(job.job_id).status == JobStatus.ASSIGNED
 
 
 def test_an_ended_job_stays_ended(backend: World) -> None:
     job = claimed()
-    assert moves.start(job, now=NOW)
-    assert moves.finish(job, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW, rows=5, files=[{"key": "k"}])
+    assert job_transitions.start(job, now=NOW)
+    assert job_transitions.finish(
+        job, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW, rows=5, files=[{"key": "k"}]
+    )
     for attempt in (
-        lambda: moves.finish(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
-        lambda: moves.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
-        lambda: moves.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW),
-        lambda: touches.set_priority(job, 5),
-        lambda: touches.make_ready(job),
+        lambda: job_transitions.finish(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
+        lambda: job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
+        lambda: job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW),
+        lambda: job_updates.set_priority(job, 5),
+        lambda: job_updates.make_ready(job),
     ):
         assert not attempt()
     found = jobs.get(job.job_id)
@@ -130,7 +132,7 @@ def test_the_line_is_in_the_order_of_rank(backend: World) -> None:
     draw = random.Random(7)
     made = [saved(priority=draw.randrange(5001), at=NOW + timedelta(seconds=n)) for n in range(30)]
     for job in made:
-        assert touches.make_ready(job)
+        assert job_updates.make_ready(job)
     ranked = [job.job_id for job in sorted(made, key=lambda job: job.rank)]
     assert jobs.first_in_line("cloud", 30) == ranked
     assert jobs.first_in_line("cloud", 5) == ranked[:5]
@@ -140,15 +142,15 @@ def test_the_line_is_in_the_order_of_rank(backend: World) -> None:
 def test_a_changed_priority_moves_the_job(backend: World) -> None:
     first, second = saved(at=NOW), saved(at=NOW + timedelta(seconds=1))
     for job in (first, second):
-        touches.make_ready(job)
-    assert touches.set_priority(second, 5000)
+        job_updates.make_ready(job)
+    assert job_updates.set_priority(second, 5000)
     assert jobs.first_in_line("cloud", 2) == [second.job_id, first.job_id]
 
 
 def test_a_claimed_job_has_left_the_line(backend: World) -> None:
     job = saved()
-    touches.make_ready(job)
-    assert moves.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
+    job_updates.make_ready(job)
+    assert job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
     assert jobs.first_in_line("cloud", 5) == []
 
 
@@ -161,7 +163,7 @@ def test_leases_that_ran_out_are_found_longest_first(backend: World) -> None:
 def test_the_open_jobs_of_a_task_are_known_oldest_first(backend: World) -> None:
     made = [saved(at=NOW + timedelta(minutes=n)) for n in range(4)]
     saved(task_id="other", active_task="other")
-    moves.drop(made[1], JobStatus.SKIPPED, reason=Reason.OVERLAP, error=None, now=NOW)
+    job_transitions.drop(made[1], JobStatus.SKIPPED, reason=Reason.OVERLAP, error=None, now=NOW)
     ids = [made[n].job_id for n in (0, 2, 3)]
     assert jobs.open_ids_of_task("task-1") == ids
     assert jobs.open_ids_of_task("task-1", before=made[3].job_id) == ids[:2]
@@ -174,21 +176,23 @@ def test_only_an_edited_task_plans_a_slot_again(backend: World) -> None:
     assert jobs.replan(a_job(job_id=job_id, task_revision=2, task_name="New"))
     job = jobs.get(job_id)
     assert (job.task_name, job.task_revision) == ("New", 2)
-    assert moves.drop(job, JobStatus.CANCELED, reason=Reason.BY_POLICY, error=None, now=NOW)
+    assert job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_POLICY, error=None, now=NOW)
     assert jobs.replan(a_job(job_id=job_id, task_revision=3))
     job = jobs.get(job_id)
     assert job.ended_at is None
-    assert moves.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error=None, now=NOW)
+    assert job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error=None, now=NOW)
     assert not jobs.replan(a_job(job_id=job_id, task_revision=4)), "what a person cancelled stays cancelled"
 
 
 def test_the_first_cancel_request_stands(backend: World) -> None:
     job = claimed()
-    assert touches.request_cancel(job, by="olga", now=NOW)
-    assert touches.request_cancel(jobs.get(job.job_id), by="pavel", now=NOW + timedelta(seconds=5))
+    assert job_updates.request_cancel(job, by="olga", now=NOW)
+    assert job_updates.request_cancel(jobs.get(job.job_id), by="pavel", now=NOW + timedelta(seconds=5))
     found = jobs.get(job.job_id)
     assert (found.cancel_requested_by, found.cancel_requested_at) == ("olga", NOW)
-    assert not moves.wait_again(found, not_before=NOW, lease_until=NOW, error=None), "it is not to be tried again"
+    assert not job_transitions.wait_again(found, not_before=NOW, lease_until=NOW, error=None), (
+        "it is not to be tried again"
+    )
 
 
 def test_a_run_is_ended_once(backend: World) -> None:
@@ -288,8 +292,8 @@ def test_log_lines_are_read_from_any_point_and_alerts_apart(backend: World) -> N
 
 def test_the_first_delivery_of_an_event_is_remembered(backend: World) -> None:
     kept = timedelta(hours=24)
-    assert requests.first_accepted("e", now=NOW, kept=kept) == NOW
-    assert requests.first_accepted("e", now=NOW + timedelta(hours=1), kept=kept) == NOW
+    assert idempotency.first_accepted("e", now=NOW, kept=kept) == NOW
+    assert idempotency.first_accepted("e", now=NOW + timedelta(hours=1), kept=kept) == NOW
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])

@@ -11,13 +11,25 @@ from pynamodb.indexes import Index
 from pynamodb.models import Model
 
 from chalicelib.settings import settings
-from chalicelib.store import audit, batches, catalogue, job_record, logs, names, pools, requests, runs, tasks, tokens
+from chalicelib.store import (
+    audit,
+    batches,
+    catalogue,
+    idempotency,
+    job_record,
+    logs,
+    pools,
+    runs,
+    task_names,
+    tasks,
+    tokens,
+)
 from tests.world import TABLES
 
 MODELS: list[type[Model]] = [
     audit.AuditRecord, batches.BatchRecord, catalogue.CalendarRecord, catalogue.ReportRecord, catalogue.SourceRecord,
-    job_record.JobRecord, logs.LogRecord, names.NameRecord, pools.PoolRecord, requests.RequestRecord, runs.RunRecord,
-    tasks.TaskRecord, tokens.TokenRecord,
+    job_record.JobRecord, logs.LogRecord, task_names.NameRecord, pools.PoolRecord, idempotency.RequestRecord,
+    runs.RunRecord, tasks.TaskRecord, tokens.TokenRecord,
 ]  # fmt: skip
 # Declared for the kinds of task that use them; nothing reads or writes them yet.
 WITHOUT_MODEL = {"accounts", "robots"}

@@ -11,9 +11,9 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.paging import Page
-from chalicelib.store import job_entries, job_plan, names
+from chalicelib.store import job_list_plan, job_list_reader, task_names
 from chalicelib.store import job_lists as store
-from chalicelib.store.job_plan import JobFilter, months_between, plan
+from chalicelib.store.job_list_plan import JobFilter, months_between, plan
 from tests.store.crowd import NOW, Made, write
 from tests.store.reads import reads
 from tests.world import World
@@ -94,18 +94,18 @@ def test_a_page_too_far_in_is_refused_and_one_beyond_the_last_is_empty(
 
 
 def test_a_job_on_its_way_between_two_statuses_is_listed_once() -> None:
-    class Ready(job_entries.Reader):
+    class Ready(job_list_reader.Reader):
         def __init__(self, *given: str):
             super().__init__([], oldest_first=False, chunk=1)
             self.ids = deque(given)
 
     both = [Ready("3", "2"), Ready("2", "1")]
-    assert job_entries.merged(both, oldest_first=False, wanted=10) == ["3", "2", "1"]
+    assert job_list_reader.merged(both, oldest_first=False, wanted=10) == ["3", "2", "1"]
 
 
 def test_a_name_that_was_lost_before_the_time_asked_for_is_not_sought(world: World) -> None:
     write([a_job(NOW - timedelta(days=40), task_name="Old"), a_job(task_name="New")])
-    names.release("task-1", "Old", revision=1, now=NOW - timedelta(days=30), expires_at=NOW + timedelta(days=60))
+    task_names.release("task-1", "Old", revision=1, now=NOW - timedelta(days=30), expires_at=NOW + timedelta(days=60))
     with reads() as found:
         page = job_lists.listing(now=NOW, search="old", created_from=NOW - timedelta(days=7))
     # DynamoDB would refuse the range, which ends before it begins.
@@ -129,7 +129,7 @@ def test_the_most_selective_filter_chooses_the_index() -> None:
     }  # fmt: skip
     while everything:
         name, value = next(iter(everything.items()))
-        assert the_plan(**everything) == [(job_plan.INDEXES[name], value)]
+        assert the_plan(**everything) == [(job_list_plan.INDEXES[name], value)]
         del everything[name]
     assert the_plan() == [("timeline", "2026-03")]
 
@@ -149,7 +149,7 @@ def test_open_statuses_are_read_where_they_are_few_and_ended_ones_by_the_better_
 def test_a_search_reads_the_tasks_of_that_name_unless_they_are_many() -> None:
     assert the_plan(search="x", pool="p") == [("by_task", "task-0"), ("by_task", "task-1")]
     assert the_plan(tasks=0, search="x", pool="p") == []
-    assert the_plan(tasks=job_plan.MOST_TASKS + 1, search="x", pool="p") == [("by_pool", "p")]
+    assert the_plan(tasks=job_list_plan.MOST_TASKS + 1, search="x", pool="p") == [("by_pool", "p")]
     assert the_plan(search="x", account_id="a") == [("by_account", "a")]
 
 
@@ -164,16 +164,16 @@ def test_months_are_those_between_both_ends_included() -> None:
 
 def test_a_name_that_was_lost_is_found_until_then_and_one_taken_again_is_not_lost(backend: World) -> None:
     later, gone = NOW + timedelta(hours=1), NOW + timedelta(days=400)
-    names.register("t", "报表 Daily", revision=1)
-    names.register("t", "Weekly", revision=2)
-    names.release("t", "报表 Daily", revision=1, now=later, expires_at=gone)
-    assert names.tasks_named("报表 d", limit=9) == {"t": later}
-    assert names.tasks_named("ly", limit=9) == {"t": None}
+    task_names.register("t", "报表 Daily", revision=1)
+    task_names.register("t", "Weekly", revision=2)
+    task_names.release("t", "报表 Daily", revision=1, now=later, expires_at=gone)
+    assert task_names.tasks_named("报表 d", limit=9) == {"t": later}
+    assert task_names.tasks_named("ly", limit=9) == {"t": None}
     # Renamed back before the first rename had let go of the name: the late release does nothing.
-    names.register("t", "报表 DAILY", revision=3)
-    names.release("t", "报表 Daily", revision=1, now=later, expires_at=gone)
-    assert names.tasks_named("报表 d", limit=9) == {"t": None}
-    assert names.tasks_named("yearly", limit=9) == {}
+    task_names.register("t", "报表 DAILY", revision=3)
+    task_names.release("t", "报表 Daily", revision=1, now=later, expires_at=gone)
+    assert task_names.tasks_named("报表 d", limit=9) == {"t": None}
+    assert task_names.tasks_named("yearly", limit=9) == {}
 
 
 def test_jobs_of_the_former_name_are_not_sought_among_those_made_since(world: World) -> None:
@@ -181,7 +181,7 @@ def test_jobs_of_the_former_name_are_not_sought_among_those_made_since(world: Wo
     former = [a_job(renamed - timedelta(hours=number), task_name="Old") for number in range(3)]
     since = [a_job(renamed + timedelta(hours=number + 1), task_name="New") for number in range(50)]
     write([*former, *since])
-    names.release("task-1", "Old", revision=1, now=renamed, expires_at=NOW)
+    task_names.release("task-1", "Old", revision=1, now=renamed, expires_at=NOW)
     with reads() as found:
         page = job_lists.listing(now=NOW, search="old")
     assert ids(page) == [job.job_id for job in former]

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.errors import StaleRevision
-from chalicelib.store import limits, pools
+from chalicelib.store import concurrency, pools
 from chalicelib.store.base import count_up_to
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.pools import PoolRecord, State
@@ -21,26 +21,26 @@ LIMIT = "task:t1"
 def test_no_more_places_are_taken_than_there_are(backend: World) -> None:
     # moto judges conditions without a lock.
     with ThreadPoolExecutor(1 if backend.in_process else 8) as pool:
-        taken = list(pool.map(lambda n: limits.take(LIMIT, limits.place(f"job{n}", "f"), room=3), range(12)))
-    assert taken.count(True) == 3 == len(limits.holders(LIMIT))
+        taken = list(pool.map(lambda n: concurrency.take(LIMIT, concurrency.place(f"job{n}", "f"), room=3), range(12)))
+    assert taken.count(True) == 3 == len(concurrency.holders(LIMIT))
 
 
 def test_a_place_is_taken_once_and_given_back_once(backend: World) -> None:
-    mine, other = limits.place("a", "f1"), limits.place("b", "f2")
-    assert limits.take(LIMIT, mine, room=1)
-    assert limits.take(LIMIT, mine, room=1), "taking it again is no error"
-    assert not limits.take(LIMIT, other, room=1)
-    assert [limits.give_back(LIMIT, {mine}) for _ in range(2)] == [0, 0]
-    assert limits.take(LIMIT, other, room=1)
+    mine, other = concurrency.place("a", "f1"), concurrency.place("b", "f2")
+    assert concurrency.take(LIMIT, mine, room=1)
+    assert concurrency.take(LIMIT, mine, room=1), "taking it again is no error"
+    assert not concurrency.take(LIMIT, other, room=1)
+    assert [concurrency.give_back(LIMIT, {mine}) for _ in range(2)] == [0, 0]
+    assert concurrency.take(LIMIT, other, room=1)
 
 
 def test_a_limit_is_compared_with_its_jobs_by_one_caller_at_a_time(backend: World) -> None:
     pause = timedelta(seconds=30)
-    assert limits.begin_look(LIMIT, now=START, not_since=START - pause)
+    assert concurrency.begin_look(LIMIT, now=START, not_since=START - pause)
     later = START + timedelta(seconds=10)
-    assert not limits.begin_look(LIMIT, now=later, not_since=later - pause)
+    assert not concurrency.begin_look(LIMIT, now=later, not_since=later - pause)
     later = START + timedelta(seconds=31)
-    assert limits.begin_look(LIMIT, now=later, not_since=later - pause)
+    assert concurrency.begin_look(LIMIT, now=later, not_since=later - pause)
 
 
 def test_one_read_tells_of_the_pool_and_of_all_limits(backend: World) -> None:

@@ -14,7 +14,7 @@ from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
-from chalicelib.store.guards import fence_is, held, once
+from chalicelib.store.job_conditions import fence_is, held, once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import lease_shard
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chalicelib.store.base import client
-from chalicelib.store.job_plan import Lane, Partition
+from chalicelib.store.job_list_plan import Lane, Partition
 
 # Queries at the same time; the shared client has more connections.
 AT_ONCE = 8

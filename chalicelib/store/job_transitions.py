@@ -1,4 +1,4 @@
-"""What changes a job's status: each write under the condition that allows it. `touches.py` has what leaves it as it is.
+"""What changes a job's status: each write under the condition that allows it. `job_updates.py` leaves the status as it is.
 
 `_move` is the one function that writes a job's status.
 
@@ -17,7 +17,7 @@ from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_
 from chalicelib.core.queue_keys import minute_line
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
-from chalicelib.store.guards import fence_is, held, once
+from chalicelib.store.job_conditions import fence_is, held, once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
 
