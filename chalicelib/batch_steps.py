@@ -17,7 +17,7 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib import actions, batches, settle
 from chalicelib.actions import Action, Asked, is_marked
 from chalicelib.actor import Actor
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
@@ -75,7 +75,7 @@ def _note(batch: BatchRecord, outcomes: Sequence[Told], *, now: datetime) -> boo
 def _hand_on(batch: BatchRecord) -> None:
     """Let go first: the next worker must not find it held. Should the message be lost, the watch has it sent."""
     if store.let_go(batch):
-        queue.send_step(batch.batch_id)
+        sqs.send_step(batch.batch_id)
 
 
 def _end(batch: BatchRecord, *, now: datetime) -> None:
@@ -116,7 +116,7 @@ def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -
         settle.after_drops((job for job in changed if job.status == JobStatus.CANCELED), now=now)
     if action is Action.RERUN:
         waiting = [job for job in changed if job.status == JobStatus.WAITING]
-        queue.send([(queue.Token(job.pool, job.job_id), now) for job in waiting], now=now)
+        sqs.send([(sqs.Token(job.pool, job.job_id), now) for job in waiting], now=now)
 
 
 class _Trial:

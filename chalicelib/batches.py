@@ -17,7 +17,7 @@ from typing import Any
 from chalicelib import audit, job_lists, retention
 from chalicelib.actions import TAKES, Action, refusal
 from chalicelib.actor import Actor
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.core.ids import ulid
 from chalicelib.core.instants import utc
 from chalicelib.errors import FieldProblem, Invalid, WrongState
@@ -112,7 +112,7 @@ def accept(wish: Wish, *, actor: Actor, now: datetime, key: str | None = None) -
         batch = _freeze(batch_id, wish, actor=actor, now=now)
     _tell(batch)
     if batch.status == BatchStatus.RUNNING:
-        queue.send_step(batch_id)
+        sqs.send_step(batch_id)
     return batch
 
 
@@ -162,7 +162,7 @@ def cancel(batch_id: str, *, actor: Actor, now: datetime) -> BatchRecord:
         raise WrongState(f"Batch {batch_id} has ended: it is {store.get(batch_id).status}.")
     audit.record(actor, "cancel", "batch", batch_id, before=None, after={"cancel_requested_at": now}, now=now)
     # Should no worker be at it, nobody has to wait for the sweep.
-    queue.send_step(batch_id)
+    sqs.send_step(batch_id)
     return batch
 
 
@@ -181,7 +181,7 @@ def look_after(batch_id: str, *, now: datetime) -> bool:
     batch_watch.keep(batch_id, until=now + LEASE)
     # Whoever accepted it may have died before either.
     _tell(batch)
-    queue.send_step(batch_id)
+    sqs.send_step(batch_id)
     return True
 
 

@@ -15,10 +15,10 @@ from chalicelib.aws import secrets
 from chalicelib.core.ids import ulid
 from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound, StaleRevision, StillReferenced
-from chalicelib.exports.parameters import GIVEN
 from chalicelib.paging import Page, cut
 from chalicelib.settings import settings
-from chalicelib.sources import check_settings
+from chalicelib.sources.parameters import GIVEN
+from chalicelib.sources.registry import check_settings
 from chalicelib.sources.sql import DIALECTS, Statement, parse_reading
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib import gate, limits, line
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
@@ -41,7 +41,7 @@ class Worker:
     watched: bool = True
 
 
-def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+def take(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     """Claim the pool's best job that may start now; None when there is none, or the pool is paused.
 
     The token's own job is claimed by its key where the index, which lags, does not show it.
@@ -64,7 +64,7 @@ def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
             break
         if worker.clock.now() - begun > LOOKING:
             event("no job could be claimed in time", level="WARN", pool=token.pool, job_id=token.job_id)
-            queue.send([(token, now)], now=now)
+            sqs.send([(token, now)], now=now)
             break
     if own is not None and claimed is not own and limit_of(own.ready_pool) is None:
         # This token is spent; that of another job will find ours in the line.
@@ -73,7 +73,7 @@ def take(token: queue.Token, *, worker: Worker) -> JobRecord | None:
     return claimed
 
 
-def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
+def _own(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     """The token's job, if it may be claimed now. One that is parked is behind others that are."""
     job = jobs.find(token.job_id)
     if job is None or job.status != JobStatus.WAITING or limit_of(job.ready_pool) is not None:
@@ -88,7 +88,7 @@ def _own(token: queue.Token, *, worker: Worker) -> JobRecord | None:
     return job if gate.admit(job, now=now) is gate.Pass.GO else None
 
 
-def _best_first(token: queue.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
+def _best_first(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
     """The pool's jobs whose time has come, best rank first, each as it is in the table.
 
     `own` is among them, ahead of others of its rank: many jobs of one priority come due in the same second, and each

@@ -12,10 +12,10 @@ from typing import Any
 
 from chalicelib import audit
 from chalicelib.actor import Actor
-from chalicelib.aws.files import s3
 from chalicelib.errors import FileNotWritten, Unavailable
-from chalicelib.exports.keys import discard_all
 from chalicelib.settings import settings
+from chalicelib.storage.layout import discard_all
+from chalicelib.storage.links import s3
 from chalicelib.store import job_updates, logs, runs
 from chalicelib.store.job_record import JobRecord
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from chalicelib import planning
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
 from chalicelib.errors import CarillonError, FiringIncomplete
@@ -160,8 +160,8 @@ def _replan_for_new_zone_data(task: TaskRecord) -> bool:
 
 
 def _batches(planned: list[JobRecord]) -> list[list[JobRecord]]:
-    return [planned[at : at + queue.BATCH] for at in range(0, len(planned), queue.BATCH)]
+    return [planned[at : at + sqs.BATCH] for at in range(0, len(planned), sqs.BATCH)]
 
 
 def _send(batch: list[JobRecord], *, now: datetime) -> None:
-    queue.send([(queue.Token(job.pool, job.job_id), job.not_before) for job in batch], now=now)
+    sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before) for job in batch], now=now)

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import log_archive, retention
-from chalicelib.aws import files
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus
 from chalicelib.core.log_lines import ALERTS, LEVELS, LogLine, as_json, as_text
 from chalicelib.errors import Invalid, RunNotFound
-from chalicelib.exports.upload import Upload
 from chalicelib.settings import settings
+from chalicelib.storage import links
+from chalicelib.storage.upload import Upload
 from chalicelib.store import jobs as store
 from chalicelib.store import logs as log_store
 from chalicelib.store import runs as run_store
@@ -96,7 +96,7 @@ def download(
     number, _ = _place(job, run, None)
     name = f"{number}-{level}.{ending}"
     key = f"{log_archive.folder(job)}download/{name}"
-    with Upload(files.s3(), settings().bucket, key, content_type=content_type) as upload:
+    with Upload(links.s3(), settings().bucket, key, content_type=content_type) as upload:
         for line in _lines(job, number, alerts=shown <= ALERTS, after=0):
             if line.level in shown:
                 upload.write(f"{form(line)}\n".encode())
@@ -105,7 +105,7 @@ def download(
     name = f"{job_id}-{name}"
     return {
         "name": name,
-        "url": files.link(key, file_name=name, seconds=seconds),
+        "url": links.link(key, file_name=name, seconds=seconds),
         "expires_at": rfc3339(now + timedelta(seconds=seconds)),
     }
 

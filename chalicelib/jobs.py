@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import line, retention
-from chalicelib.aws import files as objects
 from chalicelib.core.instants import parse, rfc3339
 from chalicelib.core.lifecycle import RunStatus
 from chalicelib.errors import FileNotAvailable, RunNotFound
 from chalicelib.kinds import KINDS, kind_of
 from chalicelib.settings import settings
+from chalicelib.storage import links as objects
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import Reason
 from chalicelib.store.job_record import JobRecord
 
@@ -18,7 +18,7 @@ LONGEST_LEASE = timedelta(hours=1)
 # Nobody else may come to let in a job that is parked, or that waits in a pool that was paused: looked at more often.
 LONGEST_PARKED = timedelta(minutes=10)
 # SQS holds messages back for up to 900 s; the rest is for the sweep's own minute.
-HOLDABLE = timedelta(seconds=queue.DELAY_LIMIT_SECONDS - 60)
+HOLDABLE = timedelta(seconds=sqs.DELAY_LIMIT_SECONDS - 60)
 
 
 def promise(
@@ -54,7 +54,7 @@ def deadline(job: JobRecord) -> datetime | None:
 def send_token(job: JobRecord, *, now: datetime) -> None:
     """Send the job's token, unless its time is too far for SQS to hold it: then `sweep` sends it nearer the time."""
     if job.not_before - now <= HOLDABLE:
-        queue.send([(queue.Token(job.pool, job.job_id), job.not_before)], now=now)
+        sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before)], now=now)
 
 
 def out_of_time(job: JobRecord, *, now: datetime) -> tuple[Reason, str] | None:

@@ -12,14 +12,14 @@ from datetime import datetime
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.files import s3
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.log_gzip import Index, RunPacker, index_in, unpack
 from chalicelib.core.log_lines import LogLine
 from chalicelib.errors import Unavailable
-from chalicelib.exports.upload import storage_errors
 from chalicelib.retention import prefix
 from chalicelib.settings import settings
+from chalicelib.storage.links import s3
+from chalicelib.storage.upload import storage_errors
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 
@@ -32,7 +32,7 @@ LAST = "last-sequence"
 
 
 def folder(job: JobRecord) -> str:
-    """Below this lies whatever the logs of a job left in the bucket (`exports/keys.py` removes it with the job)."""
+    """Below this lies whatever the logs of a job left in the bucket (`storage/layout.py` removes it with the job)."""
     return f"{prefix('logs', job.kind)}/{job.job_id}/"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib import audit, job_lists
 from chalicelib.actor import Actor
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.core.queue_keys import lines_to_look_at
 from chalicelib.errors import PoolNotFound, StaleRevision
 from chalicelib.log import event
@@ -68,7 +68,7 @@ def _send_tokens(pool_id: str, *, now: datetime) -> None:
     """For what may be claimed: the tokens that came meanwhile were spent on nothing."""
     lines = lines_to_look_at(pool_id, due=None, now=now)
     ready = [job_id for line in reversed(lines) for job_id in jobs.first_in_line(line, TOKENS_ON_RESUME)]
-    queue.send([(queue.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
+    sqs.send([(sqs.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
 
 
 def _counts() -> dict[str, dict[str, int]]:

@@ -12,9 +12,10 @@ from chalicelib.aws import secrets
 from chalicelib.core.moments import zone
 from chalicelib.core.schedules import window as windows
 from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
-from chalicelib.exports.parameters import Parameter, resolve
 from chalicelib.settings import settings
-from chalicelib.sources import Query, Source, open_source
+from chalicelib.sources.parameters import Parameter, resolve
+from chalicelib.sources.protocol import Query, Source
+from chalicelib.sources.registry import open_source
 from chalicelib.store import catalogue as store
 from chalicelib.store.catalogue import ReportRecord, SourceRecord
 

@@ -15,13 +15,13 @@ from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import adoption, batches, deletion, gate, limits, line, log_archive, patrol, settle
-from chalicelib.aws.files import s3
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
-from chalicelib.exports.keys import discard
 from chalicelib.log import event
 from chalicelib.settings import settings
+from chalicelib.storage.layout import discard
+from chalicelib.storage.links import s3
 from chalicelib.store import batch_watch, job_updates, jobs, patrols, pools, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord

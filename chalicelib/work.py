@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chalicelib import batch_steps, cost, deletion, line, retention, settle
-from chalicelib.aws import queue
-from chalicelib.aws.files import s3
+from chalicelib.aws import sqs
 from chalicelib.claim import LEASE_MARGIN, Worker, take
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
-from chalicelib.exports.keys import discard
 from chalicelib.kinds import kind_of
 from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
+from chalicelib.storage.layout import discard
+from chalicelib.storage.links import s3
 from chalicelib.store import job_transitions, jobs, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -33,8 +33,8 @@ ERROR_LIMIT = 4_000
 
 def handle(text: str, *, worker: Worker) -> JobRecord | None:
     """Do the work that a message stands for; None when there was no job to it."""
-    token = queue.parse(text)
-    if isinstance(token, queue.Step):
+    token = sqs.parse(text)
+    if isinstance(token, sqs.Step):
         batch_steps.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
         return None
     with cost.metered(worker.clock.now()) as meter:

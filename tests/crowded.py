@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chalicelib import claim, kinds, planning, tasks
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.rank import PRIORITY_MAX
@@ -116,7 +116,7 @@ def drain(tokens: Sequence[JobRecord], *, now: datetime) -> list[Claimed]:
 
     def work(job: JobRecord, me: claim.Worker) -> None:
         begun = time.monotonic()
-        claimed = claim.take(queue.Token(job.pool, job.job_id), worker=me)
+        claimed = claim.take(sqs.Token(job.pool, job.job_id), worker=me)
         if claimed is not None:
             found.append(Claimed(claimed, begun, time.monotonic()))
 

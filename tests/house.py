@@ -144,22 +144,9 @@ STILL_AT: dict[str, str] = {
 }  # fmt: skip
 # Imports that break the table and are to be mended.
 BROKEN: dict[str, set[str]] = {
-    "chalicelib.catalogue": {"chalicelib.exports.parameters"},
-    "chalicelib.deletion": {"chalicelib.exports.keys"},
-    "chalicelib.job_logs": {"chalicelib.aws.files", "chalicelib.exports.upload"},
-    "chalicelib.log_archive": {"chalicelib.aws.files", "chalicelib.exports.upload"},
+    "chalicelib.api.models.catalogue": {"chalicelib.sources.postgres.source", "chalicelib.sources.sqlite.source"},
     "chalicelib.pools": {"chalicelib.job_lists"},
-    "chalicelib.previews": {"chalicelib.exports.parameters"},
     "chalicelib.saving": {"chalicelib.job_lists"},
     "chalicelib.settle": {"chalicelib.cost"},
-    "chalicelib.sources": {"chalicelib.exports.csv_options"},
-    "chalicelib.sources.blocks": {"chalicelib.exports.csv_options"},
-    "chalicelib.sources.postgres": {"chalicelib.exports.csv_options"},
-    "chalicelib.sources.postgres_guard": {"chalicelib.exports.csv_options"},
-    "chalicelib.sources.sql": {"chalicelib.exports.parameters"},
-    "chalicelib.sources.sqlite": {"chalicelib.exports.csv_options"},
-    "chalicelib.sources.sqlite_csv": {"chalicelib.exports.csv_options"},
-    "chalicelib.sweep": {"chalicelib.aws.files", "chalicelib.exports.keys"},
     "chalicelib.tasks": {"chalicelib.job_lists"},
-    "chalicelib.work": {"chalicelib.exports.keys"},
 }

@@ -15,7 +15,7 @@ from chalicelib import dispatch, tasks, work
 from chalicelib import kinds as kind_registry
 from chalicelib import sweep as sweeping
 from chalicelib.actor import Actor
-from chalicelib.aws import queue
+from chalicelib.aws import sqs as aws_sqs
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import OPEN
@@ -193,4 +193,4 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
 
 def body_of(job: JobRecord) -> str:
     """The message that a job's token travels in."""
-    return queue.body(queue.Token(job.pool, job.job_id))
+    return aws_sqs.body(aws_sqs.Token(job.pool, job.job_id))

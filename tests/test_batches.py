@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib import actions, batch_steps, batches, gate, job_lists, retention
 from chalicelib.actions import Action
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.batches import MOST_JOBS, Wish
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, ENDED, JobStatus, Reason
@@ -207,7 +207,7 @@ def test_a_job_that_was_held_back_is_let_in_when_a_batch_ends_the_one_before(sta
         stage.world.forward(seconds=60)
         stage.tick()
         for message in list(stage.messages):
-            job = job_store.get(queue.parse(message.body).job_id)  # type: ignore[union-attr]
+            job = job_store.get(sqs.parse(message.body).job_id)  # type: ignore[union-attr]
             if message.due <= stage.now and job.scheduled_for <= stage.now:
                 gate.admit(job, now=stage.now)
     held = [job for job in stage.jobs() if job.buffered]
@@ -215,7 +215,7 @@ def test_a_job_that_was_held_back_is_let_in_when_a_batch_ends_the_one_before(sta
     stage.messages.clear()
     first = next(job for job in stage.jobs() if not job.buffered and job.status == JobStatus.WAITING)
     run(stage, "cancel", job_ids=[first.job_id])
-    assert [queue.parse(message.body) for message in stage.messages if held[0].job_id in message.body]
+    assert [sqs.parse(message.body) for message in stage.messages if held[0].job_id in message.body]
 
 
 def test_a_result_that_comes_after_its_job_was_deleted_leaves_nothing(stage: Stage) -> None:
@@ -527,9 +527,7 @@ def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]
     monkeypatch.setattr(batch_steps, "THREADS", 8)
     with emulated_world(ministack, monkeypatch) as world:
         yield a_stage(world, monkeypatch)
-        queue.client("sqs").meta.events.unregister(
-            "before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay"
-        )
+        sqs.client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
 
 
 def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_dies(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib import claim, limits, settle, sweep, tasks
-from chalicelib.aws import queue
+from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
@@ -45,7 +45,7 @@ def worker(aws: Aws) -> claim.Worker:
 
 
 def take(aws: Aws, job: JobRecord) -> JobRecord | None:
-    return claim.take(queue.Token(job.pool, job.job_id), worker=worker(aws))
+    return claim.take(sqs.Token(job.pool, job.job_id), worker=worker(aws))
 
 
 def end(aws: Aws, job: JobRecord) -> None:
@@ -82,7 +82,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
 
     def play(token: JobRecord, me: claim.Worker) -> None:
         nonlocal active
-        job = claim.take(queue.Token(token.pool, token.job_id), worker=me)
+        job = claim.take(sqs.Token(token.pool, token.job_id), worker=me)
         if job is None:
             return
         if job.task_id == limited.task_id:
@@ -99,7 +99,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
     while tokens:
         at_once(tokens, play, now=aws.now, until=WORK_TIME)
         sent, aws.queue.messages = aws.queue.messages, []
-        tokens = [jobs.get(queue.parse(message.body).job_id) for message in sent]
+        tokens = [jobs.get(sqs.parse(message.body).job_id) for message in sent]
     assert max(seen) == most
     assert {the_end(aws, job).status for job in made} == {JobStatus.SUCCEEDED}
     names = [limits.of_task(limited.task_id), limits.of_source("shop")]
@@ -125,7 +125,7 @@ def test_the_line_goes_on_behind_the_parked_and_they_come_back_by_rank(aws: Aws)
         if message is None:
             break
         aws.queue.messages.clear()
-        running = take(aws, jobs.get(queue.parse(message.body).job_id))
+        running = take(aws, jobs.get(sqs.parse(message.body).job_id))
         order += [running] if running is not None else []
     assert [job.job_id for job in order if job.task_id == limited[0].task_id] == _ranked(limited)
 
@@ -155,7 +155,7 @@ def test_a_limit_that_is_raised_cleared_or_deleted_lets_the_parked_in(aws: Aws, 
     else:
         tasks.patch(task.task_id, {"max_concurrency": change}, revision=None, actor=OPERATOR, now=aws.now)
     best = sorted(parked, key=lambda job: (int(job.rank), job.job_id))
-    let_in = [queue.parse(message.body).job_id for message in aws.queue.messages]
+    let_in = [sqs.parse(message.body).job_id for message in aws.queue.messages]
     assert let_in == [job.job_id for job in best[: 1 if change == 2 else 2]]
     assert all(take(aws, jobs.get(job_id)) is not None for job_id in let_in)
 
@@ -178,7 +178,7 @@ def test_a_limit_that_is_set_counts_the_jobs_that_are_active_already(aws: Aws) -
     end(aws, as_claimed[0])
     assert aws.queue.messages == [], "the other one is active still"
     end(aws, as_claimed[1])
-    [let_in] = [queue.parse(message.body).job_id for message in aws.queue.messages]
+    [let_in] = [sqs.parse(message.body).job_id for message in aws.queue.messages]
     assert take(aws, jobs.get(let_in)) is not None
 
 
@@ -196,7 +196,7 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
         jobs, "first_in_line", lambda line, count: as_shown[:count] if line.startswith("~") else read(line, count)
     )
     end(aws, second)
-    assert [queue.parse(message.body).job_id for message in aws.queue.messages] == as_shown[1:]
+    assert [sqs.parse(message.body).job_id for message in aws.queue.messages] == as_shown[1:]
 
 
 def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
@@ -204,7 +204,7 @@ def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
     worst = max(parked, key=lambda job: int(job.rank))
     assert job_updates.set_priority(worst, 5000)
     end(aws, active)
-    assert [queue.parse(message.body).job_id for message in aws.queue.messages] == [worst.job_id]
+    assert [sqs.parse(message.body).job_id for message in aws.queue.messages] == [worst.job_id]
 
 
 def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_made_to_fail(aws: Aws) -> None:
@@ -236,7 +236,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
         while due := aws.queue.due():
             message = due[0]
             message.due = aws.now + VISIBILITY
-            job = claim.take(queue.parse(message.body), worker=worker(aws))
+            job = claim.take(sqs.parse(message.body), worker=worker(aws))
             if job is not None and job_transitions.start(job, now=aws.now):
                 started += 1
                 active = max(active, sum(1 for _ in JobRecord.scan(JobRecord.status == JobStatus.RUNNING)))

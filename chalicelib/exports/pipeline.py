@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.exports.compression import Compression
-from chalicelib.exports.upload import Upload
+from chalicelib.storage.upload import Upload
 
 CSV_CONTENT_TYPE = "text/csv; charset=utf-8"
 

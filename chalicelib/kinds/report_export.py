@@ -24,14 +24,16 @@ from chalicelib.errors import (
     QueryFailed,
     RunError,
 )
-from chalicelib.exports import keys, manifest, pipeline, upload
+from chalicelib.exports import manifest, pipeline
 from chalicelib.exports.compression import Compression
-from chalicelib.exports.parameters import mistakes, resolve
 from chalicelib.kinds.protocol import JobFacts, Outcome, RunContext, Target
 from chalicelib.kinds.report_export_definition import definition_of, values_shown
 from chalicelib.kinds.report_export_spec import IfEmpty, Report, ReportExportSpec, SourceRecord
-from chalicelib.sources import Query, Source, field_problems, open_source
+from chalicelib.sources.parameters import mistakes, resolve
+from chalicelib.sources.protocol import Query, Source
+from chalicelib.sources.registry import field_problems, open_source
 from chalicelib.sources.sql import DIALECTS, parse
+from chalicelib.storage import layout, upload
 
 NO_REPORT = "no_report"
 NO_SOURCE = "no_source"
@@ -189,7 +191,7 @@ class _Export:
         context.check()
         started_at, began = datetime.now(UTC), monotonic()
         name = self._file_name(query.name)
-        key = keys.file_key(facts.kind, facts.job_id, facts.run_no, number, name)
+        key = layout.file_key(facts.kind, facts.job_id, facts.run_no, number, name)
         columns = source.describe(query)
         context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
         written = pipeline.write_file(
@@ -235,14 +237,14 @@ class _Export:
         """The last object of the run: where it lies, all files lie whole."""
         facts = self._facts
         body = manifest.dump(facts.job_id, facts.run_no, files)
-        key = keys.manifest_key(facts.kind, facts.job_id, facts.run_no)
+        key = layout.manifest_key(facts.kind, facts.job_id, facts.run_no)
         upload.put(self._client, self._bucket, key, body, content_type="application/json")
 
     def discard(self) -> None:
         """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
         try:
             facts = self._facts
-            keys.discard(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
+            layout.discard(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
         except RunError as error:
             self._context.log("WARN", f"The unfinished files could not be removed yet: {error.message}")
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib.exports.compression import Compression
-from chalicelib.exports.csv_options import CsvOptions
-from chalicelib.exports.parameters import Parameter
+from chalicelib.sources.csv_options import CsvOptions
+from chalicelib.sources.parameters import Parameter
 
 DEFAULT_NAME = "{task}-{scheduled_for:%Y%m%d-%H%M%S}"
 DEFAULT_NAME_WITH_WINDOW = "{task}-{window_start:%Y%m%d}"

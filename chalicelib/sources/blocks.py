@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.exports.csv_options import LineEnds
+from chalicelib.sources.csv_options import LineEnds
 
 # Below 1 MiB the Python work per block begins to show; above 4 MiB memory grows and nothing gets faster.
 MIN_BLOCK_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import QueryFailed
-from chalicelib.exports.parameters import WINDOW
+from chalicelib.sources.parameters import WINDOW
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What changes a job's status: each write under the condition that allows it. `job_updates.py` leaves the status as it is.
+"""What changes a job's status: each write under the condition that allows it. `job_updates.py` leaves status alone.
 
 `_move` is the one function that writes a job's status.
 

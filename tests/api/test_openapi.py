@@ -8,9 +8,9 @@ from app import app
 from chalicelib.actor import Role
 from chalicelib.api import openapi
 from chalicelib.api.roles import OPEN, ROLES
-from chalicelib.sources import SOURCES
-from chalicelib.sources.postgres import PostgresSettings
-from chalicelib.sources.sqlite import SqliteSettings
+from chalicelib.sources.postgres.source import PostgresSettings
+from chalicelib.sources.registry import SOURCES
+from chalicelib.sources.sqlite.source import SqliteSettings
 from tests.api.http import Http
 
 DOCUMENT = openapi.document()

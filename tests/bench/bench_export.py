@@ -63,9 +63,10 @@ def s3_client(endpoint: str) -> Any:
 
 def carillon(world: dict[str, Any], *, guard: bool, compression: str) -> Callable[[], int]:
     from chalicelib.exports.compression import Compression
-    from chalicelib.exports.csv_options import CsvOptions
     from chalicelib.exports.pipeline import write_file
-    from chalicelib.sources import Query, open_source
+    from chalicelib.sources.csv_options import CsvOptions
+    from chalicelib.sources.protocol import Query
+    from chalicelib.sources.registry import open_source
 
     client = s3_client(world["endpoint"])
 
@@ -142,7 +143,7 @@ def pandas_whole(world: dict[str, Any]) -> Callable[[], int]:
 
 def endpoint_alone(world: dict[str, Any]) -> Callable[[], int]:
     """The bytes of the plain file through Carillon's upload, from memory: what of the figures is the endpoint's own."""
-    from chalicelib.exports.upload import Upload
+    from chalicelib.storage.upload import Upload
 
     client = s3_client(world["endpoint"])
     block = os.urandom(1 << 20)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.exports.csv_options import BOM, CsvOptions, LineEnds
+from chalicelib.sources.csv_options import BOM, CsvOptions, LineEnds
 
 
 @pytest.mark.parametrize(

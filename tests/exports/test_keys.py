@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import FileNotWritten
-from chalicelib.exports.keys import discard, file_key, manifest_key
+from chalicelib.storage.layout import discard, file_key, manifest_key
 from tests.exports.s3 import BUCKET, Saboteur, left_behind, refusal
 
 KIND = "report_export"

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.core.schedules import window
 from chalicelib.errors import ParametersRefused
-from chalicelib.exports.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve
+from chalicelib.sources.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve
 
 
 def declared(type: str = "string", **overrides: Any) -> list[Parameter]:

@@ -12,9 +12,10 @@ import pytest
 
 from chalicelib.errors import EmptyResult, FileNotWritten, Stopped
 from chalicelib.exports.compression import Compression
-from chalicelib.exports.csv_options import CsvOptions
 from chalicelib.exports.pipeline import Written, write_file
-from chalicelib.sources import Query, open_source
+from chalicelib.sources.csv_options import CsvOptions
+from chalicelib.sources.protocol import Query
+from chalicelib.sources.registry import open_source
 from tests.exports.s3 import BUCKET, Saboteur, left_behind, refusal
 from tests.postgres import PostgresServer
 

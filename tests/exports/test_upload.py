@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import FileNotWritten
-from chalicelib.exports import upload as subject
-from chalicelib.exports.upload import FIRST_PART_BYTES, IN_FLIGHT, MAX_PARTS, MIB, Upload, part_bytes
+from chalicelib.storage import upload as subject
+from chalicelib.storage.upload import FIRST_PART_BYTES, IN_FLIGHT, MAX_PARTS, MIB, Upload, part_bytes
 from tests.exports.s3 import BUCKET, Saboteur, Watcher, left_behind, refusal, unreachable
 
 KEY = "files/job/1/1/a.csv"

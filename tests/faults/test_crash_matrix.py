@@ -17,8 +17,8 @@ import pytest
 
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.errors import ConnectionDropped
-from chalicelib.exports import upload
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.storage import upload
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord, SourceRecord
 from chalicelib.store.tasks import TaskRecord

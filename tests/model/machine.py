@@ -22,9 +22,9 @@ from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
-from chalicelib.exports.keys import file_key, prefix
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
+from chalicelib.storage.layout import file_key, prefix
 from chalicelib.store import patrols
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord

@@ -30,8 +30,9 @@ from chalicelib.errors import (
     StatementTimedOut,
     Stopped,
 )
-from chalicelib.exports.csv_options import BOM, FORMULA_STARTS, CsvOptions
-from chalicelib.sources import Column, Query, Source, open_source
+from chalicelib.sources.csv_options import BOM, FORMULA_STARTS, CsvOptions
+from chalicelib.sources.protocol import Column, Query, Source
+from chalicelib.sources.registry import open_source
 from tests.postgres import PostgresServer, free_port
 from tests.sources.proxy import Proxy
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Invalid
-from chalicelib.sources import SOURCES, check_settings
+from chalicelib.sources.registry import SOURCES, check_settings
 
 POSTGRES = {"host": "db.example", "database": "sales", "user": "reader"}
 

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import QueryFailed, RunError, SourceUnreachable, StatementTimedOut, Stopped
-from chalicelib.exports.csv_options import BOM, CsvOptions
-from chalicelib.sources import Column, Query, Source, open_source
+from chalicelib.sources.csv_options import BOM, CsvOptions
+from chalicelib.sources.protocol import Column, Query, Source
+from chalicelib.sources.registry import open_source
 
 PLAIN = CsvOptions(formula_guard=False)
 FOR_EVER = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT {} FROM c"

@@ -8,8 +8,8 @@ from chalicelib.api.models import patterns
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
 from chalicelib.api.models.schedules import Object, ShownAs, WindowObject
 from chalicelib.api.models.tasks import MaxConcurrency
-from chalicelib.sources.postgres import PostgresSettings
-from chalicelib.sources.sqlite import SqliteSettings
+from chalicelib.sources.postgres.source import PostgresSettings
+from chalicelib.sources.sqlite.source import SqliteSettings
 
 ParameterName = Annotated[str, StringConstraints(pattern=patterns.PARAMETER_NAME)]
 Scalar = str | int | float | bool | None

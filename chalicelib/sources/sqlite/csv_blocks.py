@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from chalicelib.exports.csv_options import FORMULA_STARTS, CsvOptions
-from chalicelib.sources import Column
 from chalicelib.sources.blocks import MIN_BLOCK_BYTES
+from chalicelib.sources.csv_options import FORMULA_STARTS, CsvOptions
+from chalicelib.sources.protocol import Column
 
 # Rows between two looks at the size of the block: few, so that rows of a megabyte do not pile up.
 ROWS_AT_ONCE = 16

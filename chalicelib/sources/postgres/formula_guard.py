@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.exports.csv_options import FORMULA_STARTS
-from chalicelib.sources import Column
+from chalicelib.sources.csv_options import FORMULA_STARTS
+from chalicelib.sources.protocol import Column
 
 # By OID: bpchar pads; xml compares with nothing, and neither it nor "char" counts as text everywhere.
 BPCHAR = 1042

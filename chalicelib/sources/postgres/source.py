@@ -22,12 +22,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from chalicelib.core.moments import zone
 from chalicelib.errors import QueryFailed, Stopped
-from chalicelib.exports.csv_options import CsvOptions, LineEnds
-from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.blocks import BlockWriter
-from chalicelib.sources.names import refuse_unusable_columns
-from chalicelib.sources.postgres_errors import connect_error, session_error, statement_error
-from chalicelib.sources.postgres_guard import UNCATEGORISED_TEXTS, Described, guarded
+from chalicelib.sources.columns import refuse_unusable_columns
+from chalicelib.sources.csv_options import CsvOptions, LineEnds
+from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error
+from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Described, guarded
+from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import POSTGRES, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
 

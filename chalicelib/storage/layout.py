@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib import retention
-from chalicelib.exports.upload import storage_errors
+from chalicelib.storage.upload import storage_errors
 
 # S3 takes keys of 1,024 bytes; a name of 255 bytes, each percent-encoded, and what stands before it stay below.
 MANIFEST = "manifest.json"

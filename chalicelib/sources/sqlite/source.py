@@ -20,12 +20,12 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from chalicelib.errors import QueryFailed, QueryInterrupted, RunError, SourceUnreachable, StatementTimedOut, Stopped
-from chalicelib.exports.csv_options import CsvOptions, LineEnds
-from chalicelib.sources import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.blocks import BlockWriter
-from chalicelib.sources.names import refuse_unusable_columns
+from chalicelib.sources.columns import refuse_unusable_columns
+from chalicelib.sources.csv_options import CsvOptions, LineEnds
+from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import SQLITE, Statement, parse_reading
-from chalicelib.sources.sqlite_csv import Marks, blocks, wrapped
+from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
 from chalicelib.sources.stopping import Stopping
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""PostgreSQL: CSV made by COPY on the server."""

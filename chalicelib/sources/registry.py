@@ -1,0 +1,80 @@
+"""The kinds of source there are: one folder each, and one row here.
+
+A row names the class by string, and the classes import their drivers inside functions, so that looking at a source's
+settings loads no database driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from chalicelib.errors import FieldProblem, Invalid
+from chalicelib.sources.protocol import Source
+
+SOURCES: dict[str, str] = {
+    "postgres": "chalicelib.sources.postgres.source:PostgresSource",
+    "sqlite": "chalicelib.sources.sqlite.source:SqliteSource",
+}
+
+
+def open_source(
+    kind: str,
+    settings: Mapping[str, Any],
+    secret: str | None,
+    *,
+    statement_timeout_seconds: float | None = None,
+    data_folder: str | Path | None = None,
+    application_name: str = "carillon",
+) -> Source:
+    """A source ready to use in a `with` block. `secret` is the password of a kind that has one."""
+    source_class = _source_class(kind)
+    source: Source = source_class(
+        _validated(source_class, settings, data_folder),
+        secret,
+        data_folder=data_folder,
+        statement_timeout_seconds=statement_timeout_seconds,
+        application_name=application_name,
+    )
+    return source
+
+
+def check_settings(kind: str, settings: Mapping[str, Any], *, data_folder: str | Path | None = None) -> dict[str, Any]:
+    """The settings as they are stored, or `Invalid` naming `kind` or each `settings.<name>` at fault."""
+    canonical: dict[str, Any] = _validated(_source_class(kind), settings, data_folder).model_dump(mode="json")
+    return canonical
+
+
+def _source_class(kind: str) -> Any:
+    if kind not in SOURCES:
+        known = ", ".join(sorted(SOURCES))
+        raise Invalid(f"There is no kind of source named {kind!r}; there are {known}.", field="kind")
+    module, _, name = SOURCES[kind].partition(":")
+    return getattr(import_module(module), name)
+
+
+def _validated(source_class: Any, settings: Mapping[str, Any], data_folder: str | Path | None) -> pydantic.BaseModel:
+    context = {"data_folder": None if data_folder is None else Path(data_folder)}
+    try:
+        model: pydantic.BaseModel = source_class.Settings.model_validate(dict(settings), context=context)
+    except pydantic.ValidationError as error:
+        raise Invalid("The source's settings cannot be accepted.", problems=field_problems(error, "settings")) from None
+    return model
+
+
+def field_problems(error: pydantic.ValidationError, prefix: str) -> list[FieldProblem]:
+    """One problem per field. The rejected values are left out: somebody may have typed a password into the wrong
+    field.
+    """
+    problems = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        path = ".".join(str(part) for part in (prefix, *item["loc"]))
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "string_pattern_mismatch":
+            message = "It holds characters that are not allowed here."
+        problems.append(FieldProblem(path, message[:1].upper() + message[1:]))
+    return problems

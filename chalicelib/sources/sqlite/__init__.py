@@ -1,0 +1,1 @@
+"""SQLite: a file in the stage's data folder."""
