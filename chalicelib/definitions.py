@@ -19,7 +19,7 @@ from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.eventbridge import to_eventbridge
 from chalicelib.core.schedules.form import normalise
 from chalicelib.errors import Invalid
-from chalicelib.kinds import KINDS, kind_of
+from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.settings import settings
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord

@@ -10,7 +10,7 @@ from chalicelib import line, retention
 from chalicelib.core.instants import parse, rfc3339
 from chalicelib.core.lifecycle import RunStatus
 from chalicelib.errors import FileNotAvailable, RunNotFound
-from chalicelib.kinds import KINDS, kind_of
+from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.settings import settings
 from chalicelib.storage import links as objects
 from chalicelib.store import jobs as store

@@ -12,8 +12,8 @@ from chalicelib.aws import sqs
 from chalicelib.claim import LEASE_MARGIN, Worker, take
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
-from chalicelib.kinds import kind_of
 from chalicelib.kinds.protocol import JobFacts, Outcome
+from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import claim, kinds, planning, tasks
+from chalicelib import claim, planning, tasks
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.rank import PRIORITY_MAX
+from chalicelib.kinds import registry
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -43,7 +44,7 @@ def crowded(patch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
         patch.setattr(aws.tables, "_make_api_call", one_at_a_time)
         patch.setattr(Tables, "_Query", _quick_lines(Tables._Query))
-        patch.setitem(kinds.KINDS, "probe", "tests.stage:probe")
+        patch.setitem(registry.KINDS, "probe", "tests.stage:probe")
         PROBE.works_on, PROBE.behaviour = Probe().works_on, Probe().behaviour
         yield aws
 

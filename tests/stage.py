@@ -12,13 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from chalicelib import dispatch, tasks, work
-from chalicelib import kinds as kind_registry
 from chalicelib import sweep as sweeping
 from chalicelib.actor import Actor
 from chalicelib.aws import sqs as aws_sqs
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import OPEN
+from chalicelib.kinds import registry
 from chalicelib.kinds.protocol import Outcome, RunContext, Target
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -183,7 +183,7 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
     PROBE.runs.clear()
     PROBE.behaviour = Probe().behaviour
     PROBE.works_on = Target()
-    monkeypatch.setitem(kind_registry.KINDS, "probe", "tests.stage:probe")
+    monkeypatch.setitem(registry.KINDS, "probe", "tests.stage:probe")
     # The test's clock stands still while a tick works.
     monkeypatch.setattr("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0))
     events = client("sqs").meta.events

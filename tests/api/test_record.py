@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from chalicelib.clock import Clock
-from chalicelib.kinds.report_export_definition import SQL_LIMIT, SQL_OF_ALL, definition_of
-from chalicelib.kinds.report_export_spec import NamedQuery, Report, ReportExportSpec
+from chalicelib.kinds.report_export.definition import SQL_LIMIT, SQL_OF_ALL, definition_of
+from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec
 from chalicelib.work import Worker, handle
 from tests.api.http import Http
 from tests.api.made import Made

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import retention
 from chalicelib.api.roles import ROLES
-from chalicelib.kinds import KINDS
+from chalicelib.kinds.registry import KINDS
 from chalicelib.settings import Settings, variable
 from infra import package
 from infra import template as templates

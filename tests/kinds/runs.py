@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
-from chalicelib.kinds.report_export import Ports, ReportExport
+from chalicelib.kinds.report_export.kind import Ports, ReportExport
 from tests.exports.s3 import BUCKET
 from tests.postgres import PostgresServer
 

@@ -28,7 +28,7 @@ from chalicelib.errors import (
     Stopped,
 )
 from chalicelib.kinds.protocol import Outcome
-from chalicelib.kinds.report_export import Ports, ReportExport
+from chalicelib.kinds.report_export.kind import Ports, ReportExport
 from tests.exports.s3 import BUCKET, Saboteur, left_behind, refusal
 from tests.kinds.runs import FakeRun, Records, facts
 from tests.postgres import PostgresServer
@@ -478,6 +478,6 @@ def test_the_log_tells_the_run_in_words(client: Any, postgres: PostgresServer) -
 def test_a_long_export_tells_how_far_it_is(
     client: Any, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.kinds.report_export.LINE_BYTES", 5_000_000)
+    monkeypatch.setattr("chalicelib.kinds.report_export.kind.LINE_BYTES", 5_000_000)
     _, context = run(Records.of(client, postgres, queries=BIG))
     assert sum("MB so far" in message for _, message in context.lines) >= 2

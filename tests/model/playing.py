@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from chalicelib import kinds
+from chalicelib.kinds import registry
 from tests.model import machine
 from tests.model.aws import Aws, in_memory
 from tests.model.processes import moment
@@ -40,7 +40,7 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
         aws = stack.enter_context(in_memory())
         aws.moment = moment
         for patched in (
-            mock.patch.dict(kinds.KINDS, {"probe": "tests.stage:probe"}),
+            mock.patch.dict(registry.KINDS, {"probe": "tests.stage:probe"}),
             mock.patch("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0)),
             mock.patch("chalicelib.dispatch.ThreadPoolExecutor", OneByOne),
             mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),

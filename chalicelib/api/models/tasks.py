@@ -18,7 +18,7 @@ from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
 from chalicelib.core.schedules.words import describe
-from chalicelib.kinds.report_export_spec import ReportExportSpec
+from chalicelib.kinds.report_export.spec import ReportExportSpec
 from chalicelib.task_lists import SORTS
 
 LONGEST_SECONDS = 30 * 86_400

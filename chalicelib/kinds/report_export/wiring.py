@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.aws import secrets
-from chalicelib.kinds.report_export import Ports, ReportExport
+from chalicelib.kinds.report_export.kind import Ports, ReportExport
 from chalicelib.settings import settings
 from chalicelib.storage.links import s3
 from chalicelib.store import catalogue

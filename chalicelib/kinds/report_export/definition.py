@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from chalicelib.core.instants import rfc3339
-from chalicelib.kinds.report_export_spec import NamedQuery, Report, ReportExportSpec, SourceRecord
+from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec, SourceRecord
 
 # In characters. A query may have 100,000; the whole text is told by its hash.
 SQL_OF_ALL = 32_000

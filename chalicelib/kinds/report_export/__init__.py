@@ -1,0 +1,1 @@
+"""Kind `report_export`: a report's queries, each as a file."""

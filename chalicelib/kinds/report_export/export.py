@@ -1,0 +1,148 @@
+"""The files of one run of an export: each query's, written and published, and the manifest that says they are whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from chalicelib.core import file_name
+from chalicelib.errors import (
+    EmptyResult,
+    Invalid,
+    RunError,
+)
+from chalicelib.exports import manifest, pipeline
+from chalicelib.exports.compression import Compression
+from chalicelib.kinds.protocol import JobFacts, RunContext
+from chalicelib.kinds.report_export.spec import IfEmpty, Report, ReportExportSpec
+from chalicelib.sources.protocol import Query, Source
+from chalicelib.storage import layout, upload
+
+# A progress line about so often, whichever comes first.
+LINE_SECONDS = 10.0
+LINE_BYTES = 64 << 20
+
+
+class Export:
+    """The files of one run."""
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        context: RunContext,
+        spec: ReportExportSpec,
+        report: Report,
+        source_name: str,
+    ):
+        self._context = context
+        self._facts: JobFacts = context.facts
+        self._spec = spec
+        self._report = report
+        self._source_name = source_name
+        self._client = client
+        self._bucket = bucket
+        self._rows = 0
+        self._bytes = 0
+
+    def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
+        context, facts, spec = self._context, self._facts, self._spec
+        context.check()
+        started_at, began = datetime.now(UTC), monotonic()
+        name = self._file_name(query.name)
+        key = layout.file_key(facts.kind, facts.job_id, facts.run_no, number, name)
+        columns = source.describe(query)
+        context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
+        written = pipeline.write_file(
+            lambda sink: source.export_csv(query, spec.csv, sink),
+            self._client,
+            self._bucket,
+            key,
+            compression=spec.compression,
+            progress=_Progress(context, query.name, self._bytes).tell,
+            check=context.check,
+            accept=lambda rows: self._accept(query.name, rows),
+        )
+        self._rows += written.rows
+        self._bytes += written.uncompressed_bytes
+        context.progress(rows=self._rows, bytes=self._bytes)
+        seconds = monotonic() - began
+        context.log(
+            "INFO",
+            f"File {name} finished: {written.rows:,} rows, {written.bytes:,} bytes"
+            f"{f' ({written.uncompressed_bytes:,} unpacked)' if spec.compression is not Compression.NONE else ''}"
+            f" in {seconds:.1f} s.",
+        )
+        return manifest.Manifest(
+            file_name=name,
+            key=key,
+            format=spec.format,
+            compression=spec.compression,
+            rows=written.rows,
+            bytes=written.bytes,
+            uncompressed_bytes=written.uncompressed_bytes,
+            sha256=written.sha256,
+            columns=tuple(column.as_dict() for column in columns),
+            query=query.name,
+            source_id=self._report.source_id,
+            source_name=self._source_name,
+            window_start=facts.window_start,
+            window_end=facts.window_end,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+        )
+
+    def write_manifest(self, files: list[manifest.Manifest]) -> None:
+        """The last object of the run: where it lies, all files lie whole."""
+        facts = self._facts
+        body = manifest.dump(facts.job_id, facts.run_no, files)
+        key = layout.manifest_key(facts.kind, facts.job_id, facts.run_no)
+        upload.put(self._client, self._bucket, key, body, content_type="application/json")
+
+    def discard(self) -> None:
+        """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
+        try:
+            facts = self._facts
+            layout.discard(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
+        except RunError as error:
+            self._context.log("WARN", f"The unfinished files could not be removed yet: {error.message}")
+
+    def _accept(self, query_name: str, rows: int) -> None:
+        if rows == 0 and self._spec.if_empty is IfEmpty.FAIL:
+            raise EmptyResult(f"Query {query_name!r} gave no rows, and the task asks for at least one.")
+
+    def _file_name(self, query_name: str) -> str:
+        facts = self._facts
+        has_window = facts.window_start is not None and facts.window_end is not None
+        try:
+            return file_name.render(
+                self._spec.template(has_window=has_window, many=len(self._report.queries) > 1),
+                task=facts.task_name,
+                window_start=facts.window_start,
+                window_end=facts.window_end,
+                scheduled_for=facts.scheduled_for,
+                timezone=facts.timezone,
+                job_id=facts.job_id,
+                query=query_name,
+                extension=self._spec.extension,
+            )
+        except Invalid as error:
+            raise RunError(f"The file cannot be named: {error.message}") from error
+
+
+class _Progress:
+    """Tells the run how far it is, and the log now and then."""
+
+    def __init__(self, context: RunContext, query_name: str, bytes_before: int) -> None:
+        self._context = context
+        self._bytes_before = bytes_before
+        self._query_name = query_name
+        self._told_at = monotonic()
+        self._told_bytes = 0
+
+    def tell(self, total: int) -> None:
+        self._context.progress(bytes=self._bytes_before + total)
+        if monotonic() - self._told_at >= LINE_SECONDS or total - self._told_bytes >= LINE_BYTES:
+            self._told_at, self._told_bytes = monotonic(), total
+            self._context.log("INFO", f"Query {self._query_name!r}: {total / 1e6:,.0f} MB so far.", type="progress")
