@@ -14,6 +14,7 @@ from chalicelib import definitions, in_step, saving
 from chalicelib.actor import Actor, Role
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
+from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.eventbridge import from_eventbridge
 from chalicelib.errors import Invalid, StaleRevision
@@ -90,7 +91,7 @@ def _adopt(task: TaskRecord, found: Rule, *, now: datetime) -> TaskRecord:
 
 def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[str, Any]:
     given = from_eventbridge(expression)
-    schedule = definitions.accept_schedule(given, now=now, trigger=definitions.EVENTBRIDGE)
+    schedule = definitions.accept_schedule(given, now=now, trigger=EVENTBRIDGE)
     if task.window is not None:
         windows.accept(task.window, schedule_type=schedule["type"], timezone=schedule["timezone"])
     return schedule

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.core.prices import Units, price
+from chalicelib.core.prices import Units, written
 from chalicelib.store.base import client as dynamodb
 
 MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
@@ -57,19 +57,6 @@ class Meter:
             s3_byte_days=stored_bytes * retention.days_of(kind),
         )
         return written(used, runs=1)
-
-
-def written(units: Units, *, runs: int) -> dict[str, Any]:
-    """How a cost is kept: the units, their money, and of how many runs."""
-    return {**vars(units), "usd": f"{price(units):f}", "runs": runs}
-
-
-def summed(before: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A job's cost so far with that of one more run; of a run whose worker was lost nothing is known."""
-    if before is None or run is None:
-        return dict(before or run or {}) or None
-    units = Units.read(dict(before)) + Units.read(dict(run))
-    return written(units, runs=int(before["runs"]) + int(run["runs"]))
 
 
 _METERS: list[Meter] = []

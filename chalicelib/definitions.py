@@ -11,6 +11,7 @@ from chalicelib import planning
 from chalicelib.calendars import calendar_of
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.instants import floor_second
+from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
@@ -29,8 +30,6 @@ PLAIN = (
     "name", "group", "description", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
     "statement_timeout_seconds", "max_concurrency",
 )  # fmt: skip
-# The trigger of a task that has an EventBridge rule of its own; all others are planned by `tick`.
-EVENTBRIDGE = "eventbridge"
 DEFAULTS: dict[str, Any] = {
     "group": "", "description": "", "priority": 1000, "pool": "cloud", "trigger": "tick", "parameters": {},
     "enabled": True, "misfire": "fire_once", "overlap": OverlapPolicy.SKIP.value,

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
+from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbridge
-from chalicelib.definitions import EVENTBRIDGE
 from chalicelib.errors import InvalidSchedule
 from chalicelib.log import event
 from chalicelib.store import rule_watch, tasks

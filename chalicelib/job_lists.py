@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from chalicelib import retention
-from chalicelib.core.lifecycle import OPEN, JobStatus
+from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import job_lists
@@ -16,13 +15,6 @@ from chalicelib.store.job_lists import JobFilter
 # Slots planned ahead stand in the list too.
 AHEAD = timedelta(minutes=5)
 SORTS = ("created_at", "-created_at")
-# A job may wait, run and be tried again this long before the days of its retention begin.
-LONGEST_OPEN = timedelta(days=60)
-
-
-def longest_life() -> timedelta:
-    """No job's id is older than this: the days of retention begin anew when a job is run again late in its life."""
-    return LONGEST_OPEN + timedelta(days=2 * retention.longest_days())
 
 
 def listing(
@@ -49,7 +41,7 @@ def listing(
         page=page,
         page_size=page_size,
         limit=TOTAL_LIMIT,
-        since=now - longest_life(),
+        since=now - retention.longest_life(),
         until=now + AHEAD,
     )
     return Page(rows, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
@@ -66,7 +58,7 @@ def ids(
 ) -> list[str]:
     """Ids of the first `limit` jobs of the list with these filters, newest first; no job is read for them."""
     wanted = _wanted(created_from, created_to, status, given)
-    return job_lists.ids(wanted, limit=limit, since=now - longest_life(), until=now + AHEAD)
+    return job_lists.ids(wanted, limit=limit, since=now - retention.longest_life(), until=now + AHEAD)
 
 
 def _wanted(
@@ -81,16 +73,3 @@ def _wanted(
         if value is not None and not value.strip():
             raise Invalid(f"{name} is empty; leave it out to see all.", field=name)
     return JobFilter(created_from, created_to, [JobStatus(each) for each in status], **given)
-
-
-def counts() -> list[dict[str, Any]]:
-    """Numbers of waiting, assigned and running jobs, per pool and kind of those that have any.
-
-    Exact but for what the index has not seen yet, which is a moment's writes.
-    """
-    found = job_lists.open_counts()
-    pairs = sorted({(pool, kind) for pool, kind, _ in found})
-    return [
-        {"pool": pool, "kind": kind, **{status.value: found[pool, kind, status] for status in sorted(OPEN)}}
-        for pool, kind in pairs
-    ]

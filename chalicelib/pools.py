@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, job_lists
+from chalicelib import audit
 from chalicelib.actor import Actor
 from chalicelib.aws import sqs
+from chalicelib.core.lifecycle import OPEN
 from chalicelib.core.queue_keys import lines_to_look_at
 from chalicelib.errors import PoolNotFound, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import jobs, tasks
 from chalicelib.store import pools as store
+from chalicelib.store.job_lists import open_counts
 from chalicelib.store.pools import PoolRecord
 
 # The pool of the worker Lambda: there is always one.
@@ -23,10 +25,23 @@ STATUSES = ("waiting", "assigned", "running")
 TOKENS_ON_RESUME = 1_000
 
 
+def counts() -> list[dict[str, Any]]:
+    """Numbers of waiting, assigned and running jobs, per pool and kind of those that have any.
+
+    Exact but for what the index has not seen yet, which is a moment's writes.
+    """
+    found = open_counts()
+    pairs = sorted({(pool, kind) for pool, kind, _ in found})
+    return [
+        {"pool": pool, "kind": kind, **{status.value: found[pool, kind, status] for status in sorted(OPEN)}}
+        for pool, kind in pairs
+    ]
+
+
 def everything() -> list[dict[str, Any]]:
     """Every pool that has a record, or that a task or an open job names, with its counts, by name."""
     records = {record.pool_id: record for record in store.everything()}
-    counted = _counts()
+    counted = _by_pool()
     names = {CLOUD, *records, *counted, *(task.pool for task in tasks.everything())}
     return [_shown(name, records.get(name), counted) for name in sorted(names)]
 
@@ -71,12 +86,12 @@ def _send_tokens(pool_id: str, *, now: datetime) -> None:
     sqs.send([(sqs.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
 
 
-def _counts() -> dict[str, dict[str, int]]:
+def _by_pool() -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for row in job_lists.counts():
-        counts = found.setdefault(str(row["pool"]), dict.fromkeys(STATUSES, 0))
+    for row in counts():
+        sums = found.setdefault(str(row["pool"]), dict.fromkeys(STATUSES, 0))
         for status in STATUSES:
-            counts[status] += int(row[status])
+            sums[status] += int(row[status])
     return found
 
 

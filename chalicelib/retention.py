@@ -15,6 +15,8 @@ from chalicelib.settings import settings
 
 DAY = timedelta(days=1)
 OPEN_DAYS = 3_650
+# A job may wait, run and be tried again this long before the days of its retention begin.
+LONGEST_OPEN = timedelta(days=60)
 
 Area = Literal["files", "logs"]
 
@@ -29,6 +31,11 @@ def longest_days() -> int:
     """No record outlives this many days after its job has ended."""
     found = settings()
     return max(found.retention_days, *found.retention_days_by_kind.values(), 0)
+
+
+def longest_life() -> timedelta:
+    """No job's id is older than this: the days of retention begin anew when a job is run again late in its life."""
+    return LONGEST_OPEN + timedelta(days=2 * longest_days())
 
 
 def expires_at(kind: str, at: datetime) -> datetime:

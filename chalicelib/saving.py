@@ -11,8 +11,8 @@ from chalicelib.actor import Actor
 from chalicelib.core.facets import folded
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable
-from chalicelib.job_lists import longest_life
 from chalicelib.log import event
+from chalicelib.retention import longest_life
 from chalicelib.store import jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord

@@ -12,9 +12,9 @@ from datetime import datetime
 from chalicelib import limits, line, retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
 from chalicelib.core.overlap import OverlapPolicy
+from chalicelib.core.prices import summed
 from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
-from chalicelib.cost import summed
 from chalicelib.log import event
 from chalicelib.store import job_transitions, job_updates, jobs, runs, tasks
 from chalicelib.store.job_record import JobRecord

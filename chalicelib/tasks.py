@@ -14,9 +14,9 @@ from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Invalid, StaleRevision, Unavailable
-from chalicelib.job_lists import longest_life
 from chalicelib.line import send_token
 from chalicelib.log import event
+from chalicelib.retention import longest_life
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
 from chalicelib.store import job_updates, jobs, task_names
 from chalicelib.store import tasks as store

@@ -146,8 +146,4 @@ STILL_AT: dict[str, str] = {
 BROKEN: dict[str, set[str]] = {
     "chalicelib.api.models.catalogue": {"chalicelib.sources.postgres.source", "chalicelib.sources.sqlite.source"},
     "chalicelib.api.models.tasks": {"chalicelib.kinds.report_export.spec"},
-    "chalicelib.pools": {"chalicelib.job_lists"},
-    "chalicelib.saving": {"chalicelib.job_lists"},
-    "chalicelib.settle": {"chalicelib.cost"},
-    "chalicelib.tasks": {"chalicelib.job_lists"},
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib import actions, cost, jobs, tasks
+from chalicelib.core import prices
 from chalicelib.core.lifecycle import Reason
 from chalicelib.core.prices import Units, price
 from chalicelib.errors import ConnectionDropped, RunNotFound
@@ -236,6 +237,6 @@ def test_an_answer_that_tells_no_units_counts_nothing(parsed: Any) -> None:
 
 def test_a_cost_written_by_a_version_that_counts_otherwise_can_be_summed() -> None:
     old = {"dynamodb_read_units": 0.1, "sqs_requests": 3, "usd": "1", "runs": 2}
-    found = cost.summed(old, cost.written(Units(dynamodb_read_units=0.2), runs=1))
+    found = prices.summed(old, prices.written(Units(dynamodb_read_units=0.2), runs=1))
     assert found is not None
     assert (found["dynamodb_read_units"], found["runs"], "sqs_requests" in found) == (0.3, 3, False)

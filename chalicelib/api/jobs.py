@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import actions, job_lists, job_logs, jobs, position
+from chalicelib import actions, job_lists, job_logs, jobs, pools, position
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -60,9 +60,9 @@ def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime
 
 @operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")
 def count_jobs(call: Call) -> Any:
-    pools = job_lists.counts()
-    sums = {status: sum(pool[status] for pool in pools) for status in ("waiting", "assigned", "running")}
-    return {**sums, "pools": pools}
+    rows = pools.counts()
+    sums = {status: sum(row[status] for row in rows) for status in ("waiting", "assigned", "running")}
+    return {**sums, "pools": rows}
 
 
 @operation(

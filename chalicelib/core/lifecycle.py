@@ -59,6 +59,10 @@ class Trigger(StrEnum):
     API = "api"
 
 
+# The `trigger` of a task that has an EventBridge rule of its own; all others are planned by `tick`.
+EVENTBRIDGE = "eventbridge"
+
+
 class Move(StrEnum):
     """Why a job changes its status."""
 

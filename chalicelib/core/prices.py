@@ -7,6 +7,7 @@ left out, and so is what differs in other regions: the units are exact, the mone
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import Any, Self
@@ -64,3 +65,16 @@ def price(units: Units) -> Decimal:
         + units.s3_byte_days * byte_price
     )
     return exact.quantize(CENT_OF_A_CENT_OF_A_CENT)
+
+
+def written(units: Units, *, runs: int) -> dict[str, Any]:
+    """How a cost is kept: the units, their money, and of how many runs."""
+    return {**vars(units), "usd": f"{price(units):f}", "runs": runs}
+
+
+def summed(before: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A job's cost so far with that of one more run; of a run whose worker was lost nothing is known."""
+    if before is None or run is None:
+        return dict(before or run or {}) or None
+    units = Units.read(dict(before)) + Units.read(dict(run))
+    return written(units, runs=int(before["runs"]) + int(run["runs"]))

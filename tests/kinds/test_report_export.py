@@ -478,6 +478,6 @@ def test_the_log_tells_the_run_in_words(client: Any, postgres: PostgresServer) -
 def test_a_long_export_tells_how_far_it_is(
     client: Any, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.kinds.report_export.kind.LINE_BYTES", 5_000_000)
+    monkeypatch.setattr("chalicelib.kinds.report_export.export.LINE_BYTES", 5_000_000)
     _, context = run(Records.of(client, postgres, queries=BIG))
     assert sum("MB so far" in message for _, message in context.lines) >= 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists
+from chalicelib import job_lists, pools
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
 from chalicelib.paging import PAGE_SIZES
 from tests.store.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
@@ -95,7 +95,7 @@ def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pyte
                 wrong.append((filters, sort, number, page_size, shown[1:], right[1:]))
     assert wrong == []
     open_ = Counter((job.columns["pool"], job.columns["kind"], job.status) for job in jobs if job.status in OPEN)
-    counted = job_lists.counts()
+    counted = pools.counts()
     assert {
         (row["pool"], row["kind"], status): row[status] for row in counted for status in OPEN if row[status]
     } == open_

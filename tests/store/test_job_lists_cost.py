@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists
+from chalicelib import job_lists, pools
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.paging import TOTAL_LIMIT
 from tests.store.crowd import NOW, SPAN, crowd, listed, write
@@ -89,6 +89,6 @@ def test_counts_of_open_jobs_read_open_jobs_alone(world: World, monkeypatch: pyt
     write(jobs)
     sorted_once(monkeypatch, key="job_id")
     with reads() as found:
-        job_lists.counts()
+        pools.counts()
     waiting = [job for job in jobs if job.status in (JobStatus.WAITING, JobStatus.ASSIGNED, JobStatus.RUNNING)]
     assert (found.of_page, found.rows) == (len(waiting), 0)
