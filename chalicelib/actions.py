@@ -13,10 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from chalicelib import audit, deletion, job_logs, line, retention, settle
-from chalicelib.actor import Actor
+from chalicelib import deletion, line, retention, settle
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
+from chalicelib.logs import reader as log_reader
 from chalicelib.store import job_transitions, job_updates
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
@@ -165,7 +167,7 @@ def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
     # The runs of an open job have no end of their own; whoever ends the job gives them one.
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
     # The record is about to forget it.
-    job_logs.keep_end(job, now=now)
+    log_reader.keep_end(job, now=now)
     return job_transitions.rerun(
         job, by=asked.actor.name, now=now, lease_until=line.promise(now, now=now), mark=asked.mark
     )

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from chalicelib import definitions, in_step, saving
-from chalicelib.actor import Actor, Role
+from chalicelib.access.actor import Actor, Role
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
 from chalicelib.core.lifecycle import EVENTBRIDGE

@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import actions, batches, settle
+from chalicelib.access.actor import Actor
 from chalicelib.actions import Action, Asked, is_marked
-from chalicelib.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from chalicelib import audit, job_lists, retention
+from chalicelib import job_lists, retention
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.actions import TAKES, Action, refusal
-from chalicelib.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.core.ids import ulid
 from chalicelib.core.instants import utc

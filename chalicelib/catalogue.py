@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from chalicelib import audit, limits
-from chalicelib.actor import Actor
+from chalicelib import limits
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.aws import secrets
 from chalicelib.core.ids import ulid
 from chalicelib.core.schedules.business_days import Calendar

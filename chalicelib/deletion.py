@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import audit
-from chalicelib.actor import Actor
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.errors import FileNotWritten, Unavailable
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard_all

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit
-from chalicelib.actor import Actor
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import OPEN
 from chalicelib.core.queue_keys import lines_to_look_at

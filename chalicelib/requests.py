@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.errors import CarillonError, Invalid, Unavailable, WrongState
 from chalicelib.store import idempotency as store
 from chalicelib.store.idempotency import RequestRecord

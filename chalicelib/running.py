@@ -16,7 +16,7 @@ from chalicelib.core.lifecycle import Reason
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
-from chalicelib.run_log import RunLog
+from chalicelib.logs.writer import RunLog
 from chalicelib.store import jobs, runs
 
 # A cancel is seen within this time, so that the statement is gone within two seconds.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, definitions, dispatch, in_step, limits, settle
-from chalicelib.actor import Actor
+from chalicelib import definitions, dispatch, in_step, limits, settle
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.core.facets import folded
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable

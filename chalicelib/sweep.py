@@ -14,11 +14,12 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, batches, deletion, gate, limits, line, log_archive, patrol, settle
+from chalicelib import adoption, batches, deletion, gate, limits, line, patrol, settle
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.log import event
+from chalicelib.logs import archive as log_archive
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
 from chalicelib.storage.links import s3

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import audit, definitions, dispatch, in_step, limits, planning, rule_fires
-from chalicelib.actor import Actor
+from chalicelib import definitions, dispatch, in_step, limits, planning, rule_fires
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
 from chalicelib.aws import rules
 from chalicelib.core.ids import job_id_of_request, ulid
 from chalicelib.core.instants import floor_second

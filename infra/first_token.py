@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 def make(stack: str, *, name: str) -> str:
     """A new admin token, shown only here. Reads the AWS configuration of the environment."""
     os.environ["CARILLON_TABLES"] = stack
-    from chalicelib import tokens
-    from chalicelib.actor import Actor, Role
+    from chalicelib.access import tokens
+    from chalicelib.access.actor import Actor, Role
     from chalicelib.settings import settings
 
     settings.cache_clear()

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib import dispatch, tasks, work
 from chalicelib import sweep as sweeping
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs as aws_sqs
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock

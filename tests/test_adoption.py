@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import adoption, audit, sweep, tasks
+from chalicelib import adoption, sweep, tasks
+from chalicelib.access import audit
 from chalicelib.aws import rules
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import InvalidSchedule, StaleRevision, Unavailable

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chalicelib import actions, catalogue, tasks, work
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.store import jobs as job_store

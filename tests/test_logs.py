@@ -13,13 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from chalicelib import actions, deletion, job_logs, log_archive, sweep
+from chalicelib import actions, deletion, sweep
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.log_gzip import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.core.log_lines import LogLine
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
-from chalicelib.run_log import RunLog
+from chalicelib.logs import archive as log_archive
+from chalicelib.logs import reader as log_reader
+from chalicelib.logs.writer import RunLog
 from chalicelib.store import base, job_updates
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
@@ -85,7 +87,7 @@ def pages(job: JobRecord, **asked: Any) -> list[dict[str, Any]]:
     found, before, cursor = [], "", None
     while cursor != before:
         before = cursor
-        lines, cursor = job_logs.logs(job.job_id, cursor=cursor, **asked)
+        lines, cursor = log_reader.logs(job.job_id, cursor=cursor, **asked)
         found += lines
         if cursor is None:
             break
@@ -166,9 +168,9 @@ def test_search_finds_plain_text_in_any_case(stage: Stage, search: str, found: i
 
 
 def test_a_search_that_finds_little_goes_on_by_its_cursor(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_logs, "LINES_PER_ANSWER", 100)
+    monkeypatch.setattr(log_reader, "LINES_PER_ANSWER", 100)
     job = talked(stage)
-    first, cursor = job_logs.logs(job.job_id, search="line 449")
+    first, cursor = log_reader.logs(job.job_id, search="line 449")
     assert (first, cursor) == ([], "1-100")
     assert len(pages(job, search="line 449")) == 1
 
@@ -184,7 +186,7 @@ def test_an_answer_of_the_longest_lines_is_one_that_lambda_can_give(stage: Stage
     stage.deliver()
     cursor, found = None, 0
     while True:
-        lines, cursor = job_logs.logs(job.job_id, limit=job_logs.LOG_PAGE_LIMIT, cursor=cursor)
+        lines, cursor = log_reader.logs(job.job_id, limit=log_reader.LOG_PAGE_LIMIT, cursor=cursor)
         # The runtime of Python 3.11 writes the body, which is JSON, as ASCII text in JSON.
         assert len(json.dumps(json.dumps(lines, ensure_ascii=False))) < 5_000_000
         found += len(lines)
@@ -201,7 +203,7 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
         nonlocal cursor
         if context is not None:
             context.lines.flush()  # type: ignore[attr-defined]
-        lines, cursor = job_logs.logs(job.job_id, cursor=cursor)
+        lines, cursor = log_reader.logs(job.job_id, cursor=cursor)
         seen.extend(line["message"] for line in lines)
 
     def behaviour(context: RunContext) -> Outcome:
@@ -245,16 +247,16 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
 def test_what_cannot_be_asked_names_its_field(stage: Stage, asked: dict[str, Any], field_: str) -> None:
     job = talked(stage)
     with pytest.raises(Invalid) as refused:
-        job_logs.logs(job.job_id, **asked)
+        log_reader.logs(job.job_id, **asked)
     assert refused.value.field == field_
 
 
 @pytest.mark.parametrize("run", [2, -1])
 def test_a_run_that_is_not_there_has_no_log(stage: Stage, run: int) -> None:
     job = talked(stage)
-    for read in (job_logs.logs, job_logs.download):
+    for read in (log_reader.logs, log_reader.download):
         with pytest.raises(RunNotFound):
-            read(job.job_id, run=run, **({"now": stage.now} if read is job_logs.download else {}))
+            read(job.job_id, run=run, **({"now": stage.now} if read is log_reader.download else {}))
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_a_hundred_thousand_lines_are_cheap_to_write_to_page_and_to_scan_for_ale
     assert written.count("PutObject") == 1 + 2, "the first is of the job that lent its record"
 
     with traffic() as page:
-        middle, cursor = job_logs.logs(job.job_id, cursor="1-70000")
+        middle, cursor = log_reader.logs(job.job_id, cursor="1-70000")
     assert ([line["sequence"] for line in middle], cursor) == (list(range(70_001, 70_201)), "1-70200")
     assert page.count("GetObject") == 2
     assert page.bytes_read < 64 * 1024 + 60_000
@@ -295,9 +297,9 @@ def test_a_hundred_thousand_lines_are_cheap_to_write_to_page_and_to_scan_for_ale
     assert sum(1 for _ in log_store.read(job.job_id, 1, alerts=True)) == 100
 
     log_store.remove(job.job_id, 1)
-    assert job_logs.logs(job.job_id, cursor="1-70000") == (middle, cursor)
+    assert log_reader.logs(job.job_id, cursor="1-70000") == (middle, cursor)
     with traffic() as whole:
-        found, left = job_logs.logs(job.job_id, search="row 49999:")
+        found, left = log_reader.logs(job.job_id, search="row 49999:")
     assert ([line["sequence"] for line in found], left) == ([49_999], "1-50000")
     assert whole.count("GetObject") < 8
 
@@ -524,7 +526,7 @@ def test_why_a_job_ended_without_a_run_is_in_its_log_and_costs_no_write(
     assert line["message"].endswith(said)
     assert len(pages(job, run=0, level="alert")) == (level == "WARN")
     assert counted.count("PutItem") == counted.count("PutObject") == 0 or ending is overlapped
-    after, cursor = job_logs.logs(job.job_id, cursor="0-1")
+    after, cursor = log_reader.logs(job.job_id, cursor="0-1")
     assert (after, cursor) == ([], None)
 
 
@@ -532,7 +534,7 @@ def test_a_rerun_keeps_why_the_job_had_ended_without_a_run(stage: Stage) -> None
     job = canceled(stage)
     before = pages(job, run=0)
     for _ in range(2):
-        job_logs.keep_end(job_store.get(job.job_id), now=stage.now)
+        log_reader.keep_end(job_store.get(job.job_id), now=stage.now)
     assert pages(job, run=0) == before
     actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
@@ -576,14 +578,14 @@ def test_a_log_is_taken_away_as_text_and_as_json_lines(stage: Stage, fresh: bool
     job = talked(stage)
     if not fresh:
         expire(stage, job)
-    link = job_logs.download(job.job_id, level="alert", now=stage.now)
+    link = log_reader.download(job.job_id, level="alert", now=stage.now)
     assert link["name"] == f"{job.job_id}-1-alert.log"
     assert fetched(stage, link).splitlines()[1] == "2026-03-02T09:00:00Z     WARN  run      line 100 of ÄÖ 報告"
-    jsonl = job_logs.download(job.job_id, format="jsonl", now=stage.now)
+    jsonl = log_reader.download(job.job_id, format="jsonl", now=stage.now)
     found = [json.loads(line) for line in fetched(stage, jsonl).splitlines()]
     assert [{**line, "run_no": 1} for line in found] == pages(job, limit=1_000)
     with pytest.raises(Invalid, match="format"):
-        job_logs.download(job.job_id, format="pdf", now=stage.now)
+        log_reader.download(job.job_id, format="pdf", now=stage.now)
 
 
 def test_a_log_can_be_taken_away_while_it_is_written(stage: Stage) -> None:
@@ -592,7 +594,7 @@ def test_a_log_can_be_taken_away_while_it_is_written(stage: Stage) -> None:
     def behaviour(context: RunContext) -> Outcome:
         context.log("INFO", "first\nsecond")
         context.lines.flush()  # type: ignore[attr-defined]
-        files.append(fetched(stage, job_logs.download(context.facts.job_id, now=stage.now)))
+        files.append(fetched(stage, log_reader.download(context.facts.job_id, now=stage.now)))
         return Outcome()
 
     PROBE.behaviour = behaviour

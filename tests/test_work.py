@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import actions, job_lists, jobs, sweep, work
+from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
 from chalicelib.errors import ConnectionDropped, FiringIncomplete, QueryFailed, StatementTimedOut, WrongState
@@ -48,7 +49,7 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
 
     PROBE.behaviour = behaviour
     claimed = work.take(
-        work.queue.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock)
+        sqs.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock)
     )
     assert claimed is not None
     seen.append(claimed.status)

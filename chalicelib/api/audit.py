@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import audit
+from chalicelib.access import audit
 from chalicelib.api.models.audit import AuditQuery, AuditRow
 from chalicelib.api.models.base import Listing
 from chalicelib.api.operation import Call, operation

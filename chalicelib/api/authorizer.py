@@ -11,8 +11,9 @@ from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Blueprint
 
-from chalicelib import log, tokens
-from chalicelib.actor import Actor
+from chalicelib import log
+from chalicelib.access import tokens
+from chalicelib.access.actor import Actor
 from chalicelib.errors import Unauthenticated
 
 # API Gateway keeps an answer this long for the same token: that spares a start of this function for each of a console's

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import chalice.app
 from chalice.app import Request, Response
 
-from chalicelib import log, requests, tokens
-from chalicelib.actor import Actor, allows
+from chalicelib import log, requests
+from chalicelib.access import tokens
+from chalicelib.access.actor import Actor, allows
 from chalicelib.api import BASE, errors, reading, views
 from chalicelib.api.authorizer import authorize
 from chalicelib.api.operation import Call, Operation

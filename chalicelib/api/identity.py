@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from chalicelib import log
-from chalicelib.actor import LADDER, Actor
+from chalicelib.access.actor import LADDER, Actor
 from chalicelib.errors import Unauthenticated
 from chalicelib.settings import settings
 

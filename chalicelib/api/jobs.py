@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import actions, job_lists, job_logs, jobs, pools, position
+from chalicelib import actions, job_lists, jobs, pools, position
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -29,6 +29,7 @@ from chalicelib.api.models.jobs import (
 from chalicelib.api.operation import Call, operation
 from chalicelib.core.moments import start_of_day, zone
 from chalicelib.errors import FileNotAvailable, Invalid, JobNotFound, RunNotFound, WrongState
+from chalicelib.logs import reader as log_reader
 from chalicelib.requests import Answer
 
 # What `created=` stands for, in days back from the caller's today.
@@ -122,7 +123,7 @@ def list_runs(call: Call, job_id: str) -> Any:
     summary="Lines of one attempt's log",
 )
 def read_logs(call: Call, job_id: str) -> Any:
-    lines, cursor = job_logs.logs(job_id, **call.query.model_dump())
+    lines, cursor = log_reader.logs(job_id, **call.query.model_dump())
     return {"items": lines, "next_cursor": cursor}
 
 
@@ -135,7 +136,7 @@ def read_logs(call: Call, job_id: str) -> Any:
     summary="A link to one attempt's log as a file, good for minutes",
 )
 def download_logs(call: Call, job_id: str) -> Any:
-    return job_logs.download(job_id, **call.query.model_dump(), now=call.now)
+    return log_reader.download(job_id, **call.query.model_dump(), now=call.now)
 
 
 @operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")

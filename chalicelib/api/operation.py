@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.actor import Actor, Role
+from chalicelib.access.actor import Actor, Role
 from chalicelib.api.roles import ROLES
 from chalicelib.errors import CarillonError
 

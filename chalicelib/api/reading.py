@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chalice.app import MultiDict, Request
 from pydantic_core import ValidationError
 
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.api import errors
 from chalicelib.errors import BodyTooLarge, FieldProblem, Invalid, Malformed, NotFound
 from chalicelib.settings import settings

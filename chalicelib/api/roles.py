@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 
 OPEN = None  # no token asked: says nothing about anybody's data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import tokens
+from chalicelib.access import tokens
 from chalicelib.api.models.base import Listing, PageQuery
 from chalicelib.api.models.tokens import Me, TokenIn, TokenMade, TokenOut
 from chalicelib.api.operation import Call, operation

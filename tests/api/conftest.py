@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.world import World

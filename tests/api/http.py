@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from chalice.test import Client
 
 from app import app
-from chalicelib import tokens
-from chalicelib.actor import SYSTEM, Role
+from chalicelib.access import tokens
+from chalicelib.access.actor import SYSTEM, Role
 
 DENIED = b'{"Message": "User is not authorized to access this resource"}'
 UNAUTHORIZED = b'{"message":"Unauthorized"}'

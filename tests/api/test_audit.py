@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import audit
-from chalicelib.actor import Actor, Role
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor, Role
 from chalicelib.api.blueprint import SAFE
 from chalicelib.api.roles import ROLES
 from chalicelib.store.base import client as dynamodb

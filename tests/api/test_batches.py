@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib import work
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.api.models.batches import SHOWING, JobFilterIn
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock

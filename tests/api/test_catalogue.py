@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.aws import secrets
 from tests.api.http import Http, as_role
 from tests.api.made import Made

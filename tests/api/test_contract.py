@@ -16,7 +16,7 @@ import pytest
 
 from app import app
 from chalicelib import errors
-from chalicelib.actor import Role, allows
+from chalicelib.access.actor import Role, allows
 from chalicelib.api import VERSION, openapi, views
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.patterns import WORDS
@@ -288,7 +288,7 @@ def test_an_error_nobody_expected_says_nothing_and_is_logged(
     def broken(*args: Any, **named: Any) -> None:
         raise RuntimeError("password=hunter2 at 10.0.0.7")
 
-    monkeypatch.setattr("chalicelib.tokens.listing", broken)
+    monkeypatch.setattr("chalicelib.access.tokens.listing", broken)
     reply = admin.get("/tokens")
     assert (reply.status, reply.json["Code"], reply.json["Errors"]) == (500, "InternalError", [])
     assert b"hunter2" not in reply.raw

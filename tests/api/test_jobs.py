@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from chalice.test import Client
 
 from app import app
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.clock import Clock
 from chalicelib.paging import Page
 from chalicelib.store import task_names

@@ -5,7 +5,7 @@ from typing import Any
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.api import openapi
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.sources.postgres.source import PostgresSettings

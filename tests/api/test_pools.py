@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib import position
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.store import job_updates, jobs
 from tests.api.http import Http, as_role

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib import requests
-from chalicelib.actor import Actor, Role
+from chalicelib.access.actor import Actor, Role
 from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
 from chalicelib.requests import Answer, once
 from tests.api.http import Http, as_role

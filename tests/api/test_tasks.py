@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib import task_lists
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.store import tasks as task_store
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.task_lists import SORTS

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import tokens
-from chalicelib.actor import Actor, Role
+from chalicelib.access import tokens
+from chalicelib.access.actor import Actor, Role
 from chalicelib.api import authorizer
 from chalicelib.api.roles import ROLES
 from chalicelib.errors import Unauthenticated

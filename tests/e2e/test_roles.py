@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.api.roles import OPEN, ROLES
 from infra.local.address import Caller, Refused
 from tests.e2e.counting import start_counting

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib import job_logs
 from chalicelib.core.lifecycle import RUN_ENDED, Reason
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.logs import reader as log_reader
 from chalicelib.store import logs as log_store
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
@@ -109,7 +109,7 @@ def check(stage: Stage) -> None:
 
 
 def pages(job_id: str, run_no: int, level: str = "all") -> list[dict[str, object]]:
-    found, cursor = job_logs.logs(job_id, run=run_no, level=level, limit=1_000)
+    found, cursor = log_reader.logs(job_id, run=run_no, level=level, limit=1_000)
     assert cursor is None
     return found
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from chalicelib import catalogue, dispatch, sweep, tasks, work
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.aws.clients import client
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus

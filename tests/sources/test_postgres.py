@@ -575,7 +575,8 @@ def test_a_cancel_before_the_start_stops_at_once(database: PostgresServer) -> No
 
 def test_a_worker_that_dies_leaves_no_statement_behind(database: PostgresServer) -> None:
     code = (
-        "import sys, json; from chalicelib.sources import Query, open_source; "
+        "import sys, json; from chalicelib.sources.protocol import Query; "
+        "from chalicelib.sources.registry import open_source; "
         "source = open_source('postgres', json.loads(sys.argv[1]), sys.argv[2], application_name='died'); "
         "source.preview(Query('q', 'SELECT pg_sleep(60) AS a'), 1)"
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chalicelib.actor import Role
+from chalicelib.access.actor import Role
 from chalicelib.api.models.base import Answer, Id, Instant, Name, Request
 
 

@@ -8,8 +8,8 @@ import re
 import secrets
 from datetime import datetime, timedelta
 
-from chalicelib import audit
-from chalicelib.actor import Actor, Role
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor, Role
 from chalicelib.core.ids import ulid
 from chalicelib.core.instants import utc
 from chalicelib.errors import Invalid, Unauthenticated

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.actor import Actor
+from chalicelib.access.actor import Actor
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.errors import Invalid

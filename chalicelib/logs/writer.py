@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
 
-from chalicelib import log_archive
 from chalicelib.clock import Clock
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.log_gzip import RunPacker
 from chalicelib.core.log_lines import LogLine, as_json
+from chalicelib.logs import archive as log_archive
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 

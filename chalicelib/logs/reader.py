@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import log_archive, retention
+from chalicelib import retention
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus
 from chalicelib.core.log_lines import ALERTS, LEVELS, LogLine, as_json, as_text
 from chalicelib.errors import Invalid, RunNotFound
+from chalicelib.logs import archive as log_archive
 from chalicelib.settings import settings
 from chalicelib.storage import links
 from chalicelib.storage.upload import Upload
