@@ -13,12 +13,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from chalicelib import deletion, line, retention, settle
+from chalicelib import deletion, retention
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
 from chalicelib.logs import reader as log_reader
+from chalicelib.queue import completion, leases
 from chalicelib.store import job_transitions, job_updates
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
@@ -81,7 +82,7 @@ def cancel(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None)
 def rerun(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
     """Put an ended job into the line again, with the same window and parameters."""
     job = act(job_id, Asked(actor, Action.RERUN, now, mark=mark), now=now)
-    line.send_token(job, now=now)
+    leases.send_token(job, now=now)
     return job
 
 
@@ -151,7 +152,7 @@ def _cancel(job: JobRecord, asked: Asked, now: datetime) -> bool:
     by = asked.actor.name
     if job.status in ACTIVE:
         return job_updates.request_cancel(job, by=by, now=now, mark=asked.mark)
-    return settle.drop(
+    return completion.drop(
         job,
         JobStatus.CANCELED,
         Reason.BY_USER,
@@ -169,7 +170,7 @@ def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
     # The record is about to forget it.
     log_reader.keep_end(job, now=now)
     return job_transitions.rerun(
-        job, by=asked.actor.name, now=now, lease_until=line.promise(now, now=now), mark=asked.mark
+        job, by=asked.actor.name, now=now, lease_until=leases.promise(now, now=now), mark=asked.mark
     )
 
 

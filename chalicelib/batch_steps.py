@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import actions, batches, settle
+from chalicelib import actions, batches
 from chalicelib.access.actor import Actor
 from chalicelib.actions import Action, Asked, is_marked
 from chalicelib.aws import sqs
@@ -22,6 +22,7 @@ from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
 from chalicelib.log import event
+from chalicelib.queue import completion
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, Told
@@ -113,7 +114,7 @@ def _seen(job: JobRecord | None) -> list[Any] | None:
 def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -> None:
     """What comes after the writes, for all jobs of a part together."""
     if action is Action.CANCEL:
-        settle.after_drops((job for job in changed if job.status == JobStatus.CANCELED), now=now)
+        completion.after_drops((job for job in changed if job.status == JobStatus.CANCELED), now=now)
     if action is Action.RERUN:
         waiting = [job for job in changed if job.status == JobStatus.WAITING]
         sqs.send([(sqs.Token(job.pool, job.job_id), now) for job in waiting], now=now)

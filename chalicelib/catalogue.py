@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from chalicelib import limits
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import secrets
@@ -17,6 +16,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound, StaleRevision, StillReferenced
 from chalicelib.paging import Page, cut
+from chalicelib.queue import concurrency
 from chalicelib.settings import settings
 from chalicelib.sources.parameters import GIVEN
 from chalicelib.sources.registry import check_settings
@@ -60,7 +60,7 @@ def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: 
         created_at=now,
         updated_at=now,
     )
-    limits.set_out(limits.of_source(source.source_id), source.max_concurrency)
+    concurrency.set_out(concurrency.of_source(source.source_id), source.max_concurrency)
     if not store.insert(source):
         source = store.get_source(source.source_id)
     # The record first: a record without its password can be seen and mended, a secret without its record only costs.
@@ -89,10 +89,10 @@ def replace_source(
         "max_concurrency": body.get("max_concurrency"),
         "updated_at": now,
     }
-    limit, most = limits.of_source(source_id), source.max_concurrency
-    limits.set_out(limit, changes["max_concurrency"])
+    limit, most = concurrency.of_source(source_id), source.max_concurrency
+    concurrency.set_out(limit, changes["max_concurrency"])
     store.overwrite(source, changes, revision=int(source.revision))
-    limits.changed(limit, before=most, after=changes["max_concurrency"], now=now)
+    concurrency.changed(limit, before=most, after=changes["max_concurrency"], now=now)
     if not keeps:
         name = secrets.source_name(source_id)
         if body["password"] is None:
@@ -113,7 +113,7 @@ def delete_source(source_id: str, *, revision: int | None, actor: Actor, now: da
     store.overwrite(source, {"has_secret": False, "updated_at": now}, revision=int(source.revision))
     secrets.delete(secrets.source_name(source_id))
     store.remove(source, revision=int(source.revision))
-    limits.forget(limits.of_source(source_id), before=source.max_concurrency, now=now)
+    concurrency.forget(concurrency.of_source(source_id), before=source.max_concurrency, now=now)
     _note(actor, "delete", source, before=before, after=None, now=now)
 
 

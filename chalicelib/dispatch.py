@@ -18,8 +18,8 @@ from chalicelib.aws import sqs
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
 from chalicelib.errors import CarillonError, FiringIncomplete
-from chalicelib.line import HOLDABLE
 from chalicelib.log import event
+from chalicelib.queue.leases import HOLDABLE
 from chalicelib.store import jobs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import line, retention
+from chalicelib import retention
 from chalicelib.core.instants import parse, rfc3339
 from chalicelib.core.lifecycle import RunStatus
 from chalicelib.errors import FileNotAvailable, RunNotFound
 from chalicelib.kinds.registry import KINDS, kind_of
+from chalicelib.queue import leases
 from chalicelib.settings import settings
 from chalicelib.storage import links as objects
 from chalicelib.store import jobs as store
@@ -42,8 +43,8 @@ def detail(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
     asked = newest if run_no is None else [each for each in [run_store.find(job_id, run_no)] if each is not None]
     return {
         **{name: getattr(job, name) for name in type(job).get_attributes()},
-        "deadline_at": line.deadline(job),
-        "queue_wait_ends_at": line.queue_wait_end(job),
+        "deadline_at": leases.deadline(job),
+        "queue_wait_ends_at": leases.queue_wait_end(job),
         "run_count": job.run_no,
         "runs": newest[:DEFAULT_RUNS],
         "failures": [_failure(run) for run in newest if run.status in (RunStatus.FAILED, RunStatus.CANCELED)],

@@ -18,13 +18,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from chalicelib import retention, settle
+from chalicelib import retention
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.invariants.facts import Facts, Invariant, Mend
 from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.log import event
+from chalicelib.queue import completion
 from chalicelib.store import job_repairs, jobs, patrols, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -171,7 +172,7 @@ def _apply(mend: Mend, facts: Facts, *, now: datetime) -> bool:
     job = facts.job
     if mend.cancel:
         reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
-        return settle.drop(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
+        return completion.drop(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
     mended = [job_repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]
     return all(mended) and (not mend.job or job_repairs.mend_job(job, mend.job))

@@ -18,7 +18,7 @@ from chalicelib.core.rank import rank
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.jitter import jitter
-from chalicelib.line import look_at, promise
+from chalicelib.queue.leases import look_at, promise
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord

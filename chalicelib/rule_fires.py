@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice, takewhile
 
-from chalicelib import adoption, in_step, line, planning
+from chalicelib import adoption, in_step, planning
 from chalicelib.adoption import Look
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
+from chalicelib.queue import leases
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -102,7 +103,7 @@ def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
     if jobs.insert(job) or (at > task.updated_at and planning.is_open(job) and jobs.replan(job)):
         event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
         if planning.is_open(job):
-            line.send_token(job, now=now)
+            leases.send_token(job, now=now)
         else:
             store.note_latest(task.task_id, job_id=job.job_id, status=job.status, at=now)
     else:

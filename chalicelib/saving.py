@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import definitions, dispatch, in_step, limits, settle
+from chalicelib import definitions, dispatch, in_step
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.facets import folded
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
+from chalicelib.queue import completion, concurrency
 from chalicelib.retention import longest_life
 from chalicelib.store import jobs, task_names
 from chalicelib.store import tasks as store
@@ -43,7 +44,7 @@ def save(
     newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
     never_fired = task.previous_fire_at is None
     former, ruled = str(task.name), in_step.has_rule(task)
-    limit, most = limits.of_task(task.task_id), task.max_concurrency
+    limit, most = concurrency.of_task(task.task_id), task.max_concurrency
     for name, value in columns.items():
         setattr(task, name, value)
     ruled = ruled or in_step.has_rule(task)
@@ -55,10 +56,10 @@ def save(
     if renamed:
         task_names.register(task.task_id, task.name, revision=revision + 1)
     if task.max_concurrency != most:
-        limits.set_out(limit, task.max_concurrency)
+        concurrency.set_out(limit, task.max_concurrency)
     store.overwrite(task, expected_revision=revision)
     withdraw(task.task_id, why, now=now)
-    limits.changed(limit, before=most, after=task.max_concurrency, now=now)
+    concurrency.changed(limit, before=most, after=task.max_concurrency, now=now)
     audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     dispatch.plan_now(task, now=now)
@@ -73,7 +74,7 @@ def withdraw(task_id: str, why: str, *, now: datetime) -> None:
     """Cancel a task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
     for job in planned(task_id):
         if job.not_before > now:
-            settle.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
+            completion.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
 
 
 def planned(task_id: str) -> list[JobRecord]:

@@ -14,12 +14,13 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, batches, deletion, gate, limits, line, patrol, settle
+from chalicelib import adoption, batches, deletion, patrol
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
+from chalicelib.queue import admission, completion, concurrency, leases
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
 from chalicelib.storage.links import s3
@@ -107,24 +108,24 @@ def _rule(task_id: str, swept: Swept, *, now: datetime) -> None:
 
 def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     """A token that was lost, or that was not to be sent yet."""
-    verdict = gate.admit(job, now=now)
-    if verdict in (gate.Pass.ENDED, gate.Pass.HELD_BACK):
+    verdict = admission.admit(job, now=now)
+    if verdict in (admission.Pass.ENDED, admission.Pass.HELD_BACK):
         return
     times = int(job.tokens_sent) + 1
     limit = limit_of(job.ready_pool)
     if limit is not None or pools.state(job.pool).paused:
         # No token: it would be spent on nothing. The clocks run on, and it is asked again.
         if limit is not None:
-            limits.look_into(limit, now=now)
-        elif verdict is gate.Pass.GO and not job_updates.make_ready(job):
+            concurrency.look_into(limit, now=now)
+        elif verdict is admission.Pass.GO and not job_updates.make_ready(job):
             return
-        promised = line.promise(job.not_before, now=now, tokens_sent=times, longest=line.LONGEST_PARKED)
-        job_updates.token_sent_again(job, lease_until=line.look_at(job, promised))
+        promised = leases.promise(job.not_before, now=now, tokens_sent=times, longest=leases.LONGEST_PARKED)
+        job_updates.token_sent_again(job, lease_until=leases.look_at(job, promised))
         return
-    promised = line.look_at(job, line.promise(job.not_before, now=now, tokens_sent=times))
-    if verdict is gate.Pass.GO and not job_updates.make_ready(job):
+    promised = leases.look_at(job, leases.promise(job.not_before, now=now, tokens_sent=times))
+    if verdict is admission.Pass.GO and not job_updates.make_ready(job):
         return
-    line.send_token(job, now=now)
+    leases.send_token(job, now=now)
     if job_updates.token_sent_again(job, lease_until=promised):
         swept.tokens += 1
         event("token sent again", job_id=job.job_id, pool=job.pool, times=int(job.tokens_sent))
@@ -147,7 +148,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         swept.lost += 1
         event("worker lost", level="WARN", job_id=job.job_id, run_no=int(job.run_no), worker=job.worker)
     swept.settled += 1
-    settle.settle(job, run, now=now)
+    completion.settle(job, run, now=now)
 
 
 def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
@@ -160,7 +161,7 @@ def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
         ended_at=now,
         permanent=0,
     )
-    end = line.deadline(job)
+    end = leases.deadline(job)
     if job.cancel_requested_at is not None:
         reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
         run.status, run.reason, run.stopped_at = RunStatus.CANCELED, reason, now

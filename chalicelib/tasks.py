@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import definitions, dispatch, in_step, limits, planning, rule_fires
+from chalicelib import definitions, dispatch, in_step, planning, rule_fires
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import rules
@@ -15,8 +15,9 @@ from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Invalid, StaleRevision, Unavailable
-from chalicelib.line import send_token
 from chalicelib.log import event
+from chalicelib.queue import concurrency
+from chalicelib.queue.leases import send_token
 from chalicelib.retention import longest_life
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
 from chalicelib.store import job_updates, jobs, task_names
@@ -44,7 +45,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     if in_step.has_rule(task):
         in_step.watch(task_id, now=now)
     task_names.register(task_id, task.name, revision=1)
-    limits.set_out(limits.of_task(task_id), task.max_concurrency)
+    concurrency.set_out(concurrency.of_task(task_id), task.max_concurrency)
     if not store.insert(task):
         task = store.get(task_id)
     if in_step.has_rule(task):
@@ -106,7 +107,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
             job_updates.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
-    limits.forget(limits.of_task(task_id), before=task.max_concurrency, now=now)
+    concurrency.forget(concurrency.of_task(task_id), before=task.max_concurrency, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
     task_names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
     event("task deleted", task_id=task_id)

@@ -1,4 +1,4 @@
-"""The worker: a token arrives, the best job of the pool is claimed (`claim.py`), its kind runs, its end is written.
+"""The worker: a token arrives, the pool's best job is claimed (`queue/claim.py`), its kind runs, its end is written.
 
 Every step may be the last one of this process. What it leaves half done is picked up by `sweep` when the lease ends.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib import batch_steps, cost, deletion, line, retention, settle
+from chalicelib import batch_steps, cost, deletion, retention
 from chalicelib.aws import sqs
-from chalicelib.claim import LEASE_MARGIN, Worker, take
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
 from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
+from chalicelib.queue import completion, leases
+from chalicelib.queue.claim import LEASE_MARGIN, Worker, take
 from chalicelib.running import LiveRun
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
@@ -68,7 +69,7 @@ def execute(job: JobRecord, *, worker: Worker, meter: cost.Meter | None = None) 
         job=job,
         clock=clock,
         worker_until=worker.until - CLOSING_TIME,
-        deadline=line.deadline(job),
+        deadline=leases.deadline(job),
     )
     live.log("INFO", f"Attempt {int(job.attempts_spent)} begins on worker {worker.name}.", type="run")
     live.look()
@@ -162,7 +163,7 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | 
     if meter is not None:
         run.cost = meter.result(kind=job.kind, now=now, stored_bytes=int(run.bytes or 0))
     if runs.end(run, made=True):
-        settle.settle(job, run, now=now)
+        completion.settle(job, run, now=now)
         return
     found = jobs.find(job.job_id)
     if found is None or found.deleted_at is not None:

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import claim, planning, tasks
+from chalicelib import planning, tasks
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.rank import PRIORITY_MAX
 from chalicelib.kinds import registry
+from chalicelib.queue import claim
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord

@@ -134,8 +134,8 @@ def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
 # Modules that have not moved to their package yet.
 STILL_AT: dict[str, str] = {
     "health": "api", "requests": "api",
-    "limits": "queue", "line": "queue", "gate": "queue", "claim": "queue", "settle": "queue", "position": "queue",
-    "pools": "queue", "dispatch": "scheduling", "planning": "scheduling", "calendars": "scheduling",
+   
+    "dispatch": "scheduling", "planning": "scheduling", "calendars": "scheduling",
     "catalogue": "catalogue", "previews": "catalogue", "jobs": "jobs", "job_lists": "jobs", "actions": "jobs",
     "deletion": "jobs", "batches": "jobs", "batch_steps": "jobs", "definitions": "tasks", "tasks": "tasks",
     "saving": "tasks", "task_lists": "tasks", "in_step": "tasks", "adoption": "tasks", "rule_fires": "tasks",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batch_steps, batches, gate, job_lists, retention
+from chalicelib import actions, batch_steps, batches, job_lists, retention
 from chalicelib.actions import Action
 from chalicelib.aws import sqs
 from chalicelib.batches import MOST_JOBS, Wish
@@ -17,6 +17,7 @@ from chalicelib.core.lifecycle import ACTIVE, ENDED, JobStatus, Reason
 from chalicelib.errors import ConnectionDropped, Invalid, Unavailable, WrongState
 from chalicelib.kinds.protocol import Outcome as Result
 from chalicelib.kinds.protocol import RunContext
+from chalicelib.queue import admission
 from chalicelib.store import batches as store
 from chalicelib.store import job_transitions, tasks
 from chalicelib.store import jobs as job_store
@@ -209,7 +210,7 @@ def test_a_job_that_was_held_back_is_let_in_when_a_batch_ends_the_one_before(sta
         for message in list(stage.messages):
             job = job_store.get(sqs.parse(message.body).job_id)  # type: ignore[union-attr]
             if message.due <= stage.now and job.scheduled_for <= stage.now:
-                gate.admit(job, now=stage.now)
+                admission.admit(job, now=stage.now)
     held = [job for job in stage.jobs() if job.buffered]
     assert held, "the test needs one"
     stage.messages.clear()

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib import claim, limits, settle, sweep, tasks
+from chalicelib import sweep, tasks
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.kinds.protocol import Target
+from chalicelib.queue import claim, completion, concurrency
 from chalicelib.store import concurrency as store
 from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.catalogue import SourceRecord
@@ -50,7 +51,7 @@ def take(aws: Aws, job: JobRecord) -> JobRecord | None:
 
 def end(aws: Aws, job: JobRecord) -> None:
     run = RunRecord(job.job_id, int(job.run_no), status=RunStatus.SUCCEEDED, fence=job.fence, created_at=aws.now)
-    settle.settle(job, run, now=aws.now)
+    completion.settle(job, run, now=aws.now)
 
 
 def waiting(aws: Aws, task: Any, count: int, seed: int = 1, **changes: Any) -> list[JobRecord]:
@@ -59,7 +60,7 @@ def waiting(aws: Aws, task: Any, count: int, seed: int = 1, **changes: Any) -> l
 
 def a_source(aws: Aws, most: int) -> str:
     common = {"creator": "olga", "created_at": aws.now, "updated_at": aws.now, "kind": "sqlite", "settings": {}}
-    limits.set_out(limits.of_source("shop"), most)
+    concurrency.set_out(concurrency.of_source("shop"), most)
     SourceRecord("shop", name="Shop", max_concurrency=most, **common).save()
     PROBE.works_on = Target(source_id="shop")
     return "shop"
@@ -102,7 +103,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
         tokens = [jobs.get(sqs.parse(message.body).job_id) for message in sent]
     assert max(seen) == most
     assert {the_end(aws, job).status for job in made} == {JobStatus.SUCCEEDED}
-    names = [limits.of_task(limited.task_id), limits.of_source("shop")]
+    names = [concurrency.of_task(limited.task_id), concurrency.of_source("shop")]
     assert [store.holders(name) for name in names] == [set(), set()]
 
 
@@ -142,7 +143,7 @@ def full(aws: Aws) -> tuple[Any, JobRecord, list[JobRecord]]:
     assert claimed is not None
     assert take(aws, made[1]) is None
     parked = [jobs.get(job.job_id) for job in made if job.job_id != claimed.job_id]
-    assert {job.ready_pool for job in parked} == {limit_line(limits.of_task(task.task_id))}
+    assert {job.ready_pool for job in parked} == {limit_line(concurrency.of_task(task.task_id))}
     aws.queue.messages.clear()
     return task, claimed, parked
 
@@ -186,7 +187,7 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, first, parked = full(aws)
-    as_shown, read = jobs.first_in_line(limit_line(limits.of_task(task.task_id)), 9), jobs.first_in_line
+    as_shown, read = jobs.first_in_line(limit_line(concurrency.of_task(task.task_id)), 9), jobs.first_in_line
     assert sorted(as_shown) == sorted(job.job_id for job in parked)
     end(aws, first)
     second = take(aws, jobs.get(as_shown[0]))
@@ -210,13 +211,13 @@ def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
 def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_made_to_fail(aws: Aws) -> None:
     task = a_task(aws.now, max_concurrency=1)
     slow, other = waiting(aws, task, 2)
-    limit, fence = limits.of_task(task.task_id), ulid(aws.now)
+    limit, fence = concurrency.of_task(task.task_id), ulid(aws.now)
     as_read = jobs.get(slow.job_id)
-    assert limits.Places(pools.state("cloud").limited).take(as_read, fence, now=aws.now) == {limit}
+    assert concurrency.Places(pools.state("cloud").limited).take(as_read, fence, now=aws.now) == {limit}
     aws.forward(30)
     assert take(aws, other) is None, "it may still be on its way"
     aws.forward(31)
-    limits.look_into(limit, now=aws.now)
+    concurrency.look_into(limit, now=aws.now)
     assert store.holders(limit) == set()
     until = aws.now + WORK_TIME
     assert not job_transitions.claim(
@@ -245,7 +246,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
                 run = RunRecord(job.job_id, int(job.run_no), status=RunStatus.SUCCEEDED, fence=job.fence)
                 run.created_at = run.ended_at = aws.now
                 assert runs.end(run)
-                settle.settle(job, run, now=aws.now)
+                completion.settle(job, run, now=aws.now)
             aws.queue.done(message)
 
     def moment(name: str) -> None:
@@ -271,8 +272,8 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
     assert {jobs.get(job.job_id).status for job in made} == {JobStatus.SUCCEEDED}, where
     assert active == 1, where
     aws.forward(61)
-    limit = limits.of_task(task.task_id)
-    limits.look_into(limit, now=aws.now)
+    limit = concurrency.of_task(task.task_id)
+    concurrency.look_into(limit, now=aws.now)
     assert store.holders(limit) == set(), where
     return moments
 

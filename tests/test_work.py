@@ -358,7 +358,7 @@ def test_a_buffered_job_whose_waker_died_is_let_in_by_the_sweep(stage: Stage, mo
         stage.world.forward(seconds=60)
         stage.tick()
         stage.deliver()
-        monkeypatch.setattr("chalicelib.settle.let_next_in", lambda *_, **__: None)
+        monkeypatch.setattr("chalicelib.queue.completion.let_next_in", lambda *_, **__: None)
         return Outcome()
 
     PROBE.behaviour = first_takes_long

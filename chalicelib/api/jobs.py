@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import actions, job_lists, jobs, pools, position
+from chalicelib import actions, job_lists, jobs
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -30,6 +30,7 @@ from chalicelib.api.operation import Call, operation
 from chalicelib.core.moments import start_of_day, zone
 from chalicelib.errors import FileNotAvailable, Invalid, JobNotFound, RunNotFound, WrongState
 from chalicelib.logs import reader as log_reader
+from chalicelib.queue import pools, position
 from chalicelib.requests import Answer
 
 # What `created=` stands for, in days back from the caller's today.

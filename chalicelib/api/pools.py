@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import pools
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.pools import PoolOut, PoolPatch, PoolQuery
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import PoolNotFound
 from chalicelib.paging import cut
+from chalicelib.queue import pools
 
 
 @operation("GET", "/pools", query=PoolQuery, answer=Listing[PoolOut], summary="List pools, by name")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import position
 from chalicelib.access.actor import Role
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.queue import position
 from chalicelib.store import job_updates, jobs
 from tests.api.http import Http, as_role
 from tests.api.made import Made
@@ -139,8 +139,8 @@ def test_a_planned_job_is_not_estimated_to_start_before_its_time(stage: Stage) -
 
 
 def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
-    from chalicelib import pools
-    from chalicelib.limits import of_task
+    from chalicelib.queue import pools
+    from chalicelib.queue.concurrency import of_task
     from tests.stage import OPERATOR
 
     job = jobs.get(waiting(stage, 10))

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists, pools
+from chalicelib import job_lists
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
 from chalicelib.paging import PAGE_SIZES
+from chalicelib.queue import pools
 from tests.store.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
 from tests.store.sorted_once import sorted_once
 from tests.world import World

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists, pools
+from chalicelib import job_lists
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.paging import TOTAL_LIMIT
+from chalicelib.queue import pools
 from tests.store.crowd import NOW, SPAN, crowd, listed, write
 from tests.store.reads import Reads, reads
 from tests.store.sorted_once import sorted_once

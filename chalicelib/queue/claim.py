@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from chalicelib import gate, limits, line
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.core.queue_keys import limit_of, lines_to_look_at
 from chalicelib.log import event
+from chalicelib.queue import admission, concurrency, leases
 from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -54,10 +54,10 @@ def take(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     begun = worker.clock.now()
     # A sleep may end a hair early by the clock that conditions are judged by: never before the slot.
     now = begun if own is None else max(begun, own.not_before)
-    places = limits.Places(pool.limited)
+    places = concurrency.Places(pool.limited)
     claimed = None
     for job in _best_first(token, own, now=now):
-        if job is not own and gate.admit(job, now=now) is not gate.Pass.GO:
+        if job is not own and admission.admit(job, now=now) is not admission.Pass.GO:
             continue
         if _claim(job, places, worker=worker, now=now):
             claimed = job
@@ -80,12 +80,12 @@ def _own(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
         return None
     early = job.not_before - worker.clock.now()
     if early > EARLY:
-        line.send_token(job, now=worker.clock.now())
+        leases.send_token(job, now=worker.clock.now())
         return None
     if early > timedelta(0):
         worker.clock.sleep(early.total_seconds())
     now = max(worker.clock.now(), job.not_before)
-    return job if gate.admit(job, now=now) is gate.Pass.GO else None
+    return job if admission.admit(job, now=now) is admission.Pass.GO else None
 
 
 def _best_first(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
@@ -114,14 +114,14 @@ def _best_first(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> It
         yield own
 
 
-def _claim(job: JobRecord, places: limits.Places, *, worker: Worker, now: datetime) -> bool:
+def _claim(job: JobRecord, places: concurrency.Places, *, worker: Worker, now: datetime) -> bool:
     fence = ulid(now)
     holds = places.take(job, fence, now=now)
     if holds is None:
         return False
     lease_until = worker.until + LEASE_MARGIN
     if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
-        limits.give_back(job, fence, holds, now=now)
+        concurrency.give_back(job, fence, holds, now=now)
         return False
     created = RunRecord(
         job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now

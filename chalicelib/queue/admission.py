@@ -7,8 +7,8 @@ from enum import Enum
 
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, Trigger
 from chalicelib.core.overlap import Gate, OverlapPolicy, decide
-from chalicelib.line import FIRST_LEASE, look_at, out_of_time
-from chalicelib.settle import drop, stop_for
+from chalicelib.queue.completion import drop, stop_for
+from chalicelib.queue.leases import FIRST_LEASE, look_at, out_of_time
 from chalicelib.store import job_updates, jobs, tasks
 from chalicelib.store.job_record import JobRecord
 

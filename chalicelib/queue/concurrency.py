@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from chalicelib import line
 from chalicelib.core.ids import instant_of, ulid
 from chalicelib.core.lifecycle import ACTIVE
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.errors import SourceNotFound
 from chalicelib.log import event
+from chalicelib.queue import leases
 from chalicelib.store import concurrency as store
 from chalicelib.store import job_updates, jobs, pools, tasks
 from chalicelib.store.catalogue import get_source
@@ -134,7 +134,7 @@ def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
     while room > 0 and (best := list(islice(parked, room))):
         for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
             if job.ready_pool == here and job_updates.make_ready(job):
-                line.send_token(job, now=now)
+                leases.send_token(job, now=now)
                 room -= 1
 
 

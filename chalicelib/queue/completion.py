@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from chalicelib import limits, line, retention
+from chalicelib import retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.prices import summed
 from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
 from chalicelib.log import event
+from chalicelib.queue import concurrency, leases
 from chalicelib.store import job_transitions, job_updates, jobs, runs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -46,15 +47,15 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
     if delay is None:
         return False
     not_before = now + delay
-    end = line.deadline(job)
+    end = leases.deadline(job)
     if end is not None and not_before >= end:
         _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
-    promised = line.look_at(job, line.promise(not_before, now=now))
+    promised = leases.look_at(job, leases.promise(not_before, now=now))
     cost = summed(job.cost, run.cost)
     if job_transitions.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
-        limits.run_over(job, now=now)
-        line.send_token(job, now=now)
+        concurrency.run_over(job, now=now)
+        leases.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
     # Somebody asked to cancel it or changed its priority since it was read, or settled it already.
@@ -95,7 +96,7 @@ def _finish(
     )
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
-        limits.run_over(job, now=now)
+        concurrency.run_over(job, now=now)
         let_next_in(job, now=now)
 
 
@@ -169,4 +170,4 @@ def let_next_in(job: JobRecord, *, now: datetime) -> None:
         return
     held = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
     for other in sorted(held, key=lambda each: each.job_id)[:1]:
-        line.send_token(other, now=now)
+        leases.send_token(other, now=now)
