@@ -22,9 +22,10 @@ app.register_blueprint(blueprint.bp)
 
 @app.schedule("rate(1 minute)")
 def tick(event: CloudWatchEvent) -> None:
-    from chalicelib import clock, dispatch
+    from chalicelib import clock
+    from chalicelib.scheduling import tick as scheduling_tick
 
-    dispatch.tick(now=clock.now(), time_left=lambda: _seconds_left(event.context))
+    scheduling_tick.tick(now=clock.now(), time_left=lambda: _seconds_left(event.context))
 
 
 @app.schedule("rate(1 minute)")

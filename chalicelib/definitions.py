@@ -7,8 +7,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from chalicelib import planning
-from chalicelib.calendars import calendar_of
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import EVENTBRIDGE
@@ -21,6 +19,8 @@ from chalicelib.core.schedules.eventbridge import to_eventbridge
 from chalicelib.core.schedules.form import normalise
 from chalicelib.errors import Invalid
 from chalicelib.kinds.registry import KINDS, kind_of
+from chalicelib.scheduling import slots
+from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.settings import settings
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord
@@ -124,7 +124,7 @@ def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
         if kind == "now":
             following = floor_second(now) if fire_now else None
         else:
-            following = planning.following(task, now)
+            following = slots.following(task, now)
             if following is None and fire_now and kind == "once" and task.schedule.get("run_if_past"):
                 following = schedules.latest(task.schedule, at_or_before=now)
     task.next_fire_at = following

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice, takewhile
 
-from chalicelib import adoption, in_step, planning
+from chalicelib import adoption, in_step
 from chalicelib.adoption import Look
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
@@ -19,6 +19,7 @@ from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.queue import leases
+from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -97,12 +98,12 @@ def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
     if task.previous_fire_at is not None and task.previous_fire_at > at:
         # Told late: the slot after it covers what lies between already.
         task.previous_fire_at = at
-    slot = planning.judge(task, at, now=now)
-    job = planning.job_of_slot(task, slot, now=now)
+    slot = slots.judge(task, at, now=now)
+    job = slots.job_of_slot(task, slot, now=now)
     missed_since = (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
-    if jobs.insert(job) or (at > task.updated_at and planning.is_open(job) and jobs.replan(job)):
+    if jobs.insert(job) or (at > task.updated_at and slots.is_open(job) and jobs.replan(job)):
         event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
-        if planning.is_open(job):
+        if slots.is_open(job):
             leases.send_token(job, now=now)
         else:
             store.note_latest(task.task_id, job_id=job.job_id, status=job.status, at=now)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import definitions, dispatch, in_step
+from chalicelib import definitions, in_step
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.facets import folded
@@ -15,6 +15,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.queue import completion, concurrency
 from chalicelib.retention import longest_life
+from chalicelib.scheduling import tick
 from chalicelib.store import jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -62,7 +63,7 @@ def save(
     concurrency.changed(limit, before=most, after=task.max_concurrency, now=now)
     audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
-    dispatch.plan_now(task, now=now)
+    tick.plan_now(task, now=now)
     if renamed:
         task_names.release(task.task_id, former, revision=revision, now=now, expires_at=now + longest_life())
     if ruled:

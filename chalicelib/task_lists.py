@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from chalicelib import planning
 from chalicelib.core.instants import FAR_FUTURE
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.schedules.words import describe
 from chalicelib.errors import Invalid
 from chalicelib.paging import Page, check, cut
+from chalicelib.scheduling import slots
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord
 
@@ -44,7 +44,7 @@ def next_shown(task: TaskRecord, *, now: datetime) -> datetime | None:
     planned, previous = task.next_fire_at, task.previous_fire_at
     if task.enabled and planned is not None and planned > now and (previous is None or previous <= now):
         return planned
-    return planning.next_execution(task, now=now)
+    return slots.next_execution(task, now=now)
 
 
 def listing(

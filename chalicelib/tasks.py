@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import definitions, dispatch, in_step, planning, rule_fires
+from chalicelib import definitions, in_step, rule_fires
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import rules
@@ -20,6 +20,7 @@ from chalicelib.queue import concurrency
 from chalicelib.queue.leases import send_token
 from chalicelib.retention import longest_life
 from chalicelib.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
+from chalicelib.scheduling import slots, tick
 from chalicelib.store import job_updates, jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -52,7 +53,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
         _put_rule(task)
     audit.record(actor, "create", "task", task_id, before=None, after=audit.snapshot(task), now=now)
     event("task created", task_id=task_id, kind=task.kind, next_fire_at=task.next_fire_at)
-    dispatch.plan_now(task, now=now)
+    tick.plan_now(task, now=now)
     return task
 
 
@@ -154,8 +155,8 @@ def start(
     now: datetime,
 ) -> JobRecord:
     """Put one job into the line at once, or give back the one that this id has already."""
-    window = planning.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
-    job = planning.build(
+    window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
+    job = slots.build(
         task,
         job_id=job_id,
         trigger=trigger,
@@ -165,8 +166,8 @@ def start(
         operator=operator,
         now=now,
     )
-    if planning.is_empty(task, window):
-        planning.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+    if slots.is_empty(task, window):
+        slots.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     else:
         job.admitted = True
     if not jobs.insert(job):
@@ -183,7 +184,7 @@ def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
         return None
     before = schedules.latest(task.schedule, at_or_before=instant)
     if before == instant:
-        before = schedules.latest(task.schedule, at_or_before=instant - planning.SECOND)
+        before = schedules.latest(task.schedule, at_or_before=instant - slots.SECOND)
     return before
 
 
@@ -210,7 +211,7 @@ def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord
         task = rule_fires.before_edit(task, now=now)
     if revision is not None and revision != task.revision:
         raise StaleRevision(f"The task was edited since: its revision is {task.revision}, not {revision}.")
-    dispatch.plan_now(task, now=now, until=now)
+    tick.plan_now(task, now=now, until=now)
     return task
 
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib import planning, tasks
+from chalicelib import tasks
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.rank import PRIORITY_MAX
 from chalicelib.kinds import registry
 from chalicelib.queue import claim
+from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -84,7 +85,7 @@ def crowd(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, *
     with JobRecord.batch_write() as batch:
         for _ in range(count):
             task.priority = draw.randrange(PRIORITY_MAX + 1)
-            job = planning.build(task, job_id=ulid(now), window=None, parameters={}, operator=None, now=now, **build)
+            job = slots.build(task, job_id=ulid(now), window=None, parameters={}, operator=None, now=now, **build)
             job.facets, job.search_name = jobs.facets(job, job.status, None), "x"
             batch.save(job)
             made.append(job)

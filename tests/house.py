@@ -135,8 +135,8 @@ def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
 STILL_AT: dict[str, str] = {
     "health": "api", "requests": "api",
    
-    "dispatch": "scheduling", "planning": "scheduling", "calendars": "scheduling",
-    "catalogue": "catalogue", "previews": "catalogue", "jobs": "jobs", "job_lists": "jobs", "actions": "jobs",
+   
+    "jobs": "jobs", "job_lists": "jobs", "actions": "jobs",
     "deletion": "jobs", "batches": "jobs", "batch_steps": "jobs", "definitions": "tasks", "tasks": "tasks",
     "saving": "tasks", "task_lists": "tasks", "in_step": "tasks", "adoption": "tasks", "rule_fires": "tasks",
     "fire": "tasks", "work": "worker", "running": "worker", "cost": "worker", "sweep": "maintenance",

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from chalicelib import dispatch, tasks, work
 from chalicelib import sweep as sweeping
+from chalicelib import tasks, work
 from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs as aws_sqs
 from chalicelib.aws.clients import client
@@ -20,6 +20,7 @@ from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import OPEN
 from chalicelib.kinds import registry
 from chalicelib.kinds.protocol import Outcome, RunContext, Target
+from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
@@ -102,8 +103,8 @@ class Stage:
 
     # --- what AWS does ---
 
-    def tick(self) -> dispatch.Fired:
-        fired = dispatch.tick(now=self.now)
+    def tick(self) -> scheduling_tick.Fired:
+        fired = scheduling_tick.tick(now=self.now)
         self.collect()
         return fired
 
@@ -185,7 +186,7 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
     PROBE.works_on = Target()
     monkeypatch.setitem(registry.KINDS, "probe", "tests.stage:probe")
     # The test's clock stands still while a tick works.
-    monkeypatch.setattr("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("chalicelib.scheduling.tick.time", SimpleNamespace(monotonic=lambda: 0.0))
     events = client("sqs").meta.events
     events.register("before-parameter-build.sqs.SendMessageBatch", strip_delay, unique_id="tests-delay")
     return Stage(world, PROBE)

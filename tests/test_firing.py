@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib import dispatch, tasks
+from chalicelib import tasks
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.scheduling import tick
 from chalicelib.store import tasks as task_store
 from tests.stage import OPERATOR, PROBE, Stage
 
@@ -75,8 +76,8 @@ def test_two_ticks_at_once_make_one_job_per_slot(stage: Stage) -> None:
     for _ in range(5):
         stage.task(schedule={"type": "cron", "expression": "30 9 * * *"})
     stage.world.now = at("2026-03-02T09:29:00")
-    dispatch.tick(now=stage.now)
-    dispatch.tick(now=stage.now)
+    tick.tick(now=stage.now)
+    tick.tick(now=stage.now)
     assert slots(stage) == ["09:30:00"] * 5
 
 
@@ -99,7 +100,7 @@ def test_missed_slots_are_recorded_and_the_latest_runs(stage: Stage) -> None:
 def test_a_long_outage_is_caught_up_a_bounded_number_of_slots_per_tick(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "SLOTS_PER_TASK", 20)
+    monkeypatch.setattr(tick, "SLOTS_PER_TASK", 20)
     stage.task(misfire={"policy": "skip"})
     stage.world.forward(minutes=45)
     stage.tick()
@@ -262,12 +263,12 @@ def test_a_slot_that_is_not_run_shows_as_the_latest_status(stage: Stage) -> None
 
 
 def test_the_next_execution_is_a_slot_planned_ahead(stage: Stage) -> None:
-    from chalicelib import planning
+    from chalicelib.scheduling import slots as scheduling_slots
 
     task = stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:00", "timezone": "UTC"})
     assert task.next_fire_at is None, "it is planned already"
-    assert planning.next_execution(task, now=stage.now) == at("2026-03-02T09:01:00")
-    assert planning.next_execution(task, now=at("2026-03-02T09:01:00")) is None
+    assert scheduling_slots.next_execution(task, now=stage.now) == at("2026-03-02T09:01:00")
+    assert scheduling_slots.next_execution(task, now=at("2026-03-02T09:01:00")) is None
 
 
 def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -> None:

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib import actions, catalogue, tasks, work
+from chalicelib import actions, tasks, work
 from chalicelib.access.actor import Actor
+from chalicelib.catalogue import records as catalogue
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.store import jobs as job_store

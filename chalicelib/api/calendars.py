@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import catalogue
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, SearchQuery
 from chalicelib.api.operation import Call, operation
+from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import StillReferenced
 from chalicelib.store.catalogue import CalendarRecord, get_calendar
 

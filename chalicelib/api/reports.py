@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import catalogue, previews
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import ReportIn, ReportOut, ReportPreview, ReportPreviewIn, SearchQuery
 from chalicelib.api.operation import Call, operation
+from chalicelib.catalogue import previews
+from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import (
     ConnectionDropped,
     QueryFailed,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import calendars
 from chalicelib.api.models.schedules import PreviewIn, PreviewOut
 from chalicelib.api.operation import Call, operation
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.words import describe
 from chalicelib.errors import InvalidSchedule
+from chalicelib.scheduling import calendars
 from chalicelib.settings import settings
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import catalogue, previews
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourceTested
 from chalicelib.api.operation import Call, operation
+from chalicelib.catalogue import previews
+from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import (
     ConnectionDropped,
     SourceNotFound,

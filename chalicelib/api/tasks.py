@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import planning, tasks
+from chalicelib import tasks
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import JobOut
 from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import InvalidSchedule, TaskNotFound
+from chalicelib.scheduling import slots
 from chalicelib.store.tasks import TaskRecord
 
 
 def _shown(task: TaskRecord, call: Call) -> TaskRecord:
     """The task with its next execution as people see it."""
-    task.next_fire_at = planning.next_execution(task, now=call.now)
+    task.next_fire_at = slots.next_execution(task, now=call.now)
     return task
 
 

@@ -135,24 +135,24 @@ def raw_writes_per_second() -> float:
 
 
 def measure(world: Any, patch: pytest.MonkeyPatch, count: int, raw: float) -> None:
-    from chalicelib import dispatch
     from chalicelib.aws.clients import client
+    from chalicelib.scheduling import tick
     from chalicelib.store.job_record import JobRecord
 
     stage = a_stage(world, patch)
     client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
-    patch.setattr("chalicelib.dispatch.time", time)
+    patch.setattr("chalicelib.scheduling.tick.time", time)
     world.now = datetime.now(UTC)
     # Far enough that making the tasks is over by then.
     slot = (world.now + timedelta(seconds=25 + count * 0.06)).replace(microsecond=0)
     once = {"type": "once", "at": slot.strftime("%Y-%m-%dT%H:%M:%S"), "timezone": "UTC"}
     with quiet():
         patch.setattr(stage, "collect", lambda: None)
-        patch.setattr(dispatch, "plan_now", lambda task, now, until=None: None)
+        patch.setattr(tick, "plan_now", lambda task, now, until=None: None)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: stage.task(schedule=once, overlap="allow_all"), range(count)))
         begin = time.monotonic()
-        dispatch.tick(now=datetime.now(UTC))
+        tick.tick(now=datetime.now(UTC))
         tick_seconds = time.monotonic() - begin
         deadline = time.monotonic() + 60 + count * 0.3
         with ThreadPoolExecutor(WORKERS) as pool:

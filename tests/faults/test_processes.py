@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import catalogue, dispatch, sweep, tasks, work
+from chalicelib import sweep, tasks, work
 from chalicelib.access.actor import Actor
 from chalicelib.aws.clients import client
+from chalicelib.catalogue import records as catalogue
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
@@ -59,9 +61,9 @@ def test_two_ticks_at_once_ten_times_over_make_one_job_per_slot(
         now = stage.now.replace(minute=minute) - timedelta(seconds=5)
         barrier = threading.Barrier(2)
 
-        def tick(_: int, now: datetime = now, barrier: threading.Barrier = barrier) -> dispatch.Fired:
+        def tick(_: int, now: datetime = now, barrier: threading.Barrier = barrier) -> scheduling_tick.Fired:
             barrier.wait()
-            return dispatch.tick(now=now)
+            return scheduling_tick.tick(now=now)
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(tick, range(2)))
@@ -75,7 +77,7 @@ def test_a_thousand_tasks_due_in_the_same_second_are_a_thousand_jobs(
 ) -> None:
     stage = a_stage(emulated, monkeypatch)
     due_tasks(stage, 1_000, minutes="45")
-    dispatch.tick(now=stage.now.replace(minute=44, second=20))
+    scheduling_tick.tick(now=stage.now.replace(minute=44, second=20))
     found = slots_of(list(JobRecord.scan()))
     assert len(found) == 1_000
     assert set(found.values()) == {1}

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batches, catalogue, deletion, patrol
+from chalicelib import actions, batches, deletion, patrol
 from chalicelib import fire as fires
 from chalicelib.actions import Action
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.batches import Wish
+from chalicelib.catalogue import records as catalogue
 from chalicelib.core.lifecycle import ENDED
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext

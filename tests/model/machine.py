@@ -16,13 +16,14 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib import actions, dispatch, patrol, sweep, tasks, work
+from chalicelib import actions, patrol, sweep, tasks, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.scheduling import tick
 from chalicelib.settings import settings
 from chalicelib.storage.layout import file_key, prefix
 from chalicelib.store import patrols
@@ -260,14 +261,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(of=st.sampled_from(["tick", "sweep"]), dies=DEATH)
     def timer(self, of: str, dies: int | None) -> None:
-        step = dispatch.tick if of == "tick" else sweep.sweep
+        step = tick.tick if of == "tick" else sweep.sweep
         self._live(of, lambda: step(now=self.aws.now), dies)
 
     @rule(dies=DEATH)
     def minute(self, dies: int | None) -> None:
         """What happens every minute."""
         self.aws.forward(60)
-        self._live("tick", lambda: dispatch.tick(now=self.aws.now), dies)
+        self._live("tick", lambda: tick.tick(now=self.aws.now), dies)
         self._live("sweep", lambda: sweep.sweep(now=self.aws.now), None)
 
     # --- workers ---
@@ -375,7 +376,7 @@ class Machine(RuleBasedStateMachine):
             self._hit("go on")
             self._go(worker, None)
         self.aws.tables.lag(False)
-        dispatch.tick(now=self.aws.now)
+        tick.tick(now=self.aws.now)
         self._check_the_ledger()
         for task in self._tasks().values():
             if task.enabled:

@@ -41,8 +41,8 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
         aws.moment = moment
         for patched in (
             mock.patch.dict(registry.KINDS, {"probe": "tests.stage:probe"}),
-            mock.patch("chalicelib.dispatch.time", SimpleNamespace(monotonic=lambda: 0.0)),
-            mock.patch("chalicelib.dispatch.ThreadPoolExecutor", OneByOne),
+            mock.patch("chalicelib.scheduling.tick.time", SimpleNamespace(monotonic=lambda: 0.0)),
+            mock.patch("chalicelib.scheduling.tick.ThreadPoolExecutor", OneByOne),
             mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),
         ):
             stack.enter_context(patched)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
-from chalicelib import planning
 from chalicelib.aws import sqs
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.log import event
 from chalicelib.queue.leases import HOLDABLE
+from chalicelib.scheduling import slots as scheduling_slots
 from chalicelib.store import jobs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
@@ -113,11 +113,11 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
         at = task.next_fire_at
         if at is None or at >= (until or now + HORIZON) or not room.take():
             break
-        slot = planning.judge(task, at, now=now)
-        job = planning.job_of_slot(task, slot, now=now)
+        slot = scheduling_slots.judge(task, at, now=now)
+        job = scheduling_slots.job_of_slot(task, slot, now=now)
         # A slot from before the last edit stays as it was recorded, and so does one that is not run.
-        if jobs.insert(job) or (at > task.updated_at and planning.is_open(job) and jobs.replan(job)):
-            if planning.is_open(job):
+        if jobs.insert(job) or (at > task.updated_at and scheduling_slots.is_open(job) and jobs.replan(job)):
+            if scheduling_slots.is_open(job):
                 to_send.append(job)
             else:
                 unrun = job
@@ -129,7 +129,7 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
     return [job for job in to_send if job.not_before - now <= HOLDABLE]
 
 
-def _advance(task: TaskRecord, slot: planning.Slot, job: JobRecord) -> bool:
+def _advance(task: TaskRecord, slot: scheduling_slots.Slot, job: JobRecord) -> bool:
     missed_since = None
     if slot.verdict is Verdict.MISSED:
         missed_since = task.missed_since or job.window_start
@@ -145,7 +145,7 @@ def _advance(task: TaskRecord, slot: planning.Slot, job: JobRecord) -> bool:
 def _replan_for_new_zone_data(task: TaskRecord) -> bool:
     """The slot at hand was computed with other time-zone data; False when nothing is due by today's data."""
     known = max(task.previous_fire_at or task.updated_at, task.updated_at)
-    following = planning.following(task, known)
+    following = scheduling_slots.following(task, known)
     due = task.next_fire_at
     if following is None or task.schedule["type"] in ("now", "once", "interval") or following == due:
         return True

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.calendars import calendar_of
 from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.instants import parse
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
@@ -19,6 +18,7 @@ from chalicelib.core.schedules import fires as schedules
 from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.jitter import jitter
 from chalicelib.queue.leases import look_at, promise
+from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
