@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, SearchQuery
 from chalicelib.api.operation import Call, operation
+from chalicelib.catalogue import calendars
 from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import StillReferenced
 from chalicelib.store.catalogue import CalendarRecord, get_calendar
@@ -30,7 +31,7 @@ def list_calendars(call: Call) -> Any:
     summary="Make a calendar",
 )
 def create_calendar(call: Call) -> Any:
-    return catalogue.create_calendar(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return calendars.create_calendar(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation("GET", "/calendars/{calendar_id}", answer=CalendarOut, revised=True, summary="Read a calendar")
@@ -43,9 +44,9 @@ def get_one_calendar(call: Call, calendar_id: str) -> Any:
 )
 def replace_calendar(call: Call, calendar_id: str) -> Any:
     body = call.body.model_dump()
-    return catalogue.replace_calendar(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return calendars.replace_calendar(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation("DELETE", "/calendars/{calendar_id}", revised=True, errors=(StillReferenced,), summary="Delete a calendar")
 def delete_calendar(call: Call, calendar_id: str) -> Any:
-    return catalogue.delete_calendar(calendar_id, revision=call.revision, actor=call.actor, now=call.now)
+    return calendars.delete_calendar(calendar_id, revision=call.revision, actor=call.actor, now=call.now)

@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import ReportIn, ReportOut, ReportPreview, ReportPreviewIn, SearchQuery
 from chalicelib.api.operation import Call, operation
-from chalicelib.catalogue import previews
+from chalicelib.catalogue import previews, reports
 from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import (
     ConnectionDropped,
@@ -40,7 +40,7 @@ def list_reports(call: Call) -> Any:
     summary="Make a report",
 )
 def create_report(call: Call) -> Any:
-    return catalogue.create_report(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return reports.create_report(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation(
@@ -61,7 +61,7 @@ def get_one_report(call: Call, report_id: str) -> Any:
 )
 def replace_report(call: Call, report_id: str) -> Any:
     body = call.body.model_dump()
-    return catalogue.replace_report(report_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return reports.replace_report(report_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -72,7 +72,7 @@ def replace_report(call: Call, report_id: str) -> Any:
     summary="Delete a report",
 )
 def delete_report(call: Call, report_id: str) -> Any:
-    return catalogue.delete_report(report_id, revision=call.revision, actor=call.actor, now=call.now)
+    return reports.delete_report(report_id, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(

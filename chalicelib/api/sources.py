@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourceTested
 from chalicelib.api.operation import Call, operation
-from chalicelib.catalogue import previews
+from chalicelib.catalogue import previews, sources
 from chalicelib.catalogue import records as catalogue
 from chalicelib.errors import (
     ConnectionDropped,
@@ -38,7 +38,7 @@ def list_sources(call: Call) -> Any:
     summary="Make a source",
 )
 def create_source(call: Call) -> Any:
-    return catalogue.create_source(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return sources.create_source(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation(
@@ -61,7 +61,7 @@ def replace_source(call: Call, source_id: str) -> Any:
     body = call.body.model_dump()
     if "password" not in call.body.model_fields_set:
         del body["password"]
-    return catalogue.replace_source(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return sources.replace_source(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -72,7 +72,7 @@ def replace_source(call: Call, source_id: str) -> Any:
     summary="Delete a source and its password",
 )
 def delete_source(call: Call, source_id: str) -> Any:
-    return catalogue.delete_source(source_id, revision=call.revision, actor=call.actor, now=call.now)
+    return sources.delete_source(source_id, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(

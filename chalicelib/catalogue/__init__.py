@@ -1,0 +1,1 @@
+"""What tasks refer to: reports, sources, calendars; and asking a source while a person waits."""

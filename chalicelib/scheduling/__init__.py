@@ -1,0 +1,1 @@
+"""From due tasks to jobs: the tick, a task's slots, and the calendars that move them."""

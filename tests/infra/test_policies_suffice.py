@@ -14,7 +14,7 @@ from chalicelib import fire as fires
 from chalicelib.actions import Action
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.batches import Wish
-from chalicelib.catalogue import records as catalogue
+from chalicelib.catalogue import reports, sources
 from chalicelib.core.lifecycle import ENDED
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
@@ -140,10 +140,10 @@ def export(stage: Stage, walk: Walk) -> None:
         database.execute("CREATE TABLE IF NOT EXISTS numbers AS SELECT 1 AS n")
     database.close()
     body: Any = SourceIn(name="walk", kind="sqlite", settings={"path": "walk.db"}).model_dump()
-    source = catalogue.create_source(body, actor=OPERATOR, now=stage.now)
+    source = sources.create_source(body, actor=OPERATOR, now=stage.now)
     queries = [ReportQuery(name="n", sql="SELECT n FROM numbers")]
     body = ReportIn(name="walk", source_id=source.source_id, queries=queries).model_dump()
-    report = catalogue.create_report(body, actor=OPERATOR, now=stage.now)
+    report = reports.create_report(body, actor=OPERATOR, now=stage.now)
     stage.task(name="walk", kind="report_export", enabled=False, spec={"report_id": report.report_id})
     walk.fire({"task": "walk"})
     stage.minutes(1)

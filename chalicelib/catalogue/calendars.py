@@ -1,0 +1,65 @@
+"""Business calendars: making, reading, replacing and deleting them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
+from chalicelib.catalogue import records
+from chalicelib.core.ids import ulid
+from chalicelib.core.schedules.business_days import Calendar
+from chalicelib.errors import FieldProblem, Invalid
+from chalicelib.store import catalogue as store
+from chalicelib.store import tasks
+from chalicelib.store.catalogue import CalendarRecord
+
+
+def create_calendar(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
+    """`body`: name, description, country, days, covers_from, covers_to."""
+    _check_calendar(body)
+    calendar = CalendarRecord(
+        ulid(now, None if key is None else f"calendar|{key}"),
+        creator=actor.name,
+        created_at=now,
+        updated_at=now,
+        **body,
+    )
+    if not store.insert(calendar):
+        calendar = store.get_calendar(calendar.calendar_id)
+    records.note(actor, "create", calendar, before=None, after=audit.snapshot(calendar), now=now)
+    return calendar
+
+
+def replace_calendar(
+    calendar_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> CalendarRecord:
+    calendar = records.current(CalendarRecord, calendar_id, revision)
+    _check_calendar(body)
+    before = audit.snapshot(calendar)
+    store.overwrite(calendar, {**body, "updated_at": now}, revision=int(calendar.revision))
+    records.note(actor, "update", calendar, before=before, after=audit.snapshot(calendar), now=now)
+    return calendar
+
+
+def delete_calendar(calendar_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
+    """Refused while a task's schedule names the calendar."""
+    calendar = records.current(CalendarRecord, calendar_id, revision)
+    using = [task.name for task in tasks.listed() if (task.schedule or {}).get("calendar") == calendar_id]
+    records.refuse_if_used("tasks", using)
+    store.remove(calendar, revision=int(calendar.revision))
+    records.note(actor, "delete", calendar, before=audit.snapshot(calendar), after=None, now=now)
+
+
+def _check_calendar(body: Mapping[str, Any]) -> None:
+    try:
+        Calendar.accept({"days": body["days"], "first": body["covers_from"], "last": body["covers_to"]})
+    except Invalid as error:
+        ends = {"calendar.first": "covers_from", "calendar.last": "covers_to"}
+        problems = [
+            FieldProblem(ends.get(item.field, item.field.removeprefix("calendar.")), item.message)
+            for item in error.problems
+        ]
+        raise Invalid(error.message, problems=problems) from error

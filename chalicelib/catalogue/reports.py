@@ -1,0 +1,85 @@
+"""Reports: making, reading, replacing and deleting named queries on a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
+from chalicelib.catalogue import records
+from chalicelib.core.ids import ulid
+from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound
+from chalicelib.sources.parameters import GIVEN
+from chalicelib.sources.sql import DIALECTS, Statement, parse_reading
+from chalicelib.store import catalogue as store
+from chalicelib.store import tasks
+from chalicelib.store.catalogue import ReportRecord
+
+
+def create_report(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
+    """`body`: name, description, source_id, queries, parameters. With the same key and now it is made once."""
+    check_report(body)
+    report = ReportRecord(
+        ulid(now, None if key is None else f"report|{key}"), creator=actor.name, created_at=now, updated_at=now, **body
+    )
+    if not store.insert(report):
+        report = store.get_report(report.report_id)
+    records.note(actor, "create", report, before=None, after=audit.snapshot(report), now=now)
+    return report
+
+
+def replace_report(
+    report_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> ReportRecord:
+    report = records.current(ReportRecord, report_id, revision)
+    check_report(body)
+    before, source_id = audit.snapshot(report), report.source_id
+    store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
+    if report.source_id != source_id:
+        for task in records.tasks_with(report_id):
+            tasks.set_source(task.task_id, report.source_id)
+    records.note(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
+    return report
+
+
+def delete_report(report_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
+    """Refused while a task uses the report."""
+    report = records.current(ReportRecord, report_id, revision)
+    records.refuse_if_used("tasks", records.task_names_with(report_id))
+    store.remove(report, revision=int(report.revision))
+    records.note(actor, "delete", report, before=audit.snapshot(report), after=None, now=now)
+
+
+def check_report(body: Mapping[str, Any]) -> None:
+    """Refuse an unknown source, names that come twice, queries that cannot be read, and parameters nobody declared."""
+    try:
+        source = store.get_source(body["source_id"])
+    except SourceNotFound:
+        raise Invalid(f"There is no source {body['source_id']}.", field="source_id") from None
+    problems = [*_twice("queries", body["queries"]), *_twice("parameters", body["parameters"])]
+    declared = {parameter["name"] for parameter in body["parameters"]}
+    for number, parameter in enumerate(body["parameters"]):
+        if parameter["name"] in GIVEN:
+            problems.append(FieldProblem(f"parameters.{number}.name", f"Every job gives {parameter['name']} itself."))
+    for number, query in enumerate(body["queries"]):
+        field = f"queries.{number}.sql"
+        try:
+            statement: Statement = parse_reading(query["sql"], DIALECTS[source.kind], query["name"])
+        except QueryFailed as error:
+            problems.append(FieldProblem(field, error.message))
+            continue
+        for name in sorted(statement.parameters - declared - GIVEN):
+            problems.append(FieldProblem(field, f"The parameter :{name} is not declared in parameters."))
+    if problems:
+        raise Invalid(problems[0].message, problems=problems)
+
+
+def _twice(field: str, items: list[dict[str, Any]]) -> list[FieldProblem]:
+    names = [item["name"] for item in items]
+    return [
+        FieldProblem(f"{field}.{number}.name", f"The name {name!r} comes twice.")
+        for number, name in enumerate(names)
+        if name in names[:number]
+    ]
