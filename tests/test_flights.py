@@ -46,9 +46,9 @@ def report(stage: Stage, database: PostgresServer) -> str:
 def a_report(stage: Stage, database: PostgresServer, sql: str) -> str:
     common = {"name": "Flights", "description": ""}
     source = {**common, "kind": "postgres", "settings": database.settings, "password": database.password}
-    source_id = sources.create_source(source, actor=ADMIN, now=stage.now).source_id
+    source_id = sources.create(source, actor=ADMIN, now=stage.now).source_id
     report = {**common, "source_id": source_id, "queries": [{"name": "flights", "sql": sql}], "parameters": []}
-    return str(reports.create_report(report, actor=ADMIN, now=stage.now).report_id)
+    return str(reports.create(report, actor=ADMIN, now=stage.now).report_id)
 
 
 def export_task(stage: Stage, report: str, **changes: Any) -> Any:

@@ -31,7 +31,7 @@ def list_calendars(call: Call) -> Any:
     summary="Make a calendar",
 )
 def create_calendar(call: Call) -> Any:
-    return calendars.create_calendar(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return calendars.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation("GET", "/calendars/{calendar_id}", answer=CalendarOut, revised=True, summary="Read a calendar")
@@ -44,9 +44,9 @@ def get_one_calendar(call: Call, calendar_id: str) -> Any:
 )
 def replace_calendar(call: Call, calendar_id: str) -> Any:
     body = call.body.model_dump()
-    return calendars.replace_calendar(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return calendars.replace(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation("DELETE", "/calendars/{calendar_id}", revised=True, errors=(StillReferenced,), summary="Delete a calendar")
 def delete_calendar(call: Call, calendar_id: str) -> Any:
-    return calendars.delete_calendar(calendar_id, revision=call.revision, actor=call.actor, now=call.now)
+    return calendars.delete(calendar_id, revision=call.revision, actor=call.actor, now=call.now)

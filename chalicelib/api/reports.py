@@ -40,7 +40,7 @@ def list_reports(call: Call) -> Any:
     summary="Make a report",
 )
 def create_report(call: Call) -> Any:
-    return reports.create_report(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return reports.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation(
@@ -61,7 +61,7 @@ def get_one_report(call: Call, report_id: str) -> Any:
 )
 def replace_report(call: Call, report_id: str) -> Any:
     body = call.body.model_dump()
-    return reports.replace_report(report_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return reports.replace(report_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -72,7 +72,7 @@ def replace_report(call: Call, report_id: str) -> Any:
     summary="Delete a report",
 )
 def delete_report(call: Call, report_id: str) -> Any:
-    return reports.delete_report(report_id, revision=call.revision, actor=call.actor, now=call.now)
+    return reports.delete(report_id, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(

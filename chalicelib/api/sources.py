@@ -38,7 +38,7 @@ def list_sources(call: Call) -> Any:
     summary="Make a source",
 )
 def create_source(call: Call) -> Any:
-    return sources.create_source(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return sources.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
 
 
 @operation(
@@ -61,7 +61,7 @@ def replace_source(call: Call, source_id: str) -> Any:
     body = call.body.model_dump()
     if "password" not in call.body.model_fields_set:
         del body["password"]
-    return sources.replace_source(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return sources.replace(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -72,7 +72,7 @@ def replace_source(call: Call, source_id: str) -> Any:
     summary="Delete a source and its password",
 )
 def delete_source(call: Call, source_id: str) -> Any:
-    return sources.delete_source(source_id, revision=call.revision, actor=call.actor, now=call.now)
+    return sources.delete(source_id, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(

@@ -17,7 +17,7 @@ from chalicelib.store import tasks
 from chalicelib.store.catalogue import CalendarRecord
 
 
-def create_calendar(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
+def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
     """`body`: name, description, country, days, covers_from, covers_to."""
     _check_calendar(body)
     calendar = CalendarRecord(
@@ -29,28 +29,28 @@ def create_calendar(body: Mapping[str, Any], *, actor: Actor, now: datetime, key
     )
     if not store.insert(calendar):
         calendar = store.get_calendar(calendar.calendar_id)
-    records.note(actor, "create", calendar, before=None, after=audit.snapshot(calendar), now=now)
+    records.record_change(actor, "create", calendar, before=None, after=audit.snapshot(calendar), now=now)
     return calendar
 
 
-def replace_calendar(
+def replace(
     calendar_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
 ) -> CalendarRecord:
     calendar = records.current(CalendarRecord, calendar_id, revision)
     _check_calendar(body)
     before = audit.snapshot(calendar)
     store.overwrite(calendar, {**body, "updated_at": now}, revision=int(calendar.revision))
-    records.note(actor, "update", calendar, before=before, after=audit.snapshot(calendar), now=now)
+    records.record_change(actor, "update", calendar, before=before, after=audit.snapshot(calendar), now=now)
     return calendar
 
 
-def delete_calendar(calendar_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
+def delete(calendar_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task's schedule names the calendar."""
     calendar = records.current(CalendarRecord, calendar_id, revision)
     using = [task.name for task in tasks.listed() if (task.schedule or {}).get("calendar") == calendar_id]
     records.refuse_if_used("tasks", using)
     store.remove(calendar, revision=int(calendar.revision))
-    records.note(actor, "delete", calendar, before=audit.snapshot(calendar), after=None, now=now)
+    records.record_change(actor, "delete", calendar, before=audit.snapshot(calendar), after=None, now=now)
 
 
 def _check_calendar(body: Mapping[str, Any]) -> None:

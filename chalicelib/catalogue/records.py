@@ -47,7 +47,7 @@ def refuse_if_used(what: str, names: list[str]) -> None:
         raise StillReferenced(f"Still used by {what}: {', '.join(names[:NAMED])}{more}.")
 
 
-def note(
+def record_change(
     actor: Actor,
     action: str,
     record: ReportRecord | SourceRecord | CalendarRecord,

@@ -18,41 +18,41 @@ from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord
 
 
-def create_report(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
+def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
     """`body`: name, description, source_id, queries, parameters. With the same key and now it is made once."""
-    check_report(body)
+    check(body)
     report = ReportRecord(
         ulid(now, None if key is None else f"report|{key}"), creator=actor.name, created_at=now, updated_at=now, **body
     )
     if not store.insert(report):
         report = store.get_report(report.report_id)
-    records.note(actor, "create", report, before=None, after=audit.snapshot(report), now=now)
+    records.record_change(actor, "create", report, before=None, after=audit.snapshot(report), now=now)
     return report
 
 
-def replace_report(
+def replace(
     report_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
 ) -> ReportRecord:
     report = records.current(ReportRecord, report_id, revision)
-    check_report(body)
+    check(body)
     before, source_id = audit.snapshot(report), report.source_id
     store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
     if report.source_id != source_id:
         for task in records.tasks_with(report_id):
             tasks.set_source(task.task_id, report.source_id)
-    records.note(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
+    records.record_change(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
     return report
 
 
-def delete_report(report_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
+def delete(report_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task uses the report."""
     report = records.current(ReportRecord, report_id, revision)
     records.refuse_if_used("tasks", records.task_names_with(report_id))
     store.remove(report, revision=int(report.revision))
-    records.note(actor, "delete", report, before=audit.snapshot(report), after=None, now=now)
+    records.record_change(actor, "delete", report, before=audit.snapshot(report), after=None, now=now)
 
 
-def check_report(body: Mapping[str, Any]) -> None:
+def check(body: Mapping[str, Any]) -> None:
     """Refuse an unknown source, names that come twice, queries that cannot be read, and parameters nobody declared."""
     try:
         source = store.get_source(body["source_id"])

@@ -25,7 +25,7 @@ from chalicelib.store.catalogue import SourceRecord
 ADDRESS = ("host", "port", "user")
 
 
-def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
+def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
     """`body`: name, description, kind, settings, password, max_concurrency.
 
     With the same key and now it is made once.
@@ -48,11 +48,13 @@ def create_source(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: 
     # The record first: a record without its password can be seen and mended, a secret without its record only costs.
     if body.get("password") is not None:
         secrets.put(secrets.source_name(source.source_id), {"password": body["password"]})
-    records.note(actor, "create", source, before=None, after={**audit.snapshot(source), **_password(body)}, now=now)
+    records.record_change(
+        actor, "create", source, before=None, after={**audit.snapshot(source), **_password(body)}, now=now
+    )
     return source
 
 
-def replace_source(
+def replace(
     source_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
 ) -> SourceRecord:
     """A password that is left out stays, unless the address changes; null removes it."""
@@ -81,11 +83,13 @@ def replace_source(
             secrets.delete(name)
         else:
             secrets.put(name, {"password": body["password"]})
-    records.note(actor, "update", source, before=before, after={**audit.snapshot(source), **_password(body)}, now=now)
+    records.record_change(
+        actor, "update", source, before=before, after={**audit.snapshot(source), **_password(body)}, now=now
+    )
     return source
 
 
-def delete_source(source_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
+def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Remove a source and its password. Refused while a report or a task uses it."""
     source = records.current(SourceRecord, source_id, revision)
     records.refuse_if_used("reports", [report.name for report in store.reports_of_source(source_id)])
@@ -96,7 +100,7 @@ def delete_source(source_id: str, *, revision: int | None, actor: Actor, now: da
     secrets.delete(secrets.source_name(source_id))
     store.remove(source, revision=int(source.revision))
     concurrency.forget(concurrency.of_source(source_id), before=source.max_concurrency, now=now)
-    records.note(actor, "delete", source, before=before, after=None, now=now)
+    records.record_change(actor, "delete", source, before=before, after=None, now=now)
 
 
 def _checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:

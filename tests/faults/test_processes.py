@@ -96,10 +96,10 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         slowly = "SELECT f.*, repeat('x', 400) AS wide, pg_sleep(0.00005) FROM flights f"
         common = {"name": "Flights", "description": ""}
         source = {**common, "kind": "postgres", "settings": database.settings, "password": database.password}
-        source_id = sources.create_source(source, actor=ADMIN, now=stage.now).source_id
+        source_id = sources.create(source, actor=ADMIN, now=stage.now).source_id
         query = {"name": "flights", "sql": slowly}
         report = {**common, "source_id": source_id, "queries": [query], "parameters": []}
-        report_id = reports.create_report(report, actor=ADMIN, now=stage.now).report_id
+        report_id = reports.create(report, actor=ADMIN, now=stage.now).report_id
         task = stage.task(
             kind="report_export", spec={"report_id": report_id}, enabled=False,
             retry={"max_attempts": 2, "delay_seconds": 0},
@@ -118,7 +118,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         assert len(uploads) == 1
 
         query["sql"] = "SELECT count(*) FROM flights"
-        reports.replace_report(str(report_id), report, revision=None, actor=ADMIN, now=now)
+        reports.replace(str(report_id), report, revision=None, actor=ADMIN, now=now)
         sweep.sweep(now=now + lease)
         assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not run out"
         later = datetime.now(UTC) + lease + work.LEASE_MARGIN + timedelta(seconds=1)

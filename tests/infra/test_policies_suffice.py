@@ -140,10 +140,10 @@ def export(stage: Stage, walk: Walk) -> None:
         database.execute("CREATE TABLE IF NOT EXISTS numbers AS SELECT 1 AS n")
     database.close()
     body: Any = SourceIn(name="walk", kind="sqlite", settings={"path": "walk.db"}).model_dump()
-    source = sources.create_source(body, actor=OPERATOR, now=stage.now)
+    source = sources.create(body, actor=OPERATOR, now=stage.now)
     queries = [ReportQuery(name="n", sql="SELECT n FROM numbers")]
     body = ReportIn(name="walk", source_id=source.source_id, queries=queries).model_dump()
-    report = reports.create_report(body, actor=OPERATOR, now=stage.now)
+    report = reports.create(body, actor=OPERATOR, now=stage.now)
     stage.task(name="walk", kind="report_export", enabled=False, spec={"report_id": report.report_id})
     walk.fire({"task": "walk"})
     stage.minutes(1)
