@@ -14,10 +14,12 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, batches, deletion, patrol
+from chalicelib import adoption, patrol
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
+from chalicelib.jobs import batches as job_batches
+from chalicelib.jobs import deletion
 from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
 from chalicelib.queue import admission, completion, concurrency, leases
@@ -82,7 +84,7 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
             return
         batch_id = batch_watch.batch_of(job_id)
         if batch_id is not None:
-            swept.batches += batches.look_after(batch_id, now=now)
+            swept.batches += job_batches.look_after(batch_id, now=now)
             return
         job = jobs.find(job_id)
         # The index may lag behind the job.

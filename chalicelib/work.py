@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib import batch_steps, cost, deletion, retention
+from chalicelib import cost, retention
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
+from chalicelib.jobs import batch_worker, deletion
 from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
@@ -36,7 +37,7 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
     """Do the work that a message stands for; None when there was no job to it."""
     token = sqs.parse(text)
     if isinstance(token, sqs.Step):
-        batch_steps.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
+        batch_worker.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
         return None
     with cost.metered(worker.clock.now()) as meter:
         job = take(token, worker=worker)

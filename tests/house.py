@@ -136,8 +136,8 @@ STILL_AT: dict[str, str] = {
     "health": "api", "requests": "api",
    
    
-    "jobs": "jobs", "job_lists": "jobs", "actions": "jobs",
-    "deletion": "jobs", "batches": "jobs", "batch_steps": "jobs", "definitions": "tasks", "tasks": "tasks",
+   
+    "definitions": "tasks", "tasks": "tasks",
     "saving": "tasks", "task_lists": "tasks", "in_step": "tasks", "adoption": "tasks", "rule_fires": "tasks",
     "fire": "tasks", "work": "worker", "running": "worker", "cost": "worker", "sweep": "maintenance",
     "patrol": "maintenance",

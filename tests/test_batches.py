@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batch_steps, batches, job_lists, retention
-from chalicelib.actions import Action
+from chalicelib import retention
 from chalicelib.aws import sqs
-from chalicelib.batches import MOST_JOBS, Wish
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, ENDED, JobStatus, Reason
 from chalicelib.errors import ConnectionDropped, Invalid, Unavailable, WrongState
+from chalicelib.jobs import actions, batch_worker, batches
+from chalicelib.jobs import listing as job_listing
+from chalicelib.jobs.actions import Action
+from chalicelib.jobs.batches import MOST_JOBS, Wish
 from chalicelib.kinds.protocol import Outcome as Result
 from chalicelib.kinds.protocol import RunContext
 from chalicelib.queue import admission
@@ -52,7 +54,7 @@ def run(stage: Stage, action: Action | str, **wish: Any) -> BatchRecord:
 
 def step(stage: Stage, batch: BatchRecord, *, seconds: float = 900) -> None:
     until = stage.now + timedelta(seconds=seconds)
-    batch_steps.step(batch.batch_id, holder="worker-1", until=until, clock=stage.clock)
+    batch_worker.step(batch.batch_id, holder="worker-1", until=until, clock=stage.clock)
     stage.collect()
 
 
@@ -89,7 +91,7 @@ def counted() -> Iterator[Counter[str]]:
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto's tables may not be read while another thread puts into them."""
-    monkeypatch.setattr(batch_steps, "THREADS", 1)
+    monkeypatch.setattr(batch_worker, "THREADS", 1)
 
 
 @pytest.fixture
@@ -283,7 +285,7 @@ def test_a_filter_that_matches_too_many_is_refused(stage: Stage, monkeypatch: py
         asked.append(limit)
         return [str(number) for number in range(limit)]
 
-    monkeypatch.setattr(job_lists, "ids", many)
+    monkeypatch.setattr(job_listing, "ids", many)
     with pytest.raises(Invalid, match="More than 10,000 jobs match") as refused:
         begin(stage, "cancel", **waiting())
     assert (refused.value.field, asked) == ("filter", [MOST_JOBS + 1])
@@ -415,8 +417,8 @@ def test_a_step_hands_on_when_its_time_is_nearly_up(stage: Stage) -> None:
     stage.messages.clear()
     # A part takes twenty seconds of this clock.
     clock = Clock(now=lambda: stage.now + timedelta(seconds=10 * int(store.get(batch.batch_id).closed) * 2))
-    until = stage.now + batch_steps.RESERVE + timedelta(seconds=30)
-    batch_steps.step(batch.batch_id, holder="first", until=until, clock=clock)
+    until = stage.now + batch_worker.RESERVE + timedelta(seconds=30)
+    batch_worker.step(batch.batch_id, holder="first", until=until, clock=clock)
     stage.collect()
     left = store.get(batch.batch_id)
     assert (left.closed, left.status, left.held_until) == (2, BatchStatus.RUNNING, None)
@@ -432,9 +434,9 @@ def test_a_cancelled_batch_leaves_the_rest_alone(stage: Stage) -> None:
     job = a_job(stage)
     ids = copies(stage, job, 24)
     batch = begin(stage, "cancel", job_ids=ids)
-    until = stage.now + batch_steps.RESERVE + timedelta(seconds=1)
+    until = stage.now + batch_worker.RESERVE + timedelta(seconds=1)
     clock = Clock(now=lambda: stage.now + timedelta(seconds=2 * int(store.get(batch.batch_id).closed)))
-    batch_steps.step(batch.batch_id, holder="first", until=until, clock=clock)
+    batch_worker.step(batch.batch_id, holder="first", until=until, clock=clock)
     asked = batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
     assert (asked.status, asked.cancel_requested_by) == (BatchStatus.RUNNING, "olga")
     step(stage, batch)
@@ -493,7 +495,7 @@ def test_a_job_that_a_service_keeps_failing_does_not_keep_the_batch(
 
     monkeypatch.setattr(actions.deletion, "finish", finish)
     batch = begin(stage, "delete", job_ids=[job.job_id for job in jobs])
-    for _ in range(batch_steps.TRIES - 1):
+    for _ in range(batch_worker.TRIES - 1):
         with pytest.raises(Unavailable, match=bad):
             step(stage, batch)
         stage.world.now += batches.LEASE
@@ -525,7 +527,7 @@ def test_batches_are_listed_newest_first_over_the_months(stage: Stage) -> None:
 @pytest.fixture
 def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:  # noqa: F811
     """A stage on the emulator, which writes several times as fast as moto, and from several threads."""
-    monkeypatch.setattr(batch_steps, "THREADS", 8)
+    monkeypatch.setattr(batch_worker, "THREADS", 8)
     with emulated_world(ministack, monkeypatch) as world:
         yield a_stage(world, monkeypatch)
         sqs.client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")

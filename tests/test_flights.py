@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib import actions, tasks, work
+from chalicelib import tasks, work
 from chalicelib.access.actor import Actor
 from chalicelib.catalogue import reports, sources
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason
+from chalicelib.jobs import actions
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
 from tests import flights

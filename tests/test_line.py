@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import actions
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.core.queue_keys import lines_to_look_at, minute_line
 from chalicelib.core.rank import POINT, PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.errors import ConnectionDropped
+from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.queue import pools
 from chalicelib.store import jobs

@@ -13,11 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from chalicelib import actions, deletion, sweep
+from chalicelib import sweep
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.log_gzip import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.core.log_lines import LogLine
 from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFound
+from chalicelib.jobs import actions, deletion
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.logs import archive as log_archive
 from chalicelib.logs import reader as log_reader

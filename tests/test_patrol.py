@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, patrol, sweep, tasks, work
+from chalicelib import patrol, sweep, tasks, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.errors import FiringIncomplete
+from chalicelib.jobs import actions
 from chalicelib.store import job_repairs, patrols, runs
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord

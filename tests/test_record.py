@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, cost, jobs, tasks
+from chalicelib import cost, tasks
 from chalicelib.core import prices
 from chalicelib.core.lifecycle import Reason
 from chalicelib.core.prices import Units, price
 from chalicelib.errors import ConnectionDropped, RunNotFound
+from chalicelib.jobs import actions
+from chalicelib.jobs import detail as job_detail
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store.base import client as dynamodb
 from chalicelib.store.job_record import JobRecord
@@ -28,7 +30,7 @@ def started(stage: Stage, **changes: Any) -> JobRecord:
 
 
 def detail(job_id: str, *, run_no: int | None = None) -> dict[str, Any]:
-    return jobs.detail(jobs.get(job_id), run_no=run_no)
+    return job_detail.detail(job_detail.get(job_id), run_no=run_no)
 
 
 def failing_until(number: int) -> None:

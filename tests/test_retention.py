@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, jobs, retention
+from chalicelib import retention
 from chalicelib.errors import ConnectionDropped, FileNotAvailable
+from chalicelib.jobs import actions
+from chalicelib.jobs import detail as job_detail
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
 from chalicelib.store.runs import RunRecord
@@ -85,7 +87,7 @@ def test_runs_expire_with_their_job(stage: Stage, attempts: int) -> None:
     failing_until(attempts)
     job = started(stage, retry=RETRY)
     stage.minutes(4)
-    found = jobs.get(job.job_id)
+    found = job_detail.get(job.job_id)
     assert ends_of_runs(stage) == [found.expires_at] * attempts
     assert found.expires_at == retention.expires_at("probe", found.ended_at)
 
@@ -94,7 +96,7 @@ def test_while_a_job_is_open_neither_it_nor_its_runs_expire(stage: Stage) -> Non
     failing_until(3)
     job = started(stage, retry=RETRY | {"delay_seconds": 600})
     stage.minutes(2)
-    assert (jobs.get(job.job_id).expires_at, ends_of_runs(stage)) == (None, [None])
+    assert (job_detail.get(job.job_id).expires_at, ends_of_runs(stage)) == (None, [None])
 
 
 def test_a_job_dropped_between_its_attempts_takes_its_runs_along(stage: Stage) -> None:
@@ -102,21 +104,21 @@ def test_a_job_dropped_between_its_attempts_takes_its_runs_along(stage: Stage) -
     job = started(stage, retry=RETRY | {"delay_seconds": 600})
     stage.minutes(2)
     actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
-    assert [jobs.get(job.job_id).expires_at] == ends_of_runs(stage) == [end_of(stage)]
+    assert [job_detail.get(job.job_id).expires_at] == ends_of_runs(stage) == [end_of(stage)]
 
 
 def test_the_runs_of_a_job_that_is_run_again_late_outlive_their_first_day(stage: Stage) -> None:
     job = started(stage)
     stage.deliver()
-    first = jobs.get(job.job_id).expires_at
+    first = job_detail.get(job.job_id).expires_at
     stage.world.forward(days=89)
     actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
-    assert jobs.get(job.job_id).expires_at is None
+    assert job_detail.get(job.job_id).expires_at is None
     assert all(end > first + timedelta(days=3_000) for end in ends_of_runs(stage) if end is not None)
     stage.world.forward(days=2)
     stage.sweep()
     stage.deliver()
-    found = jobs.get(job.job_id)
+    found = job_detail.get(job.job_id)
     assert (found.status, found.run_no) == ("succeeded", 2)
     assert ends_of_runs(stage) == [found.expires_at] * 2 == [end_of(stage)] * 2
 
@@ -137,7 +139,7 @@ def test_no_run_expires_before_its_job_when_midnight_passes_between_their_ends(
     monkeypatch.setattr(RunRecord, "update", slowly)
     stage.deliver()
     # Ended by the instant that the worker read before it wrote anything.
-    assert ends_of_runs(stage) == [jobs.get(job.job_id).expires_at]
+    assert ends_of_runs(stage) == [job_detail.get(job.job_id).expires_at]
 
 
 def test_a_lost_workers_run_expires_with_the_job(stage: Stage) -> None:
@@ -163,9 +165,9 @@ def test_a_download_past_the_files_last_day_says_so(stage: Stage) -> None:
     job = started(stage)
     stage.deliver()
     last = end_of(stage) - timedelta(seconds=1)
-    assert len(jobs.download(job.job_id, now=last)) == 1
+    assert len(job_detail.download(job.job_id, now=last)) == 1
     with pytest.raises(FileNotAvailable, match="expired on 2026-03-10, 7 days after its run"):
-        jobs.download(job.job_id, now=last + timedelta(seconds=1))
+        job_detail.download(job.job_id, now=last + timedelta(seconds=1))
 
 
 def test_a_run_that_fails_is_not_given_an_end_of_its_own(stage: Stage) -> None:
@@ -179,4 +181,4 @@ def test_a_run_that_fails_is_not_given_an_end_of_its_own(stage: Stage) -> None:
     stage.deliver()
     assert ends_of_runs(stage) == [None]
     stage.minutes(2)
-    assert ends_of_runs(stage) == [jobs.get(job.job_id).expires_at] * 2
+    assert ends_of_runs(stage) == [job_detail.get(job.job_id).expires_at] * 2

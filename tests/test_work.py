@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, job_lists, jobs, sweep, work
+from chalicelib import sweep, work
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
 from chalicelib.errors import ConnectionDropped, FiringIncomplete, QueryFailed, StatementTimedOut, WrongState
+from chalicelib.jobs import actions
+from chalicelib.jobs import detail as job_detail
+from chalicelib.jobs import listing as job_listing
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
@@ -278,7 +281,7 @@ def test_a_job_run_again_is_listed_by_who_asked_for_that(stage: Stage) -> None:
     stage.deliver()
 
     def found(**filters: str) -> list[str]:
-        return [row.job_id for row in job_lists.listing(now=stage.now, **filters).items]
+        return [row.job_id for row in job_listing.listing(now=stage.now, **filters).items]
 
     assert found(trigger="rerun") == []
     actions.rerun(job.job_id, actor=replace(OPERATOR, name="rita"), now=stage.now)
@@ -470,7 +473,7 @@ def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage)
     stage.deliver()
     after = job_store.get(job.job_id)
     assert (after.status, after.error, after.files) == (JobStatus.FAILED, "no such table", [manifest])
-    assert [link["name"] for link in jobs.download(job.job_id, now=stage.now)] == ["f"]
+    assert [link["name"] for link in job_detail.download(job.job_id, now=stage.now)] == ["f"]
 
 
 def test_a_second_attempt_does_not_show_the_error_of_the_first(stage: Stage) -> None:

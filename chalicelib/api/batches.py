@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chalicelib import batches
 from chalicelib.api.jobs import filters_of
 from chalicelib.api.models.base import Listing, PageQuery
 from chalicelib.api.models.batches import BatchIn, BatchOut, BatchPreview, BatchRow, OutcomeQuery
 from chalicelib.api.operation import Call, operation
-from chalicelib.batches import Wish, within_filter
 from chalicelib.errors import BatchNotFound, WrongState
+from chalicelib.jobs import batches
+from chalicelib.jobs.batches import Wish, within_filter
 from chalicelib.requests import Answer
 from chalicelib.store.batches import BatchRecord
 

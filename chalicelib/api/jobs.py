@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib import actions, job_lists, jobs
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import (
     Counts,
@@ -29,6 +28,9 @@ from chalicelib.api.models.jobs import (
 from chalicelib.api.operation import Call, operation
 from chalicelib.core.moments import start_of_day, zone
 from chalicelib.errors import FileNotAvailable, Invalid, JobNotFound, RunNotFound, WrongState
+from chalicelib.jobs import actions
+from chalicelib.jobs import detail as job_detail
+from chalicelib.jobs import listing as job_listing
 from chalicelib.logs import reader as log_reader
 from chalicelib.queue import pools, position
 from chalicelib.requests import Answer
@@ -39,7 +41,7 @@ DAYS_BACK = {"week": 7, "month": 30}
 
 @operation("GET", "/jobs", query=JobQuery, answer=Listing[JobRow], summary="List jobs, newest first")
 def list_jobs(call: Call) -> Any:
-    return job_lists.listing(now=call.now, **filters_of(call.query.model_dump(), now=call.now))
+    return job_listing.listing(now=call.now, **filters_of(call.query.model_dump(), now=call.now))
 
 
 def filters_of(given: dict[str, Any], *, now: datetime) -> dict[str, Any]:
@@ -76,8 +78,8 @@ def count_jobs(call: Call) -> Any:
     summary="Read a job: what it was to do, what it did, when, why not, and at what cost",
 )
 def get_job(call: Call, job_id: str) -> Any:
-    job = jobs.get(job_id)
-    return jobs.detail(job, run_no=call.query.run) | {"queue": position.of(job, now=call.now)}
+    job = job_detail.get(job_id)
+    return job_detail.detail(job, run_no=call.query.run) | {"queue": position.of(job, now=call.now)}
 
 
 @operation(
@@ -112,7 +114,7 @@ def delete_job(call: Call, job_id: str) -> Any:
     summary="A job's attempts, newest first",
 )
 def list_runs(call: Call, job_id: str) -> Any:
-    return {"items": jobs.runs(job_id, limit=call.query.limit)}
+    return {"items": job_detail.runs(job_id, limit=call.query.limit)}
 
 
 @operation(
@@ -142,7 +144,7 @@ def download_logs(call: Call, job_id: str) -> Any:
 
 @operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")
 def list_files(call: Call, job_id: str) -> Any:
-    return {"items": jobs.files(job_id)}
+    return {"items": job_detail.files(job_id)}
 
 
 @operation(
@@ -157,8 +159,8 @@ def list_files(call: Call, job_id: str) -> Any:
 def download_files(call: Call, job_id: str) -> Any:
     number = call.query.n
     if not call.query.redirect:
-        return {"items": jobs.download(job_id, n=number, now=call.now)}
-    link = jobs.download(job_id, n=number or 0, now=call.now)[0]
+        return {"items": job_detail.download(job_id, n=number, now=call.now)}
+    link = job_detail.download(job_id, n=number or 0, now=call.now)[0]
     return Answer(302, headers={"Location": link["url"]})
 
 

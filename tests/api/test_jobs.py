@@ -129,7 +129,7 @@ def test_a_name_is_registered_before_its_task_is_saved(
 
 def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr("chalicelib.job_lists.listing", lambda **given: asked.append(given) or Page([], 1, 20, 0))
+    monkeypatch.setattr("chalicelib.jobs.listing.listing", lambda **given: asked.append(given) or Page([], 1, 20, 0))
     for timezone in ("UTC", "Asia/Shanghai", "America/Los_Angeles"):
         assert admin.get("/jobs", created="yesterday", timezone=timezone).status == 200
         given = asked.pop()
@@ -318,7 +318,7 @@ def test_a_service_that_fails_is_told_without_detail(
         detail = "User: arn:aws:iam::123456789012:role/carillon is not authorized"
         raise ClientError({"Error": {"Code": code, "Message": detail}}, "Query")
 
-    monkeypatch.setattr("chalicelib.job_lists.listing", failing)
+    monkeypatch.setattr("chalicelib.jobs.listing.listing", failing)
     reply = admin.get("/jobs")
     assert (reply.status, reply.json["Code"]) == (status, shown)
     assert b"arn:aws" not in reply.raw

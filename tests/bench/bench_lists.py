@@ -60,12 +60,12 @@ def main() -> None:
 
 
 def report(jobs: list[Made], filters: dict[str, Any]) -> None:
-    from chalicelib import job_lists
+    from chalicelib.jobs import listing as job_listing
     from tests.store.reads import reads
 
     started = time.perf_counter()
     with reads() as found:
-        listing = job_lists.listing(now=NOW, page_size=PAGE_SIZE, **filters)
+        listing = job_listing.listing(now=NOW, page_size=PAGE_SIZE, **filters)
     milliseconds = (time.perf_counter() - started) * 1000
     entry, row = sizes(jobs)
     units = {

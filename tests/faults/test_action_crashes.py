@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, patrol, sweep, work
+from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import ENDED, JobStatus, Reason
+from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batch_steps, batches, requests
-from chalicelib.actions import Action
+from chalicelib import requests
 from chalicelib.aws.clients import client
-from chalicelib.batches import Wish
 from chalicelib.core.lifecycle import JobStatus, RunStatus
+from chalicelib.jobs import actions, batch_worker, batches
+from chalicelib.jobs.actions import Action
+from chalicelib.jobs.batches import Wish
 from chalicelib.requests import Answer
 from chalicelib.store import batches as batch_store
 from chalicelib.store import jobs as job_store
@@ -47,7 +48,7 @@ GIVEN: dict[Action, tuple[JobStatus, JobStatus]] = {
 @pytest.fixture
 def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:  # noqa: F811
     # One thread and one shard: the same calls, in one order, and fewer of the idle ones.
-    monkeypatch.setattr(batch_steps, "THREADS", 1)
+    monkeypatch.setattr(batch_worker, "THREADS", 1)
     monkeypatch.setattr(requests, "LEASE", timedelta(0))
     for module in ("store.jobs", "store.rule_watch", "sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import actions, batches, deletion, patrol
 from chalicelib import fire as fires
-from chalicelib.actions import Action
+from chalicelib import patrol
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
-from chalicelib.batches import Wish
 from chalicelib.catalogue import reports, sources
 from chalicelib.core.lifecycle import ENDED
 from chalicelib.errors import ConnectionDropped
+from chalicelib.jobs import actions, batches, deletion
+from chalicelib.jobs.actions import Action
+from chalicelib.jobs.batches import Wish
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
 from chalicelib.store import tasks as store

@@ -16,12 +16,13 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib import actions, patrol, sweep, tasks, work
+from chalicelib import patrol, sweep, tasks, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
+from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.scheduling import tick
 from chalicelib.settings import settings

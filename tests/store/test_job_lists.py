@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
+from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import PAGE_SIZES
 from chalicelib.queue import pools
 from tests.store.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
@@ -88,7 +88,7 @@ def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pyte
         sort = "created_at" if oldest_first else draw.choice([None, "-created_at"])
         expected = listed(jobs, oldest_first=oldest_first, **filters)
         for number in pages(filters, len(expected), page_size, draw):
-            found = job_lists.listing(now=NOW, sort=sort, page=number, page_size=page_size, **filters)
+            found = job_listing.listing(now=NOW, sort=sort, page=number, page_size=page_size, **filters)
             shown = ([row.job_id for row in found.items], found.total, found.pages, found.total_is_lower_bound)
             start = (number - 1) * page_size
             right = (expected[start : start + page_size], len(expected), -(-len(expected) // page_size), False)

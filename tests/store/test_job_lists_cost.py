@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import job_lists
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
 from tests.store.crowd import NOW, SPAN, crowd, listed, write
@@ -39,7 +39,7 @@ FILTERS: list[dict[str, Any]] = [
 
 def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
     with reads() as found:
-        listing = job_lists.listing(now=NOW, page_size=page_size, **filters)
+        listing = job_listing.listing(now=NOW, page_size=page_size, **filters)
     return [row.job_id for row in listing.items], found
 
 
@@ -77,9 +77,9 @@ def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
     _, found = first_page(10, pool="cloud")
     whole = found.entries + found.counted
     assert whole == len(listed(crowd(300), pool="cloud"))
-    monkeypatch.setattr(job_lists, "TOTAL_LIMIT", 30)
+    monkeypatch.setattr(job_listing, "TOTAL_LIMIT", 30)
     with reads() as found:
-        listing = job_lists.listing(now=NOW, page_size=10, pool="cloud")
+        listing = job_listing.listing(now=NOW, page_size=10, pool="cloud")
     assert (listing.total, listing.total_is_lower_bound, listing.pages) == (30, True, 3)
     assert found.entries + found.counted == 31
     assert TOTAL_LIMIT == 10_000

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from chalicelib.actions import Action
 from chalicelib.api.models.base import Answer, Id, Instant, Listing, PageQuery, Request
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.api.models.schedules import Object
 from chalicelib.api.models.tasks import Priority
-from chalicelib.batches import MOST_JOBS
+from chalicelib.jobs.actions import Action
+from chalicelib.jobs.batches import MOST_JOBS
 from chalicelib.store.batches import BatchStatus, Outcome
 
 # What says how a list is shown, not what is in it.

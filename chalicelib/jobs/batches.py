@@ -1,4 +1,4 @@
-"""Batches: one action on up to 10,000 jobs, an outcome for each. `batch_steps.py` does the work, step by step.
+"""Batches: one action on up to 10,000 jobs, an outcome for each. `jobs/batch_worker.py` does the work, step by step.
 
 accept: watch ──> freeze the jobs, in parts ──> the batch ──> audit ──> its message
           └ whatever dies from here on, `sweep` finds the batch and sends the message again
@@ -14,14 +14,15 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from chalicelib import job_lists, retention
+from chalicelib import retention
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
-from chalicelib.actions import TAKES, Action, refusal
 from chalicelib.aws import sqs
 from chalicelib.core.ids import ulid
 from chalicelib.core.instants import utc
 from chalicelib.errors import FieldProblem, Invalid, WrongState
+from chalicelib.jobs import listing as job_listing
+from chalicelib.jobs.actions import TAKES, Action, refusal
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
@@ -74,7 +75,7 @@ def _chosen(wish: Wish, *, now: datetime) -> list[str]:
     if wish.job_ids is not None:
         return list(dict.fromkeys(wish.job_ids))
     with within_filter():
-        found = job_lists.ids(now=now, limit=MOST_JOBS + 1, **(wish.filters or {}))
+        found = job_listing.ids(now=now, limit=MOST_JOBS + 1, **(wish.filters or {}))
     if len(found) > MOST_JOBS:
         raise Invalid(f"More than {MOST_JOBS:,} jobs match; narrow the filter, by time for example.", field="filter")
     return found

@@ -14,13 +14,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import actions, batches
 from chalicelib.access.actor import Actor
-from chalicelib.actions import Action, Asked, is_marked
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
+from chalicelib.jobs import actions, batches
+from chalicelib.jobs.actions import Action, Asked, is_marked
 from chalicelib.log import event
 from chalicelib.queue import completion
 from chalicelib.store import batch_watch, jobs

@@ -13,11 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from chalicelib import deletion, retention
+from chalicelib import retention
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
+from chalicelib.jobs import deletion
 from chalicelib.logs import reader as log_reader
 from chalicelib.queue import completion, leases
 from chalicelib.store import job_transitions, job_updates
