@@ -55,7 +55,7 @@ def work(event: SQSEvent) -> dict[str, Any]:
 def fire(event: dict[str, Any], context: Any) -> dict[str, str]:
     """The target of tasks' own rules, and of rules made by hand: `{"task": "<id or name>", "parameters": {…}}`."""
     from chalicelib import clock
-    from chalicelib import fire as fires
+    from chalicelib.tasks import events as fires
 
     job = fires.fire(event, invocation_id=context.aws_request_id, now=clock.now())
     return {} if job is None else {"job_id": job.job_id}

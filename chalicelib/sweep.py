@@ -14,7 +14,7 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import adoption, patrol
+from chalicelib import patrol
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
@@ -29,6 +29,7 @@ from chalicelib.storage.links import s3
 from chalicelib.store import batch_watch, job_updates, jobs, patrols, pools, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.tasks import rule_drift
 
 # Jobs looked at in one sweep; the rest have waited the longest next time.
 JOBS_PER_SWEEP = 2_000
@@ -105,7 +106,7 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
 def _rule(task_id: str, swept: Swept, *, now: datetime) -> None:
     if swept.rules < RULES_PER_SWEEP:
         swept.rules += 1
-        adoption.look_after(task_id, now=now)
+        rule_drift.look_after(task_id, now=now)
 
 
 def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:

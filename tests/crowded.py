@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import tasks
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
@@ -26,6 +25,7 @@ from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import editing as task_editing
 from tests.model.aws import Aws, in_memory
 from tests.model.tables import Tables
 from tests.stage import OPERATOR, PROBE, Probe
@@ -76,7 +76,7 @@ def _order(item: dict[str, Any]) -> tuple[int, str]:
 
 def a_task(now: datetime, **changes: Any) -> TaskRecord:
     body = {"name": "crowd", "kind": "probe", "schedule": NEVER, "overlap": "allow_all"} | changes
-    return tasks.create(body, actor=OPERATOR, now=now)
+    return task_editing.create(body, actor=OPERATOR, now=now)
 
 
 def crowd(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, **build: Any) -> list[JobRecord]:

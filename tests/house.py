@@ -137,9 +137,9 @@ STILL_AT: dict[str, str] = {
    
    
    
-    "definitions": "tasks", "tasks": "tasks",
-    "saving": "tasks", "task_lists": "tasks", "in_step": "tasks", "adoption": "tasks", "rule_fires": "tasks",
-    "fire": "tasks", "work": "worker", "running": "worker", "cost": "worker", "sweep": "maintenance",
+   
+   
+    "work": "worker", "running": "worker", "cost": "worker", "sweep": "maintenance",
     "patrol": "maintenance",
 }  # fmt: skip
 # Imports that break the table and are to be mended.

@@ -6,12 +6,12 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import rule_fires
 from chalicelib.aws import rules
 from chalicelib.core.instants import rfc3339
-from chalicelib.fire import fire
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import rule_events
+from chalicelib.tasks.events import fire
 from tests.stage import Stage
 
 MINUTELY = {"type": "cron", "expression": "* * * * *"}
@@ -57,7 +57,7 @@ def told(stage: Stage, task: TaskRecord, at: datetime, *, event_id: str = "e-1")
 
 def told_late(stage: Stage, task: TaskRecord, at: datetime) -> JobRecord | None:
     """The event of a rule that is gone meanwhile."""
-    return rule_fires.fire(task.task_id, at, now=stage.now)
+    return rule_events.fire(task.task_id, at, now=stage.now)
 
 
 def minute(stage: Stage, task: TaskRecord) -> JobRecord | None:

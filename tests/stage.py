@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from chalicelib import sweep as sweeping
-from chalicelib import tasks, work
+from chalicelib import work
 from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs as aws_sqs
 from chalicelib.aws.clients import client
@@ -24,6 +24,7 @@ from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import editing as task_editing
 from tests.world import World
 
 OPERATOR = Actor(name="olga", role="admin")
@@ -97,7 +98,7 @@ class Stage:
             "kind": "probe",
             "schedule": {"type": "cron", "expression": "* * * * *"},
         }
-        task = tasks.create(body | changes, actor=OPERATOR, now=self.now)
+        task = task_editing.create(body | changes, actor=OPERATOR, now=self.now)
         self.collect()
         return task
 

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import adoption, sweep, tasks
+from chalicelib import sweep
 from chalicelib.access import audit
 from chalicelib.aws import rules
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import InvalidSchedule, StaleRevision, Unavailable
 from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import rule_drift
 from tests import rules as console
 from tests.rules import LATER, SOON, a_task, edit, minute, remove, shown, sweep_after
 from tests.stage import OPERATOR, Stage
@@ -24,7 +26,7 @@ def now(stage: Stage, task: Any) -> Any:
 
 
 def patch(stage: Stage, task: Any, **changes: Any) -> Any:
-    return tasks.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
+    return task_editing.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
 
 
 # --- the rule follows the task ---
@@ -71,7 +73,7 @@ def test_a_new_name_is_the_rules_description(stage: Stage) -> None:
 
 def test_a_deleted_task_leaves_no_rule_and_nothing_to_look_at(stage: Stage) -> None:
     task = a_task(stage)
-    tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.delete(task.task_id, actor=OPERATOR, now=stage.now)
     assert console.names(stage) == []
     sweep_after(stage, SOON)
     assert stage.world.items("jobs")[0].keys() == {"job_id", "expires_at"}
@@ -141,7 +143,7 @@ def test_an_edit_in_the_console_is_adopted_by_the_sweep(
     sweep_after(stage, SOON)
     found = now(stage, task)
     assert schedule.items() <= found.schedule.items()
-    assert (found.enabled, found.revision, found.note) == (enabled, 2, adoption.TAKEN_OVER)
+    assert (found.enabled, found.revision, found.note) == (enabled, 2, rule_drift.TAKEN_OVER)
     sweep_after(stage, LATER)
     assert shown(stage, task) == edited, "the rule stays as it was edited"
     assert now(stage, task).revision == 2, "an edit is adopted once"
@@ -183,7 +185,7 @@ def test_an_edit_in_the_console_makes_the_revision_stale(stage: Stage) -> None:
     task = a_task(stage)
     edit(stage, task, ScheduleExpression="rate(7 minutes)")
     with pytest.raises(StaleRevision):
-        tasks.patch(task.task_id, {"description": "x"}, revision=1, actor=OPERATOR, now=stage.now)
+        task_editing.patch(task.task_id, {"description": "x"}, revision=1, actor=OPERATOR, now=stage.now)
 
 
 def test_somebodys_own_way_of_writing_an_expression_stays(stage: Stage) -> None:
@@ -203,7 +205,7 @@ def test_an_edit_that_cannot_be_taken_over_is_told_and_left_alone(
     sweep_after(stage, LATER)
     patch(stage, task, description="seen")
     found = now(stage, task)
-    assert found.note.startswith(adoption.NOT_TAKEN_OVER)
+    assert found.note.startswith(rule_drift.NOT_TAKEN_OVER)
     assert found.schedule["expression"] == "* * * * *"
     assert shown(stage, task) == (FOREIGN, "ENABLED")
     assert capsys.readouterr().out.count('"level":"WARN"') == 1
@@ -224,10 +226,10 @@ def test_a_rule_deleted_in_the_console_disables_its_task(stage: Stage) -> None:
     remove(task)
     sweep_after(stage, SOON)
     found = now(stage, task)
-    assert (found.enabled, found.note, found.revision) == (False, adoption.GONE, 2)
+    assert (found.enabled, found.note, found.revision) == (False, rule_drift.GONE, 2)
     sweep_after(stage, LATER)
     assert console.names(stage) == [], "it is not put again"
-    tasks.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.enable(task.task_id, actor=OPERATOR, now=stage.now)
     assert shown(stage, task) == ("cron(* * * * ? *)", "ENABLED")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.lifecycle import JobStatus, Trigger
 from chalicelib.errors import Invalid, TaskNotFound
-from chalicelib.fire import fire
+from chalicelib.tasks.events import fire
 from tests.stage import Stage
 
 

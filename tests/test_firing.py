@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib import tasks
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.scheduling import tick
 from chalicelib.store import tasks as task_store
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import starts
 from tests.stage import OPERATOR, PROBE, Stage
 
 
@@ -51,7 +52,7 @@ def test_a_disabled_now_task_starts_when_it_is_enabled(stage: Stage) -> None:
     task = stage.task(schedule={"type": "now"}, enabled=False)
     stage.minutes(1)
     assert stage.jobs() == []
-    tasks.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.enable(task.task_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED]
 
@@ -59,7 +60,7 @@ def test_a_disabled_now_task_starts_when_it_is_enabled(stage: Stage) -> None:
 def test_editing_a_now_task_does_not_start_it_again(stage: Stage) -> None:
     task = stage.task(schedule={"type": "now"})
     stage.minutes(1)
-    tasks.patch(task.task_id, {"description": "new"}, revision=None, actor=OPERATOR, now=stage.now)
+    task_editing.patch(task.task_id, {"description": "new"}, revision=None, actor=OPERATOR, now=stage.now)
     stage.minutes(2)
     assert len(stage.jobs()) == 1
 
@@ -169,14 +170,14 @@ def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change
     stage.world.forward(seconds=20)
     arguments = {"actor": OPERATOR, "now": stage.now}
     if change == "disable":
-        tasks.disable(task.task_id, **arguments)
+        task_editing.disable(task.task_id, **arguments)
     elif change == "delete":
-        tasks.delete(task.task_id, **arguments)
+        task_editing.delete(task.task_id, **arguments)
     else:
         new = (
             {"schedule": {"type": "cron", "expression": "7 9 * * *"}} if "schedule" in change else {"description": "x"}
         )
-        tasks.patch(task.task_id, new, revision=1, **arguments)
+        task_editing.patch(task.task_id, new, revision=1, **arguments)
     stage.minutes(3)
     first = stage.jobs()[0]
     assert (first.scheduled_for, first.status) == (at("2026-03-02T09:01:00"), status)
@@ -186,7 +187,7 @@ def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change
 
 def test_disabled_and_enabled_again_before_the_slot_the_slot_still_runs(stage: Stage) -> None:
     task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
-    for switch in (tasks.disable, tasks.enable):
+    for switch in (task_editing.disable, task_editing.enable):
         stage.world.forward(seconds=10)
         switch(task.task_id, actor=OPERATOR, now=stage.now)
     stage.minutes(2)
@@ -197,9 +198,9 @@ def test_disabled_and_enabled_again_before_the_slot_the_slot_still_runs(stage: S
 def test_time_spent_disabled_is_no_misfire(stage: Stage) -> None:
     task = stage.task()
     stage.minutes(2)
-    tasks.disable(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.disable(task.task_id, actor=OPERATOR, now=stage.now)
     stage.world.forward(minutes=30)
-    tasks.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.enable(task.task_id, actor=OPERATOR, now=stage.now)
     stage.minutes(2)
     assert not [job for job in stage.jobs() if job.status == JobStatus.MISSED]
 
@@ -207,7 +208,7 @@ def test_time_spent_disabled_is_no_misfire(stage: Stage) -> None:
 def test_a_slot_due_before_an_edit_is_recorded_as_it_was_defined_then(stage: Stage) -> None:
     task = stage.task(parameters={"colour": "red"})
     stage.world.forward(minutes=3, seconds=5)
-    tasks.patch(task.task_id, {"parameters": {"colour": "blue"}}, revision=None, actor=OPERATOR, now=stage.now)
+    task_editing.patch(task.task_id, {"parameters": {"colour": "blue"}}, revision=None, actor=OPERATOR, now=stage.now)
     old = [job for job in stage.jobs() if job.scheduled_for <= stage.now]
     assert [job.scheduled_for.minute for job in old] == [1, 2, 3]
     assert {job.parameters["colour"] for job in old} == {"red"}
@@ -215,7 +216,7 @@ def test_a_slot_due_before_an_edit_is_recorded_as_it_was_defined_then(stage: Sta
 
 def test_a_start_by_hand_is_a_job_of_its_own(stage: Stage) -> None:
     task = stage.task(schedule={"type": "cron", "expression": "0 3 * * *"}, window={"type": "yesterday"})
-    job = tasks.run(task.task_id, scheduled_for=at("2013-06-15T06:00:00"), actor=OPERATOR, now=stage.now)
+    job = starts.run(task.task_id, scheduled_for=at("2013-06-15T06:00:00"), actor=OPERATOR, now=stage.now)
     stage.deliver()
     [done] = stage.jobs()
     assert (done.job_id, done.status, done.trigger, done.operator) == (
@@ -226,7 +227,7 @@ def test_a_start_by_hand_is_a_job_of_its_own(stage: Stage) -> None:
 
 def test_a_start_by_hand_repeated_under_its_key_is_one_job(stage: Stage) -> None:
     task = stage.task(enabled=False)
-    ids = {tasks.run(task.task_id, actor=OPERATOR, now=stage.now, key="abc").job_id for _ in range(3)}
+    ids = {starts.run(task.task_id, actor=OPERATOR, now=stage.now, key="abc").job_id for _ in range(3)}
     assert len(ids) == len(stage.jobs()) == 1
 
 
@@ -275,9 +276,9 @@ def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -
     schedule = {"type": "interval", "every": 5, "unit": "minute", "timezone": "UTC"}
     task = stage.task(schedule=schedule | {"end": "2026-03-02T09:10:00"})
     stage.world.forward(minutes=2)
-    same = tasks.patch(task.task_id, {"schedule": task.schedule}, revision=None, actor=OPERATOR, now=stage.now)
+    same = task_editing.patch(task.task_id, {"schedule": task.schedule}, revision=None, actor=OPERATOR, now=stage.now)
     assert same.schedule == task.schedule
-    edited = tasks.patch(task.task_id, {"schedule": schedule}, revision=None, actor=OPERATOR, now=stage.now)
+    edited = task_editing.patch(task.task_id, {"schedule": schedule}, revision=None, actor=OPERATOR, now=stage.now)
     assert "end" not in edited.schedule
     assert edited.schedule["anchor"] == task.schedule["anchor"], "its fires keep their phase"
 
@@ -285,7 +286,7 @@ def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -
 def test_a_slot_that_has_come_runs_although_its_task_is_deleted_before_its_token_arrives(stage: Stage) -> None:
     task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
     stage.world.forward(seconds=63)
-    tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.delete(task.task_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
     assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED]
 

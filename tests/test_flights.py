@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib import tasks, work
+from chalicelib import work
 from chalicelib.access.actor import Actor
 from chalicelib.catalogue import reports, sources
 from chalicelib.clock import Clock
@@ -21,6 +21,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.jobs import actions
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
+from chalicelib.tasks import starts
 from tests import flights
 from tests.postgres import PostgresServer, server
 from tests.stage import OPERATOR, Stage, body_of
@@ -71,7 +72,7 @@ def test_yesterday_is_the_local_day_that_psql_gives(stage: Stage, report: str, d
     daily = {"type": "cron", "expression": "0 2 * * *", "timezone": "America/New_York"}
     task = export_task(stage, report, schedule=daily, window={"type": "yesterday"})
     slot = datetime(2013, 6, 15, 2, tzinfo=NEW_YORK)
-    tasks.run(task.task_id, scheduled_for=slot, actor=OPERATOR, now=stage.now)
+    starts.run(task.task_id, scheduled_for=slot, actor=OPERATOR, now=stage.now)
     stage.deliver()
     job = next(job for job in stage.jobs() if job.operator)
     local_day = f"SELECT * FROM flights WHERE (time_hour AT TIME ZONE 'America/New_York')::date = '2013-06-14' {ORDER}"
@@ -105,7 +106,7 @@ def test_a_running_export_is_cancelled_at_the_database_within_two_seconds(
     report = a_report(stage, database, "SELECT n, pg_sleep(0.01) FROM generate_series(1, 100000) AS n")
     task = export_task(stage, report, enabled=False)
     now = datetime.now(UTC)
-    job = tasks.run(task.task_id, actor=OPERATOR, now=now)
+    job = starts.run(task.task_id, actor=OPERATOR, now=now)
     worker = work.Worker("worker-1", now + timedelta(minutes=15), Clock())
     thread = threading.Thread(target=work.handle, args=(body_of(job),), kwargs={"worker": worker})
     thread.start()

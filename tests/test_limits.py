@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep, tasks
+from chalicelib import sweep
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
@@ -24,6 +24,8 @@ from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.catalogue import SourceRecord
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import starts
 from tests.crowded import a_task, at_once, crowd, crowded
 from tests.model.aws import VISIBILITY, Aws
 from tests.stage import OPERATOR, PROBE
@@ -152,9 +154,9 @@ def full(aws: Aws) -> tuple[Any, JobRecord, list[JobRecord]]:
 def test_a_limit_that_is_raised_cleared_or_deleted_lets_the_parked_in(aws: Aws, change: Any) -> None:
     task, _, parked = full(aws)
     if change == "deleted":
-        tasks.delete(task.task_id, actor=OPERATOR, now=aws.now)
+        task_editing.delete(task.task_id, actor=OPERATOR, now=aws.now)
     else:
-        tasks.patch(task.task_id, {"max_concurrency": change}, revision=None, actor=OPERATOR, now=aws.now)
+        task_editing.patch(task.task_id, {"max_concurrency": change}, revision=None, actor=OPERATOR, now=aws.now)
     best = sorted(parked, key=lambda job: (int(job.rank), job.job_id))
     let_in = [sqs.parse(message.body).job_id for message in aws.queue.messages]
     assert let_in == [job.job_id for job in best[: 1 if change == 2 else 2]]
@@ -164,7 +166,7 @@ def test_a_limit_that_is_raised_cleared_or_deleted_lets_the_parked_in(aws: Aws, 
 def test_a_limit_that_is_set_holds_for_jobs_that_wait_already(aws: Aws) -> None:
     task = a_task(aws.now)
     made = waiting(aws, task, 3)
-    tasks.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
+    task_editing.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
     assert [take(aws, job) is not None for job in made] == [True, False, False]
 
 
@@ -173,7 +175,7 @@ def test_a_limit_that_is_set_counts_the_jobs_that_are_active_already(aws: Aws) -
     made = waiting(aws, task, 4)
     active = [job for job in (take(aws, made[0]), take(aws, made[1])) if job is not None]
     as_claimed = [jobs.get(job.job_id) for job in active]
-    tasks.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
+    task_editing.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
     rest = [job for job in made if job.job_id not in {job.job_id for job in active}]
     assert [take(aws, job) for job in rest] == [None, None]
     end(aws, as_claimed[0])
@@ -228,7 +230,7 @@ def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_
 def lived_through(aws: Aws, dies_at: int | None) -> int:
     """Two jobs of a task with a limit of one, from token to end, with a process that dies; how many moments it had."""
     task = a_task(aws.now, max_concurrency=1, retry={"max_attempts": 5, "delay_seconds": 0})
-    made = [tasks.run(task.task_id, actor=OPERATOR, now=aws.now) for _ in range(2)]
+    made = [starts.run(task.task_id, actor=OPERATOR, now=aws.now) for _ in range(2)]
     active, moments, started = 0, 0, 0
 
     def deliver() -> None:

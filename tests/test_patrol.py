@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import patrol, sweep, tasks, work
+from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.invariants.table import INVARIANTS, broken
@@ -21,6 +21,7 @@ from chalicelib.store import job_repairs, patrols, runs
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.tasks import editing as task_editing
 from tests.model.aws import Aws
 from tests.model.playing import playing
 from tests.model.processes import Process
@@ -41,7 +42,7 @@ def aws() -> Iterator[Aws]:
 
 def waiting(aws: Aws, **changes: Any) -> str:
     body = {"name": "x", "kind": "probe", "schedule": {"type": "now"}, **changes}
-    task = tasks.create(body, actor=OPERATOR, now=aws.now)
+    task = task_editing.create(body, actor=OPERATOR, now=aws.now)
     return str(JobRecord.active.query(task.task_id).next().job_id)
 
 

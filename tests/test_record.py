@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import cost, tasks
+from chalicelib import cost
 from chalicelib.core import prices
 from chalicelib.core.lifecycle import Reason
 from chalicelib.core.prices import Units, price
@@ -18,6 +18,7 @@ from chalicelib.jobs import detail as job_detail
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store.base import client as dynamodb
 from chalicelib.store.job_record import JobRecord
+from chalicelib.tasks import editing as task_editing
 from tests.stage import OPERATOR, PROBE, Stage
 
 RETRY = {"max_attempts": 3, "delay_seconds": 60}
@@ -121,7 +122,7 @@ def test_a_deleted_task_keeps_its_jobs_readable(stage: Stage) -> None:
     failing_until(1)
     job = started(stage)
     stage.deliver()
-    tasks.delete(job.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.delete(job.task_id, actor=OPERATOR, now=stage.now)
     found = detail(job.job_id)
     assert (found["task_name"], found["spec"], found["status"]) == (job.task_name, job.spec, "succeeded")
     assert found["definition"]["document"] == {"run": 1}

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import tasks
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.errors import Unavailable
-from chalicelib.fire import fire
 from chalicelib.store import tasks as store
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks.events import fire
 from tests import rules as console
 from tests.rules import a_task, minute, told, told_late
 from tests.stage import OPERATOR, Stage
@@ -24,7 +24,7 @@ def slots(stage: Stage) -> list[tuple[str, str]]:
 
 
 def patch(stage: Stage, task: Any, **changes: Any) -> None:
-    tasks.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
+    task_editing.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
 
 
 def test_the_rule_tells_of_a_slot_and_its_job_runs(stage: Stage) -> None:
@@ -135,7 +135,7 @@ def test_the_overlap_policy_is_asked(stage: Stage) -> None:
 
 def test_a_disabled_task_starts_nothing(stage: Stage) -> None:
     task = a_task(stage)
-    tasks.disable(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.disable(task.task_id, actor=OPERATOR, now=stage.now)
     # EventBridge may take a minute to notice.
     stage.world.now = at("09:01:20")
     assert told(stage, task, at("09:01:05")) is None
@@ -144,7 +144,7 @@ def test_a_disabled_task_starts_nothing(stage: Stage) -> None:
 
 def test_a_rule_that_outlived_its_task_starts_nothing(stage: Stage) -> None:
     task = a_task(stage)
-    tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.delete(task.task_id, actor=OPERATOR, now=stage.now)
     assert told_late(stage, task, at("09:01:05")) is None
 
 

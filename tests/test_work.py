@@ -292,10 +292,10 @@ def test_a_job_run_again_is_listed_by_who_asked_for_that(stage: Stage) -> None:
 
 
 def test_the_token_of_one_job_serves_the_first_in_rank(stage: Stage) -> None:
-    from chalicelib import tasks
+    from chalicelib.tasks import starts
 
     low, high = (
-        tasks.run(stage.task(priority=priority, enabled=False).task_id, actor=OPERATOR, now=stage.now)
+        starts.run(stage.task(priority=priority, enabled=False).task_id, actor=OPERATOR, now=stage.now)
         for priority in (0, 5000)
     )
     stage.work(body_of(low))
@@ -374,10 +374,10 @@ def test_a_buffered_job_whose_waker_died_is_let_in_by_the_sweep(stage: Stage, mo
 
 
 def test_a_task_deleted_while_its_job_runs_leaves_the_job_to_its_proper_end(stage: Stage) -> None:
-    from chalicelib import tasks
+    from chalicelib.tasks import editing as task_editing
 
     def behaviour(context: RunContext) -> Outcome:
-        tasks.delete(context.facts.task_id, actor=OPERATOR, now=stage.now)
+        task_editing.delete(context.facts.task_id, actor=OPERATOR, now=stage.now)
         return Outcome(rows=7)
 
     PROBE.behaviour = behaviour
@@ -388,11 +388,11 @@ def test_a_task_deleted_while_its_job_runs_leaves_the_job_to_its_proper_end(stag
 
 
 def test_the_latest_status_shows_on_the_task(stage: Stage) -> None:
-    from chalicelib import tasks
+    from chalicelib.tasks import editing as task_editing
 
     task = stage.task(schedule={"type": "now"})
     stage.deliver()
-    shown = tasks.get(task.task_id)
+    shown = task_editing.get(task.task_id)
     assert (shown.latest_status, shown.latest_job_id) == (JobStatus.SUCCEEDED, stage.jobs()[0].job_id)
 
 
@@ -445,11 +445,11 @@ def test_a_shard_that_takes_all_of_a_sweep_does_not_keep_the_others_from_theirs(
 def test_lateness_counts_from_the_slot_or_from_the_start_by_hand(stage: Stage) -> None:
     from datetime import UTC, datetime
 
-    from chalicelib import tasks
+    from chalicelib.tasks import starts
 
     stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:00", "timezone": "UTC"})
     task = stage.task(enabled=False)
-    by_hand = tasks.run(task.task_id, scheduled_for=datetime(2013, 1, 1, tzinfo=UTC), actor=OPERATOR, now=stage.now)
+    by_hand = starts.run(task.task_id, scheduled_for=datetime(2013, 1, 1, tzinfo=UTC), actor=OPERATOR, now=stage.now)
     stage.world.forward(seconds=63)
     stage.deliver()
     late = {job.job_id == by_hand.job_id: job.lateness_seconds for job in stage.jobs()}

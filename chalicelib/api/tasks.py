@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import tasks
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import JobOut
 from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow
@@ -12,6 +11,9 @@ from chalicelib.api.operation import Call, operation
 from chalicelib.errors import InvalidSchedule, TaskNotFound
 from chalicelib.scheduling import slots
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import listing as task_listing
+from chalicelib.tasks import starts
 
 
 def _shown(task: TaskRecord, call: Call) -> TaskRecord:
@@ -22,7 +24,7 @@ def _shown(task: TaskRecord, call: Call) -> TaskRecord:
 
 @operation("GET", "/tasks", query=TaskQuery, answer=Listing[TaskRow], summary="List tasks")
 def list_tasks(call: Call) -> Any:
-    page = tasks.listing(now=call.now, **call.query.model_dump())
+    page = task_listing.listing(now=call.now, **call.query.model_dump())
     for task in page.items:
         _shown(task, call)
     return page
@@ -40,12 +42,12 @@ def list_tasks(call: Call) -> Any:
     summary="Make a task; an enabled `now` task starts at once",
 )
 def create_task(call: Call) -> Any:
-    return _shown(tasks.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key), call)
+    return _shown(task_editing.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key), call)
 
 
 @operation("GET", "/tasks/{task_id}", answer=TaskOut, revised=True, errors=(TaskNotFound,), summary="Read a task")
 def get_task(call: Call, task_id: str) -> Any:
-    return _shown(tasks.get(task_id), call)
+    return _shown(task_editing.get(task_id), call)
 
 
 @operation(
@@ -59,7 +61,7 @@ def get_task(call: Call, task_id: str) -> Any:
 )
 def replace_task(call: Call, task_id: str) -> Any:
     body = call.body.model_dump()
-    return _shown(tasks.replace(task_id, body, revision=call.revision, actor=call.actor, now=call.now), call)
+    return _shown(task_editing.replace(task_id, body, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -73,7 +75,7 @@ def replace_task(call: Call, task_id: str) -> Any:
 )
 def patch_task(call: Call, task_id: str) -> Any:
     changes = call.body.model_dump(exclude_unset=True)
-    return _shown(tasks.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now), call)
+    return _shown(task_editing.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -84,7 +86,7 @@ def patch_task(call: Call, task_id: str) -> Any:
     summary="Delete a task; its jobs stay, and those that wait or run come to their proper end",
 )
 def delete_task(call: Call, task_id: str) -> Any:
-    return tasks.delete(task_id, revision=call.revision, actor=call.actor, now=call.now)
+    return task_editing.delete(task_id, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(
@@ -97,7 +99,7 @@ def delete_task(call: Call, task_id: str) -> Any:
     summary="Start a job of the task now, or with the window of a past slot",
 )
 def run_task(call: Call, task_id: str) -> Any:
-    return tasks.run(
+    return starts.run(
         task_id,
         parameters=call.body.parameters,
         scheduled_for=call.body.scheduled_for,
@@ -116,7 +118,7 @@ def run_task(call: Call, task_id: str) -> Any:
     summary="Let a task's schedule fire again, from now on",
 )
 def enable_task(call: Call, task_id: str) -> Any:
-    return _shown(tasks.enable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
+    return _shown(task_editing.enable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -128,4 +130,4 @@ def enable_task(call: Call, task_id: str) -> Any:
     summary="Stop a task's schedule; what waits or runs goes on",
 )
 def disable_task(call: Call, task_id: str) -> Any:
-    return _shown(tasks.disable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
+    return _shown(task_editing.disable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)

@@ -85,11 +85,11 @@ def test_limits_are_set_changed_and_cleared(admin: Http, made: Made) -> None:
 
 
 def waiting(stage: Stage, priority: int) -> str:
-    from chalicelib import tasks
+    from chalicelib.tasks import starts
     from tests.stage import OPERATOR
 
     task = stage.task(enabled=False, priority=priority)
-    return tasks.run(task.task_id, actor=OPERATOR, now=stage.now).job_id
+    return starts.run(task.task_id, actor=OPERATOR, now=stage.now).job_id
 
 
 def place(stage: Stage, job_id: str) -> position.Place:

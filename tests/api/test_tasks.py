@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import task_lists
 from chalicelib.access.actor import Role
 from chalicelib.store import tasks as task_store
 from chalicelib.store.tasks import TaskRecord
-from chalicelib.task_lists import SORTS
+from chalicelib.tasks import listing as task_listing
+from chalicelib.tasks.listing import SORTS
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.api.test_schedules import BAD_SCHEDULES
@@ -135,7 +135,7 @@ def test_a_task_planned_ahead_sorts_by_the_execution_it_shows(stage: Stage) -> N
     ahead = stage.task(schedule={"type": "cron", "expression": "1,30 9 * * *"})
     stage.tick()
     assert task_store.get(ahead.task_id).next_fire_at == stage.now + timedelta(minutes=30)
-    found = task_lists.listing(now=stage.now, sort="next_fire_at")
+    found = task_listing.listing(now=stage.now, sort="next_fire_at")
     assert [task.task_id for task in found.items] == [ahead.task_id, other.task_id]
 
 

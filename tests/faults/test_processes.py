@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep, tasks, work
+from chalicelib import sweep, work
 from chalicelib.access.actor import Actor
 from chalicelib.aws.clients import client
 from chalicelib.catalogue import reports, sources
@@ -26,6 +26,7 @@ from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
+from chalicelib.tasks import starts
 from tests import flights
 from tests.emulated import emulated_world, environment, ministack  # noqa: F401
 from tests.postgres import server
@@ -105,7 +106,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
             retry={"max_attempts": 2, "delay_seconds": 0},
         )  # fmt: skip
         now = datetime.now(UTC)
-        job = tasks.run(task.task_id, actor=OPERATOR, now=now)
+        job = starts.run(task.task_id, actor=OPERATOR, now=now)
 
         lease = timedelta(seconds=60)
         words = [sys.executable, "-m", "tests.faults.work_once", str(lease.total_seconds()), body_of(job)]

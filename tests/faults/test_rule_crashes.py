@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import in_step, tasks
 from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import rule_sync
 from tests import rules as console
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
@@ -36,17 +37,17 @@ def nothing(stage: Stage, task: TaskRecord) -> None:
 
 def patched(**changes: Any) -> Step:
     def step(stage: Stage, task: TaskRecord) -> None:
-        tasks.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
+        task_editing.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
 
     return step
 
 
 def deleted(stage: Stage, task: TaskRecord) -> None:
-    tasks.delete(task.task_id, actor=OPERATOR, now=stage.now)
+    task_editing.delete(task.task_id, actor=OPERATOR, now=stage.now)
 
 
 def created(stage: Stage, task: TaskRecord) -> None:
-    tasks.create(
+    task_editing.create(
         {"name": "new", "kind": "probe", "schedule": RATE, "trigger": "eventbridge"}, actor=OPERATOR, now=stage.now
     )
 
@@ -119,10 +120,10 @@ def play(case: Case, monkeypatch: pytest.MonkeyPatch, at: int | None) -> Rig:
 
 def check(stage: Stage, case: Case, old: TaskRecord) -> None:
     found = {task.task_id: task for task in TaskRecord.scan()}
-    with_rule = {task_id for task_id, task in found.items() if in_step.has_rule(task)}
+    with_rule = {task_id for task_id, task in found.items() if rule_sync.has_rule(task)}
     assert console.shown(stage, old) in case.may_be
     for task_id in with_rule:
-        shown, wanted = console.shown(stage, found[task_id]), in_step.wanted(found[task_id])
+        shown, wanted = console.shown(stage, found[task_id]), rule_sync.wanted(found[task_id])
         assert shown == (wanted and (wanted.expression, "ENABLED" if wanted.enabled else "DISABLED"))
         if shown is not None:
             targets = stage.world.client("events").list_targets_by_rule(Rule=rule_name(task_id))["Targets"]

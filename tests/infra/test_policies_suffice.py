@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import fire as fires
 from chalicelib import patrol
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.catalogue import reports, sources
@@ -22,6 +21,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store import jobs as job_store
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
+from chalicelib.tasks import events as fires
 from tests.infra.calls import Need, allowed, noting
 from tests.rules import edit
 from tests.stage import OPERATOR, PROBE, Stage

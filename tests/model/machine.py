@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib import patrol, sweep, tasks, work
+from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
@@ -31,6 +31,8 @@ from chalicelib.store import patrols
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import editing as task_editing
+from chalicelib.tasks import starts
 from tests.faults.crash import Crash
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.processes import Process, current
@@ -210,7 +212,7 @@ class Machine(RuleBasedStateMachine):
         body = {**task, **task["clocks"], "name": f"task {next(self.names)}", "kind": "probe"}
         body["schedule"] = SCHEDULES[task["schedule"]](self.aws)
         before = set(self._tasks())
-        self._live("create", lambda: tasks.create(body, actor=OPERATOR, now=self.aws.now), dies)
+        self._live("create", lambda: task_editing.create(body, actor=OPERATOR, now=self.aws.now), dies)
         made = sorted(set(self._tasks()) - before)
         self.task_ids += made
         if dies is None:
@@ -222,16 +224,16 @@ class Machine(RuleBasedStateMachine):
         task_id, now = self.task_ids[pick % len(self.task_ids)], self.aws.now
         self.edited.add(task_id)
         if change is DELETE:
-            self._ask("delete", task_id, lambda: tasks.delete(task_id, actor=OPERATOR, now=now), dies)
+            self._ask("delete", task_id, lambda: task_editing.delete(task_id, actor=OPERATOR, now=now), dies)
         else:
-            edit = lambda: tasks.patch(task_id, change, revision=None, actor=OPERATOR, now=now)  # noqa: E731
+            edit = lambda: task_editing.patch(task_id, change, revision=None, actor=OPERATOR, now=now)  # noqa: E731
             self._ask("update", task_id, edit, dies)
 
     @precondition(lambda self: self.task_ids)
     @rule(pick=PICK, dies=DEATH)
     def start_by_hand(self, pick: int, dies: int | None) -> None:
         task_id, now = self.task_ids[pick % len(self.task_ids)], self.aws.now
-        self._ask("run", task_id, lambda: tasks.run(task_id, actor=OPERATOR, now=now), dies)
+        self._ask("run", task_id, lambda: starts.run(task_id, actor=OPERATOR, now=now), dies)
 
     @precondition(lambda self: self.watch.jobs.items)
     @rule(pick=PICK, dies=DEATH)
@@ -381,7 +383,7 @@ class Machine(RuleBasedStateMachine):
         self._check_the_ledger()
         for task in self._tasks().values():
             if task.enabled:
-                tasks.disable(task.task_id, actor=OPERATOR, now=self.aws.now)
+                task_editing.disable(task.task_id, actor=OPERATOR, now=self.aws.now)
         for seconds in (0, 61, 61, 61, 960, 61, 61, 960, 61, 3_700, 61, 3_700, 61, 3_700, 61, 3_700, 61, 61):
             self.aws.forward(seconds)
             sweep.sweep(now=self.aws.now)

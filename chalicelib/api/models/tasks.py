@@ -19,7 +19,7 @@ from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
 from chalicelib.core.schedules.words import describe
 from chalicelib.kinds.report_export.spec import ReportExportSpec
-from chalicelib.task_lists import SORTS
+from chalicelib.tasks.listing import SORTS
 
 LONGEST_SECONDS = 30 * 86_400
 CLOUD = "cloud"

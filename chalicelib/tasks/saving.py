@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib import definitions, in_step
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.facets import folded
@@ -20,6 +19,7 @@ from chalicelib.store import jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import rule_sync, validation
 
 EDITED = "The task was edited before the slot."
 DISABLED = "The task was disabled before the slot."
@@ -35,7 +35,7 @@ def save(
     *,
     actor: Actor,
     now: datetime,
-    follow: Callable[[TaskRecord], object] = in_step.follow,
+    follow: Callable[[TaskRecord], object] = rule_sync.follow,
 ) -> TaskRecord:
     """Give a task new values. Raises StaleRevision when it was edited since it was read.
 
@@ -44,15 +44,15 @@ def save(
     before, revision = audit.snapshot(task), int(task.revision)
     newly_now = columns.get("schedule", task.schedule)["type"] == "now" and task.schedule["type"] != "now"
     never_fired = task.previous_fire_at is None
-    former, ruled = str(task.name), in_step.has_rule(task)
+    former, ruled = str(task.name), rule_sync.has_rule(task)
     limit, most = concurrency.of_task(task.task_id), task.max_concurrency
     for name, value in columns.items():
         setattr(task, name, value)
-    ruled = ruled or in_step.has_rule(task)
+    ruled = ruled or rule_sync.has_rule(task)
     task.updated_at = now
-    definitions.plan(task, now=now, fire_now=newly_now or never_fired)
+    validation.plan(task, now=now, fire_now=newly_now or never_fired)
     if ruled:
-        in_step.watch(task.task_id, now=now)
+        rule_sync.watch(task.task_id, now=now)
     renamed = folded(task.name) != folded(former)
     if renamed:
         task_names.register(task.task_id, task.name, revision=revision + 1)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib import rule_fires, tasks
 from chalicelib.aws import rules
 from chalicelib.core.ids import job_id_of_request
 from chalicelib.core.instants import floor_second, parse
@@ -22,6 +21,7 @@ from chalicelib.store import idempotency
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import rule_events, starts
 
 OPERATOR = "eventbridge"
 # EventBridge and Lambda deliver an event again for at most this long.
@@ -36,7 +36,7 @@ def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobR
     detail = event.get("detail")
     asked: Mapping[str, Any] = detail if isinstance(detail, Mapping) and "task" in detail else event
     if asked.get("trigger") == rules.TRIGGER:
-        return rule_fires.fire(str(asked.get("task")), _instant(asked.get("scheduled_for")) or now, now=now)
+        return rule_events.fire(str(asked.get("task")), _instant(asked.get("scheduled_for")) or now, now=now)
     task = _task(asked.get("task"))
     parameters = asked.get("parameters") or {}
     if not isinstance(parameters, Mapping):
@@ -47,7 +47,7 @@ def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobR
     # The id holds the time of acceptance, so a second delivery must know when the first one came.
     accepted_at = idempotency.first_accepted(event_id, now=now, kept=KEPT)
     job_id = job_id_of_request(accepted_at, task.task_id, event_id)
-    return tasks.start(
+    return starts.start(
         task,
         job_id=job_id,
         trigger=Trigger.EVENT,

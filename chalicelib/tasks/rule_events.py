@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice, takewhile
 
-from chalicelib import adoption, in_step
-from chalicelib.adoption import Look
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
 from chalicelib.core.schedules import fires as schedules
@@ -24,6 +22,8 @@ from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import rule_drift, rule_sync
+from chalicelib.tasks.rule_drift import Look
 
 # Slots recorded at once that EventBridge told nothing of: after a long outage of its own.
 SLOTS_AT_ONCE = 200
@@ -46,7 +46,7 @@ def fire(task_id: str, told: datetime, *, now: datetime) -> JobRecord | None:
 
 def before_edit(task: TaskRecord, *, now: datetime) -> TaskRecord:
     """The task as it is to be edited: with what was edited in the console, and its due slots recorded as defined."""
-    task, seen = adoption.look(task, now=now)
+    task, seen = rule_drift.look(task, now=now)
     if seen is Look.IN_STEP and task.enabled:
         _record_untold(task, before=now, now=now)
     return task
@@ -54,10 +54,10 @@ def before_edit(task: TaskRecord, *, now: datetime) -> TaskRecord:
 
 def _look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
     """A rule that cannot be looked at keeps no slot from being fired."""
-    if not in_step.has_rule(task):
+    if not rule_sync.has_rule(task):
         return task, Look.BEHIND
     try:
-        return adoption.look(task, now=now)
+        return rule_drift.look(task, now=now)
     except Unavailable as error:
         event("rule cannot be looked at", level="WARN", task_id=task.task_id, error=error.message)
         return task, Look.BEHIND
@@ -68,7 +68,7 @@ def _is_slot(task: TaskRecord, at: datetime, seen: Look) -> bool:
     if seen is Look.ADOPTED:
         # Told before anybody here knew of the edit.
         return True
-    if not (task.enabled and in_step.has_rule(task)):
+    if not (task.enabled and rule_sync.has_rule(task)):
         return False
     if seen is not Look.BEHIND or task.schedule["type"] == "interval":
         return True

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from chalicelib import definitions, in_step, saving
 from chalicelib.access.actor import Actor, Role
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
@@ -22,6 +21,7 @@ from chalicelib.log import event
 from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import rule_sync, saving, validation
 
 CONSOLE = Actor(name="eventbridge console", role=Role.EDITOR)
 # An edit nobody notices otherwise (the rule was disabled, or fires rarely) shows in the task after this at most.
@@ -43,14 +43,14 @@ class Look(Enum):
 
 def look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
     """Compare the rule with what was last put there, and adopt what somebody changed. Gives the task as it then is."""
-    found, last, wanted = rules.find(task.task_id), in_step.last_put(task), in_step.wanted(task)
+    found, last, wanted = rules.find(task.task_id), rule_sync.last_put(task), rule_sync.wanted(task)
     saved_since = task.rule_revision != task.revision
     if found is None and last is None and (saved_since or wanted is None):
         # Never put; or deleted in the console, and the task enabled since, or not.
         return task, Look.IN_STEP if wanted is None else Look.BEHIND
-    if found is not None and in_step.same(found, last):
+    if found is not None and rule_sync.same(found, last):
         return task, Look.BEHIND if saved_since else Look.IN_STEP
-    if in_step.same(found, wanted) or (saved_since and found is None) or task.rule_state is None:
+    if rule_sync.same(found, wanted) or (saved_since and found is None) or task.rule_state is None:
         return task, Look.BEHIND
     try:
         return (_gone(task, now=now) if found is None else _adopt(task, found, now=now)), Look.ADOPTED
@@ -69,12 +69,12 @@ def look_after(task_id: str, *, now: datetime) -> None:
     task = store.find(task_id)
     if task is None:
         rules.delete(task_id)
-    elif not in_step.has_rule(task):
-        in_step.follow(task)
+    elif not rule_sync.has_rule(task):
+        rule_sync.follow(task)
     else:
         task, seen = look(task, now=now)
         if seen is Look.BEHIND:
-            in_step.follow(task)
+            rule_sync.follow(task)
         if seen in (Look.BEHIND, Look.IN_STEP) and task.note.startswith((NOT_TAKEN_OVER, saving.NOT_PUT)):
             store.note(task, "")
         return
@@ -82,16 +82,16 @@ def look_after(task_id: str, *, now: datetime) -> None:
 
 
 def _adopt(task: TaskRecord, found: Rule, *, now: datetime) -> TaskRecord:
-    last = in_step.last_put(task)
+    last = rule_sync.last_put(task)
     changes: dict[str, Any] = {"enabled": found.enabled, "note": TAKEN_OVER}
-    if last is None or not in_step.same_times(found.expression, last.expression):
+    if last is None or not rule_sync.same_times(found.expression, last.expression):
         changes["schedule"] = _schedule(task, found.expression, now=now)
     return _save(task, changes, now=now, found=found)
 
 
 def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[str, Any]:
     given = from_eventbridge(expression)
-    schedule = definitions.accept_schedule(given, now=now, trigger=EVENTBRIDGE)
+    schedule = validation.accept_schedule(given, now=now, trigger=EVENTBRIDGE)
     if task.window is not None:
         windows.accept(task.window, schedule_type=schedule["type"], timezone=schedule["timezone"])
     return schedule
@@ -99,7 +99,7 @@ def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[st
 
 def _gone(task: TaskRecord, *, now: datetime) -> TaskRecord:
     # Noted first: from here on the rule is not put again, until somebody enables the task.
-    if not store.note_rule(task, expression=str(task.rule_expression), state=in_step.DELETED):
+    if not store.note_rule(task, expression=str(task.rule_expression), state=rule_sync.DELETED):
         raise StaleRevision
     return _save(task, {"enabled": False, "note": GONE}, now=now, found=None)
 
@@ -109,7 +109,7 @@ def _save(task: TaskRecord, changes: Mapping[str, Any], *, now: datetime, found:
 
     def note(saved: TaskRecord) -> None:
         if found is not None:
-            in_step.note(saved, found)
+            rule_sync.note(saved, found)
 
     return saving.save(task, changes, "update", saving.EDITED, actor=CONSOLE, now=now, follow=note)
 

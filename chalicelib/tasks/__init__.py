@@ -1,0 +1,1 @@
+"""Definitions that people edit, and their EventBridge rules: both lead to slots."""

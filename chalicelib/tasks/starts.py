@@ -1,0 +1,95 @@
+"""Starting a job of a task now: by hand, or for an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.access import audit
+from chalicelib.access.actor import Actor
+from chalicelib.core.ids import job_id_of_request, ulid
+from chalicelib.core.instants import floor_second
+from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.core.schedules import fires as schedules
+from chalicelib.errors import Invalid
+from chalicelib.log import event
+from chalicelib.queue.leases import send_token
+from chalicelib.scheduling import slots
+from chalicelib.store import jobs
+from chalicelib.store import tasks as store
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.tasks import TaskRecord
+from chalicelib.tasks import validation
+
+
+def run(
+    task_id: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    scheduled_for: datetime | None = None,
+    actor: Actor,
+    now: datetime,
+    key: str | None = None,
+) -> JobRecord:
+    """Start a job now. A past `scheduled_for` gives it that slot's window; with the same key and now it starts once."""
+    task = store.get(task_id)
+    if scheduled_for is not None and scheduled_for > now:
+        raise Invalid("scheduled_for is for past slots; a future one belongs in a schedule.", field="scheduled_for")
+    validation.check_start(task, parameters or {})
+    job_id = job_id_of_request(now, task_id, key) if key is not None else ulid(now)
+    job = start(
+        task,
+        job_id=job_id,
+        trigger=Trigger.MANUAL,
+        parameters=dict(parameters or {}),
+        scheduled_for=floor_second(scheduled_for or now),
+        operator=actor.name,
+        now=now,
+    )
+    audit.record(actor, "run", "task", task_id, before=None, after={"job_id": job.job_id}, now=now)
+    return job
+
+
+def start(
+    task: TaskRecord,
+    *,
+    job_id: str,
+    trigger: Trigger,
+    parameters: dict[str, Any],
+    scheduled_for: datetime,
+    operator: str | None,
+    now: datetime,
+) -> JobRecord:
+    """Put one job into the line at once, or give back the one that this id has already."""
+    window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
+    job = slots.build(
+        task,
+        job_id=job_id,
+        trigger=trigger,
+        scheduled_for=scheduled_for,
+        window=window,
+        parameters=parameters,
+        operator=operator,
+        now=now,
+    )
+    if slots.is_empty(task, window):
+        slots.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+    else:
+        job.admitted = True
+    if not jobs.insert(job):
+        job = jobs.get(job_id)
+    if job.status == JobStatus.WAITING:
+        send_token(job, now=now)
+    event("job started by request", job_id=job.job_id, task_id=task.task_id, trigger=trigger)
+    return job
+
+
+def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
+    """The schedule's last fire before the instant: where `since_previous_fire` begins for a start by hand."""
+    if task.schedule["type"] in ("now", "once"):
+        return None
+    before = schedules.latest(task.schedule, at_or_before=instant)
+    if before == instant:
+        before = schedules.latest(task.schedule, at_or_before=instant - slots.SECOND)
+    return before
