@@ -31,7 +31,7 @@ def tick(event: CloudWatchEvent) -> None:
 @app.schedule("rate(1 minute)")
 def sweep(event: CloudWatchEvent) -> None:
     from chalicelib import clock
-    from chalicelib import sweep as repair
+    from chalicelib.maintenance import sweep as repair
 
     repair.sweep(now=clock.now(), time_left=lambda: _seconds_left(event.context))
 
@@ -41,7 +41,7 @@ def sweep(event: CloudWatchEvent) -> None:
 def work(event: SQSEvent) -> dict[str, Any]:
     """One message a time: an error fails it, and the queue gives it again or, at last, to the dead-letter queue."""
     from chalicelib import clock
-    from chalicelib import work as worker
+    from chalicelib.worker import worker
 
     context: Any = event.context
     until = clock.now() + timedelta(seconds=_seconds_left(context))

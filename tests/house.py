@@ -139,8 +139,8 @@ STILL_AT: dict[str, str] = {
    
    
    
-    "work": "worker", "running": "worker", "cost": "worker", "sweep": "maintenance",
-    "patrol": "maintenance",
+   
+   
 }  # fmt: skip
 # Imports that break the table and are to be mended.
 BROKEN: dict[str, set[str]] = {

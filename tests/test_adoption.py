@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep
 from chalicelib.access import audit
 from chalicelib.aws import rules
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import InvalidSchedule, StaleRevision, Unavailable
+from chalicelib.maintenance import sweep
 from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
 from chalicelib.tasks import editing as task_editing

@@ -71,7 +71,7 @@ def test_importing_the_app_loads_nothing_heavy() -> None:
 
 # Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer whatever
 # happened; and what interrupts a statement from another thread has nobody to raise to.
-CATCH_ALLS = {"chalicelib/work.py", "chalicelib/api/blueprint.py", "chalicelib/sources/postgres/source.py"}
+CATCH_ALLS = {"chalicelib/worker/worker.py", "chalicelib/api/blueprint.py", "chalicelib/sources/postgres/source.py"}
 
 
 def test_every_exception_is_caught_in_few_places() -> None:

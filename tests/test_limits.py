@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
 from chalicelib.core.queue_keys import limit_line
 from chalicelib.kinds.protocol import Target
+from chalicelib.maintenance import sweep
 from chalicelib.queue import claim, completion, concurrency
 from chalicelib.store import concurrency as store
 from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
@@ -281,7 +281,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
 
 
 def test_a_worker_that_dies_at_any_call_neither_exceeds_a_limit_nor_blocks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "sweep.LEASE_SHARDS"):
+    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "maintenance.sweep.LEASE_SHARDS"):
         monkeypatch.setattr(f"chalicelib.{constant}", 1)
     with monkeypatch.context() as patch, crowded(patch) as aws:
         moments = lived_through(aws, None)

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from chalicelib import sweep
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.log_gzip import MEMBER_LINES, Packer, index_in, unpack
 from chalicelib.core.log_lines import LogLine
@@ -23,6 +22,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.logs import archive as log_archive
 from chalicelib.logs import reader as log_reader
 from chalicelib.logs.writer import RunLog
+from chalicelib.maintenance import sweep
 from chalicelib.store import base, job_updates
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store

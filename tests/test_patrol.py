@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.errors import FiringIncomplete
 from chalicelib.jobs import actions
+from chalicelib.maintenance import integrity, sweep
 from chalicelib.store import job_repairs, patrols, runs
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.tasks import editing as task_editing
+from chalicelib.worker import worker as worker_worker
 from tests.model.aws import Aws
 from tests.model.playing import playing
 from tests.model.processes import Process
@@ -33,7 +34,7 @@ from tests.world import START
 def aws() -> Iterator[Aws]:
     with playing(quietly=False) as made:
         # So that the next sweep is one that patrols, but not by the minute's own chance.
-        made.now = made.now.replace(minute=patrol.MINUTE) - timedelta(seconds=30)
+        made.now = made.now.replace(minute=integrity.MINUTE) - timedelta(seconds=30)
         yield made
 
 
@@ -48,8 +49,8 @@ def waiting(aws: Aws, **changes: Any) -> str:
 
 def deliver(aws: Aws, does: str) -> None:
     message = aws.queue.messages.pop()
-    worker = work.Worker("w", aws.now + WORK_TIME, Clock(now=lambda: aws.now), watched=False)
-    Process(lambda: work.handle(message.body, worker=worker), does).go()
+    worker = worker_worker.Worker("w", aws.now + WORK_TIME, Clock(now=lambda: aws.now), watched=False)
+    Process(lambda: worker_worker.handle(message.body, worker=worker), does).go()
 
 
 def ended(does: str) -> Callable[[Aws], str]:
@@ -165,7 +166,7 @@ def break_it(job_id: str, broken_by: Break) -> None:
 
 
 def names_of(job_id: str, aws: Aws) -> set[str]:
-    facts = patrol.read(job_id, now=aws.now)
+    facts = integrity.read(job_id, now=aws.now)
     assert facts is not None
     return {each.name for each in broken(facts)}
 
@@ -216,28 +217,28 @@ def test_a_sound_table_is_left_alone(aws: Aws, capsys: pytest.CaptureFixture[str
     aws.queue.messages.clear()
     written: list[str] = []
     aws.tables.watchers.append(lambda table, before, after: written.append((after or before or {})["job_id"]["S"]))
-    for walk in patrol.WALKS:
+    for walk in integrity.WALKS:
         patrols.begin(walk, at=aws.now)
-        assert patrol.turn(walk, now=aws.now).jobs > 0
+        assert integrity.turn(walk, now=aws.now).jobs > 0
     assert {job_id.partition(".")[0] for job_id in written} == {"patrol"}
     assert told(capsys.readouterr().out, "invariant repaired") == []
 
 
 def test_every_open_job_is_walked_by_turns_of_a_few(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [waiting(aws) for _ in range(4)] + [STATES["running"](aws)]
-    monkeypatch.setattr(patrol, "JOBS_PER_TURN", 2)
+    monkeypatch.setattr(integrity, "JOBS_PER_TURN", 2)
     for job_id in made:
         write(job_store.get(job_id), {"rank": 1})
-    patrols.begin(patrol.OPEN, at=aws.now)
-    assert [patrol.turn(patrol.OPEN, now=aws.now).mended for _ in range(4)] == [2, 2, 1, 0]
+    patrols.begin(integrity.OPEN, at=aws.now)
+    assert [integrity.turn(integrity.OPEN, now=aws.now).mended for _ in range(4)] == [2, 2, 1, 0]
     assert all(names_of(job_id, aws) == set() for job_id in made)
     # Then it waits for its hour.
-    entry = patrols.find(patrol.OPEN)
-    assert (entry.cursor, entry.lease_until) == (None, aws.now + patrol.EVERY)
+    entry = patrols.find(integrity.OPEN)
+    assert (entry.cursor, entry.lease_until) == (None, aws.now + integrity.EVERY)
 
 
 def test_the_past_is_walked_back_a_slice_an_hour(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patrol, "JOBS_PER_TURN", 2)
+    monkeypatch.setattr(integrity, "JOBS_PER_TURN", 2)
     made = []
     for days in (70, 40, 39, 3, 2, 1, 0):
         job_id = waiting(aws)
@@ -250,10 +251,10 @@ def test_the_past_is_walked_back_a_slice_an_hour(aws: Aws, monkeypatch: pytest.M
         old.save()
         write(old, {"rank": 1})
         made.append(made_at)
-    patrols.begin(patrol.PAST, at=aws.now)
+    patrols.begin(integrity.PAST, at=aws.now)
     found = []
     for _ in range(5):
-        found.append(patrol.turn(patrol.PAST, now=aws.now).jobs)
+        found.append(integrity.turn(integrity.PAST, now=aws.now).jobs)
         aws.forward(3_600)
     # The two newest each time, and two before them, two more, the last one; then from the newest again.
     assert found == [4, 4, 3, 4, 4]
@@ -285,8 +286,8 @@ def test_a_job_whose_runs_expired_first_is_left_to_expire(aws: Aws) -> None:
     job_id = STATES["succeeded"](aws)
     break_it(job_id, WRONG["runs_are_numbered"])
     aws.now = job_store.get(job_id).expires_at + timedelta(minutes=5)
-    patrols.begin(patrol.PAST, at=aws.now)
-    done = patrol.turn(patrol.PAST, now=aws.now)
+    patrols.begin(integrity.PAST, at=aws.now)
+    done = integrity.turn(integrity.PAST, now=aws.now)
     assert (done.jobs, done.mended) == (1, 0)
     assert runs.find(job_id, 1) is None
 

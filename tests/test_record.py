@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import cost
 from chalicelib.core import prices
 from chalicelib.core.lifecycle import Reason
 from chalicelib.core.prices import Units, price
@@ -19,6 +18,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store.base import client as dynamodb
 from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import editing as task_editing
+from chalicelib.worker import metering
 from tests.stage import OPERATOR, PROBE, Stage
 
 RETRY = {"max_attempts": 3, "delay_seconds": 60}
@@ -133,7 +133,7 @@ def test_a_deleted_task_keeps_its_jobs_readable(stage: Stage) -> None:
 
 @pytest.fixture
 def memory(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cost.MEMORY_MB, "1769")
+    monkeypatch.setenv(metering.MEMORY_MB, "1769")
 
 
 @pytest.mark.usefixtures("memory")
@@ -235,7 +235,7 @@ def test_units_are_priced_by_the_list(units: Units, dollars: str) -> None:
     [None, {}, {"ConsumedCapacity": None}, {"ConsumedCapacity": {}}, {"ConsumedCapacity": [{"CapacityUnits": "many"}]}],
 )
 def test_an_answer_that_tells_no_units_counts_nothing(parsed: Any) -> None:
-    assert cost._units_of("dynamodb", "GetItem", parsed, 200) is None
+    assert metering._units_of("dynamodb", "GetItem", parsed, 200) is None
 
 
 def test_a_cost_written_by_a_version_that_counts_otherwise_can_be_summed() -> None:

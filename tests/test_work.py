@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep, work
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
@@ -16,9 +15,11 @@ from chalicelib.jobs import actions
 from chalicelib.jobs import detail as job_detail
 from chalicelib.jobs import listing as job_listing
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.maintenance import sweep
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
+from chalicelib.worker import worker
 from tests.stage import OPERATOR, PROBE, Stage, body_of
 
 RETRY = {"max_attempts": 3, "delay_seconds": 60, "backoff": "exponential"}
@@ -51,12 +52,12 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
         return Outcome(rows=3, bytes=10, summary="3 rows")
 
     PROBE.behaviour = behaviour
-    claimed = work.take(
-        sqs.Token("cloud", job.job_id), worker=work.Worker("w", stage.now + timedelta(900), stage.clock)
+    claimed = worker.take(
+        sqs.Token("cloud", job.job_id), worker=worker.Worker("w", stage.now + timedelta(900), stage.clock)
     )
     assert claimed is not None
     seen.append(claimed.status)
-    work.execute(claimed, worker=work.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
+    worker.execute(claimed, worker=worker.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
     done = job_store.get(job.job_id)
     seen.append(done.status)
     assert seen == ["waiting", "assigned", "running", "succeeded"]
@@ -92,7 +93,7 @@ def test_an_error_too_long_for_a_record_ends_its_run_all_the_same(stage: Stage) 
     stage.deliver()
     [job], [run] = stage.jobs(), stage.runs()
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.ERROR)
-    assert job.error == run.error == said.replace("\ud800", "?") + "x" * (work.ERROR_LIMIT - len(said)) + " …"
+    assert job.error == run.error == said.replace("\ud800", "?") + "x" * (worker.ERROR_LIMIT - len(said)) + " …"
 
 
 def test_an_error_nobody_expected_is_a_failed_run_with_its_type(stage: Stage) -> None:

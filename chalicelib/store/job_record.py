@@ -267,6 +267,6 @@ class JobRecord(Record):
     bytes = NumberAttribute(null=True)
     summary = UnicodeAttribute(null=True)
     files = DocumentAttribute(null=True)
-    # The sum over its runs (cost.py).
+    # The sum over its runs (worker/metering.py).
     cost = DocumentAttribute(null=True)
     expires_at = TTLAttribute(null=True)

@@ -45,7 +45,7 @@ class RunRecord(Record):
     files = DocumentAttribute(null=True)
     # What it ran, as its kind told it (kinds/protocol.py).
     definition = DocumentAttribute(null=True)
-    # What it cost (cost.py).
+    # What it cost (worker/metering.py).
     cost = DocumentAttribute(null=True)
     expires_at = TTLAttribute(null=True)
 

@@ -17,7 +17,7 @@ from chalicelib.access.actor import Role
 from chalicelib.clock import Clock
 from chalicelib.paging import Page
 from chalicelib.store import task_names
-from chalicelib.work import Worker, handle
+from chalicelib.worker.worker import Worker, handle
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.world import World

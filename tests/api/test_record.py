@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.clock import Clock
 from chalicelib.kinds.report_export.definition import SQL_LIMIT, SQL_OF_ALL, definition_of
 from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec
-from chalicelib.work import Worker, handle
+from chalicelib.worker.worker import Worker, handle
 from tests.api.http import Http
 from tests.api.made import Made
 from tests.world import World

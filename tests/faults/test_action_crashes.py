@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.invariants.table import INVARIANTS, broken
 from chalicelib.core.lifecycle import ENDED, JobStatus, Reason
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome
+from chalicelib.maintenance import integrity, sweep
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
+from chalicelib.worker import worker
 from tests.faults.conftest import POINTS
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.machine import leave_a_file
@@ -64,7 +65,7 @@ class Played:
             sweep.sweep(now=self.aws.now)
             while due := self.aws.queue.due():
                 deliver(self, due[0])
-            if self.job().status in ENDED and not self.aws.queue.messages and self.aws.now.minute != patrol.MINUTE:
+            if self.job().status in ENDED and not self.aws.queue.messages and self.aws.now.minute != integrity.MINUTE:
                 return
 
     def job(self) -> JobRecord:
@@ -76,7 +77,7 @@ def deliver(played: Played, message: Message | None = None) -> None:
     message = message or played.aws.queue.messages[0]
     message.due = played.aws.now + VISIBILITY
     clock = Clock(now=lambda: played.aws.now)
-    work.handle(message.body, worker=work.Worker("w", played.aws.now + WORK_TIME, clock, watched=False))
+    worker.handle(message.body, worker=worker.Worker("w", played.aws.now + WORK_TIME, clock, watched=False))
     played.aws.queue.done(message)
 
 
@@ -178,7 +179,7 @@ WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 def played(case: Case) -> Iterator[Played]:
     with playing() as aws:
         PROBE.runs.clear()
-        aws.now = aws.now.replace(minute=patrol.MINUTE)
+        aws.now = aws.now.replace(minute=integrity.MINUTE)
         yield Played(aws, case)
 
 
@@ -195,7 +196,7 @@ def play(case: Case, at: int | None, check: Callable[[Played], None]) -> list[st
 
 
 def check_sound(its: Played) -> None:
-    job, facts = its.job(), patrol.read(its.job_id, now=its.aws.now)
+    job, facts = its.job(), integrity.read(its.job_id, now=its.aws.now)
     assert facts is not None
     assert [each.name for each in broken(facts)] == []
     assert job.status in its.case.ends
@@ -237,10 +238,10 @@ def test_dying_around_any_write_of_a_repair_leaves_it_to_the_next(
 def check_mended(its: Played) -> None:
     # The walks come again within the hour.
     its.aws.forward(3_600)
-    its.aws.now = its.aws.now.replace(minute=patrol.MINUTE)
+    its.aws.now = its.aws.now.replace(minute=integrity.MINUTE)
     sweep.sweep(now=its.aws.now)
     its.until_quiet()
-    facts = patrol.read(its.job_id, now=its.aws.now)
+    facts = integrity.read(its.job_id, now=its.aws.now)
     assert facts is not None
     assert [each.name for each in broken(facts)] == []
     assert facts.job.status in ENDED

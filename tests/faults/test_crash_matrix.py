@@ -217,7 +217,7 @@ def test_dying_at_any_call_loses_nothing(
     # Parts of the real size would make the matrix take an hour.
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1024)
     # One shard of each index instead of four: the same calls, fewer of the idle ones.
-    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "sweep.LEASE_SHARDS"):
+    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "maintenance.sweep.LEASE_SHARDS"):
         monkeypatch.setattr(f"chalicelib.{constant}", 1)
     scenario, slots = SCENARIOS[name]
     undisturbed = play(scenario, slots, monkeypatch, None)

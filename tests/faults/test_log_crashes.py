@@ -148,7 +148,7 @@ def play(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, at: int | None) ->
 def test_dying_at_any_call_loses_no_line_of_a_log(
     name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "sweep.LEASE_SHARDS"):
+    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "maintenance.sweep.LEASE_SHARDS"):
         monkeypatch.setattr(f"chalicelib.{constant}", 1)
     undisturbed = play(SCENARIOS[name], monkeypatch, None)
     points = worth_dying(undisturbed.moments)

@@ -16,17 +16,18 @@ from typing import Any
 
 import pytest
 
-from chalicelib import sweep, work
 from chalicelib.access.actor import Actor
 from chalicelib.aws.clients import client
 from chalicelib.catalogue import reports, sources
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
+from chalicelib.maintenance import sweep
 from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
+from chalicelib.worker import worker
 from tests import flights
 from tests.emulated import emulated_world, environment, ministack  # noqa: F401
 from tests.postgres import server
@@ -122,10 +123,10 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         reports.replace(str(report_id), report, revision=None, actor=ADMIN, now=now)
         sweep.sweep(now=now + lease)
         assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not run out"
-        later = datetime.now(UTC) + lease + work.LEASE_MARGIN + timedelta(seconds=1)
+        later = datetime.now(UTC) + lease + worker.LEASE_MARGIN + timedelta(seconds=1)
         sweep.sweep(now=later)
-        second = work.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))
-        work.handle(body_of(job), worker=second)
+        second = worker.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))
+        worker.handle(body_of(job), worker=second)
 
     done = job_store.get(job.job_id)
     assert (done.status, done.error) == (JobStatus.SUCCEEDED, None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 
-from chalicelib import clock, work
+from chalicelib import clock
+from chalicelib.worker import worker
 
 
 def main() -> None:
     until = clock.now() + timedelta(seconds=float(sys.argv[1]))
-    work.handle(sys.argv[2], worker=work.Worker("to-be-killed", until, clock.Clock()))
+    worker.handle(sys.argv[2], worker=worker.Worker("to-be-killed", until, clock.Clock()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import patrol
 from chalicelib.api.models.catalogue import ReportIn, ReportQuery, SourceIn
 from chalicelib.catalogue import reports, sources
 from chalicelib.core.lifecycle import ENDED
@@ -18,6 +17,7 @@ from chalicelib.jobs import actions, batches, deletion
 from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import Wish
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.maintenance import integrity
 from chalicelib.store import jobs as job_store
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -61,7 +61,7 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     """Jobs that succeed, fail, are tried again, overlap, lose their token or their worker, and are canceled."""
     # One shard of each index instead of four: the same calls, fewer of the idle ones.
     monkeypatch.setattr("chalicelib.store.tasks.DUE_SHARDS", 1)
-    for module in ("store.jobs", "store.rule_watch", "store.patrols", "sweep"):
+    for module in ("store.jobs", "store.rule_watch", "store.patrols", "maintenance.sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)
     walk = Walk(stage, monkeypatch)
     for overlap in ("skip", "buffer_all", "cancel_other"):
@@ -94,7 +94,7 @@ def patrolled(stage: Stage) -> None:
     run = stage.runs()[-1]
     run.delete()
     job_store.get(run.job_id).update([JobRecord.rank.set(1)])
-    stage.world.now = (stage.now + timedelta(hours=1)).replace(minute=patrol.MINUTE)
+    stage.world.now = (stage.now + timedelta(hours=1)).replace(minute=integrity.MINUTE)
     assert stage.sweep().mended >= 2
 
 

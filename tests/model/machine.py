@@ -16,7 +16,6 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib import patrol, sweep, work
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
@@ -24,6 +23,7 @@ from chalicelib.core.schedules import fires as schedules
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.maintenance import integrity, sweep
 from chalicelib.scheduling import tick
 from chalicelib.settings import settings
 from chalicelib.storage.layout import file_key, prefix
@@ -33,6 +33,7 @@ from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
+from chalicelib.worker import worker as worker_worker
 from tests.faults.crash import Crash
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.processes import Process, current
@@ -326,8 +327,8 @@ class Machine(RuleBasedStateMachine):
 
     def _work(self, worker: str, message: Message) -> None:
         clock = Clock(now=lambda: self.aws.now, sleep=self.aws.forward)
-        me = work.Worker(f"worker-{worker}", self.aws.now + WORK_TIME, clock, watched=False)
-        work.handle(message.body, worker=me)
+        me = worker_worker.Worker(f"worker-{worker}", self.aws.now + WORK_TIME, clock, watched=False)
+        worker_worker.handle(message.body, worker=me)
 
     def _deliver_all(self, limit: int) -> None:
         for _ in range(limit):
@@ -404,9 +405,9 @@ class Machine(RuleBasedStateMachine):
         missing = [each for each in self.done if not found[each]]
         assert not missing, f"the audit does not tell of {missing}"
         self._check_the_bucket()
-        for walk in patrol.WALKS:
+        for walk in integrity.WALKS:
             patrols.begin(walk, at=self.aws.now)
-            done = patrol.turn(walk, now=self.aws.now)
+            done = integrity.turn(walk, now=self.aws.now)
             assert (done.mended, done.beyond_repair) == (0, 0), "a sound table gives no repair"
 
     def _check_the_ledger(self) -> None:

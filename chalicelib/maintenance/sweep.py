@@ -14,7 +14,6 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib import patrol
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
 from chalicelib.core.queue_keys import limit_of
 from chalicelib.errors import CarillonError, FiringIncomplete
@@ -22,6 +21,7 @@ from chalicelib.jobs import batches as job_batches
 from chalicelib.jobs import deletion
 from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
+from chalicelib.maintenance import integrity
 from chalicelib.queue import admission, completion, concurrency, leases
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
@@ -55,7 +55,7 @@ class Swept:
 def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Swept:
     """Look after every job whose lease ran out. Raises FiringIncomplete at the end when one could not be."""
     swept = Swept()
-    patrol.begin(now=now)
+    integrity.begin(now=now)
     for number in range(LEASE_SHARDS):
         # Each is the first in its minute: where more lapse than one sweep can look at, none is forgotten.
         for job_id in jobs.lapsed((number + now.minute) % LEASE_SHARDS, now=now):
@@ -79,7 +79,7 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
             return
         walk = patrols.walk_of(job_id)
         if walk is not None:
-            patrolled = patrol.turn(walk, now=now)
+            patrolled = integrity.turn(walk, now=now)
             swept.mended += patrolled.mended
             swept.failed += patrolled.beyond_repair
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from chalicelib import cost, retention
+from chalicelib import retention
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
@@ -17,13 +17,14 @@ from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
 from chalicelib.queue import completion, leases
 from chalicelib.queue.claim import LEASE_MARGIN, Worker, take
-from chalicelib.running import LiveRun
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
 from chalicelib.storage.links import s3
 from chalicelib.store import job_transitions, jobs, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.worker import metering
+from chalicelib.worker.live_run import LiveRun
 
 __all__ = ["LEASE_MARGIN", "Worker", "execute", "handle", "take"]
 
@@ -39,7 +40,7 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
     if isinstance(token, sqs.Step):
         batch_worker.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
         return None
-    with cost.metered(worker.clock.now()) as meter:
+    with metering.metered(worker.clock.now()) as meter:
         job = take(token, worker=worker)
         if job is not None:
             execute(job, worker=worker, meter=meter)
@@ -49,10 +50,10 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
 # --- executing --------------------------------------------------------------------------------------------------------
 
 
-def execute(job: JobRecord, *, worker: Worker, meter: cost.Meter | None = None) -> None:
+def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = None) -> None:
     """Run a claimed job's kind and write how it ended, with what it cost by the meter."""
     clock = worker.clock
-    cost.watch(s3())
+    metering.watch(s3())
     now = clock.now()
     if not (
         job_transitions.start(job, now=now) and runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now)
@@ -150,7 +151,7 @@ def _storable(error: str) -> str:
     return cut.encode("utf-8", "replace").decode()
 
 
-def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: cost.Meter | None = None) -> None:
+def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Meter | None = None) -> None:
     """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first, and its log
     is archived: a run that has ended has no loose ends.
     """

@@ -1,0 +1,1 @@
+"""Repairs: sweep finds what a crash left; integrity proves the records and mends them."""
