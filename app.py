@@ -23,9 +23,9 @@ app.register_blueprint(blueprint.bp)
 @app.schedule("rate(1 minute)")
 def tick(event: CloudWatchEvent) -> None:
     from chalicelib import clock
-    from chalicelib.scheduling import tick as scheduling_tick
+    from chalicelib.scheduling import tick as planner
 
-    scheduling_tick.tick(now=clock.now(), time_left=lambda: _seconds_left(event.context))
+    planner.tick(now=clock.now(), time_left=lambda: _seconds_left(event.context))
 
 
 @app.schedule("rate(1 minute)")
@@ -41,11 +41,12 @@ def sweep(event: CloudWatchEvent) -> None:
 def work(event: SQSEvent) -> dict[str, Any]:
     """One message a time: an error fails it, and the queue gives it again or, at last, to the dead-letter queue."""
     from chalicelib import clock
+    from chalicelib.queue.claim import Worker
     from chalicelib.worker import worker
 
     context: Any = event.context
     until = clock.now() + timedelta(seconds=_seconds_left(context))
-    me = worker.Worker(name=context.aws_request_id, until=until, clock=clock.Clock())
+    me = Worker(name=context.aws_request_id, until=until, clock=clock.Clock())
     for record in event:
         worker.handle(record.body, worker=me)
     return {"batchItemFailures": []}

@@ -38,8 +38,6 @@ ALLOWED: dict[str, frozenset[str]] = {
 WIRING = frozenset({"store", "aws"})
 # Each folder below these is a plug-in: it is named in its package's registry, and only its own modules import it.
 PLUGGED_INTO = ("chalicelib.kinds.", "chalicelib.sources.")
-# Handlers of the app import what they need when they run.
-APP = frozenset({"api", "maintenance", "scheduling", "tasks", "worker"})
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
@@ -57,8 +55,6 @@ def package_of(module: str) -> str:
     parts = module.split(".")
     if module in ("app", "chalicelib"):
         return module
-    if parts[1] in STILL_AT:
-        return STILL_AT[parts[1]]
     return "ground" if parts[1] in GROUND else parts[1]
 
 
@@ -90,7 +86,8 @@ def allowed(module: str, imported: str) -> bool:
     if other in ("ground", "core"):
         return True
     if own == "app":
-        return other in APP
+        # Its handlers import what they need when they run; a test of its own holds what it imports at its top.
+        return True
     wiring = own == "kinds" and module.endswith(".wiring")
     return other in ALLOWED.get(own, frozenset()) | (WIRING if wiring else frozenset())
 
@@ -129,21 +126,9 @@ def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
     return max(chains.values(), key=len)
 
 
-# --- while the house is being moved -----------------------------------------------------------------------------------
-
-# Modules that have not moved to their package yet.
-STILL_AT: dict[str, str] = {
-    "health": "api", "requests": "api",
-   
-   
-   
-   
-   
-   
-   
-}  # fmt: skip
 # Imports that break the table and are to be mended.
 BROKEN: dict[str, set[str]] = {
+    "app": {"chalicelib.queue.claim"},
     "chalicelib.api.models.catalogue": {"chalicelib.sources.postgres.source", "chalicelib.sources.sqlite.source"},
     "chalicelib.api.models.tasks": {"chalicelib.kinds.report_export.spec"},
 }

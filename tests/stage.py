@@ -19,12 +19,13 @@ from chalicelib.core.lifecycle import OPEN
 from chalicelib.kinds import registry
 from chalicelib.kinds.protocol import Outcome, RunContext, Target
 from chalicelib.maintenance import sweep as sweeping
+from chalicelib.queue import claim
 from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import editing as task_editing
-from chalicelib.worker import worker as worker_worker
+from chalicelib.worker.worker import handle
 from tests.world import World
 
 OPERATOR = Actor(name="olga", role="admin")
@@ -143,8 +144,8 @@ class Stage:
         return delivered
 
     def work(self, body: str) -> JobRecord | None:
-        worker = worker_worker.Worker("worker-1", self.now + WORK_TIME, self.clock, watched=False)
-        return worker_worker.handle(body, worker=worker)
+        worker = claim.Worker("worker-1", self.now + WORK_TIME, self.clock, watched=False)
+        return handle(body, worker=worker)
 
     def minutes(self, count: int, *, sweep: bool = True) -> None:
         """Let minutes pass as they do on AWS: a tick, a sweep, and deliveries within the minute."""

@@ -18,10 +18,11 @@ from chalicelib.catalogue import reports, sources
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.jobs import actions
+from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
-from chalicelib.worker import worker as worker_worker
+from chalicelib.worker.worker import handle
 from tests import flights
 from tests.postgres import PostgresServer, server
 from tests.stage import OPERATOR, Stage, body_of
@@ -107,8 +108,8 @@ def test_a_running_export_is_cancelled_at_the_database_within_two_seconds(
     task = export_task(stage, report, enabled=False)
     now = datetime.now(UTC)
     job = starts.run(task.task_id, actor=OPERATOR, now=now)
-    worker = worker_worker.Worker("worker-1", now + timedelta(minutes=15), Clock())
-    thread = threading.Thread(target=worker_worker.handle, args=(body_of(job),), kwargs={"worker": worker})
+    worker = claim.Worker("worker-1", now + timedelta(minutes=15), Clock())
+    thread = threading.Thread(target=handle, args=(body_of(job),), kwargs={"worker": worker})
     thread.start()
     name = f"carillon {job.job_id}"
     wait_until(lambda: any("generate_series" in query for query in database.statements_of(name)), 20)

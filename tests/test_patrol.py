@@ -17,12 +17,13 @@ from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.errors import FiringIncomplete
 from chalicelib.jobs import actions
 from chalicelib.maintenance import integrity, sweep
+from chalicelib.queue import claim
 from chalicelib.store import job_repairs, patrols, runs
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.tasks import editing as task_editing
-from chalicelib.worker import worker as worker_worker
+from chalicelib.worker.worker import handle
 from tests.model.aws import Aws
 from tests.model.playing import playing
 from tests.model.processes import Process
@@ -49,8 +50,8 @@ def waiting(aws: Aws, **changes: Any) -> str:
 
 def deliver(aws: Aws, does: str) -> None:
     message = aws.queue.messages.pop()
-    worker = worker_worker.Worker("w", aws.now + WORK_TIME, Clock(now=lambda: aws.now), watched=False)
-    Process(lambda: worker_worker.handle(message.body, worker=worker), does).go()
+    worker = claim.Worker("w", aws.now + WORK_TIME, Clock(now=lambda: aws.now), watched=False)
+    Process(lambda: handle(message.body, worker=worker), does).go()
 
 
 def ended(does: str) -> Callable[[Aws], str]:

@@ -16,6 +16,7 @@ from chalicelib.jobs import detail as job_detail
 from chalicelib.jobs import listing as job_listing
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.maintenance import sweep
+from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
@@ -52,12 +53,12 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
         return Outcome(rows=3, bytes=10, summary="3 rows")
 
     PROBE.behaviour = behaviour
-    claimed = worker.take(
-        sqs.Token("cloud", job.job_id), worker=worker.Worker("w", stage.now + timedelta(900), stage.clock)
+    claimed = claim.take(
+        sqs.Token("cloud", job.job_id), worker=claim.Worker("w", stage.now + timedelta(900), stage.clock)
     )
     assert claimed is not None
     seen.append(claimed.status)
-    worker.execute(claimed, worker=worker.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
+    worker.execute(claimed, worker=claim.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
     done = job_store.get(job.job_id)
     seen.append(done.status)
     assert seen == ["waiting", "assigned", "running", "succeeded"]

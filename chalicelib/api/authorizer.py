@@ -50,6 +50,6 @@ def who(header: str, *, now: datetime) -> Actor:
         raise Unauthenticated
     if text.startswith(f"{tokens.PREFIX}_"):
         return tokens.verify(text, now=now)
-    from chalicelib.api import identity  # cryptography is heavy, and most calls come with an API token
+    from chalicelib.api import oidc  # cryptography is heavy, and most calls come with an API token
 
-    return identity.verify(text, now=now)
+    return oidc.verify(text, now=now)

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import chalice.app
 from chalice.app import Request, Response
 
-from chalicelib import log, requests
+from chalicelib import log
 from chalicelib.access import tokens
 from chalicelib.access.actor import Actor, allows
-from chalicelib.api import BASE, errors, reading, views
+from chalicelib.api import BASE, errors, idempotency, routes
+from chalicelib.api import request as api_request
 from chalicelib.api.authorizer import authorize
+from chalicelib.api.idempotency import Answer
 from chalicelib.api.operation import Call, Operation
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.errors import Forbidden
-from chalicelib.requests import Answer
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -51,13 +52,13 @@ class Blueprint(chalice.app.Blueprint):
 
     def _respond(self, method: str, path: str, values: dict[str, str]) -> Response:
         request, started = self.current_request, monotonic()
-        caller = reading.actor(request)
+        caller = api_request.actor(request)
         try:
             if method not in SAFE:
                 # What API Gateway knows of the token may be AUTHORIZER_TTL_SECONDS old.
                 caller = tokens.again(caller, now=datetime.now(UTC))
             _check_role(method, path, caller)
-            answer = _answer(views.operation(method, path), request, caller, values)
+            answer = _answer(routes.operation(method, path), request, caller, values)
         except Exception as error:
             answer = errors.answer(error)
         log.event(
@@ -73,23 +74,23 @@ class Blueprint(chalice.app.Blueprint):
 
 
 def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:
-    ids = reading.ids(values)
-    revision = reading.revision(request, taken=operation.takes_revision)
-    query = reading.query(operation.query, request)
-    found = reading.json_body(request, at_least_bytes=operation.body_limit_bytes)
-    body = reading.body(operation.body, found)
+    ids = api_request.ids(values)
+    revision = api_request.revision(request, taken=operation.takes_revision)
+    query = api_request.query(operation.query, request)
+    found = api_request.json_body(request, at_least_bytes=operation.body_limit_bytes)
+    body = api_request.body(operation.body, found)
 
     def do(now: datetime, key: str | None) -> Answer:
         call = Call(actor=caller, now=now, body=body, query=query, key=key, revision=revision)
         return shape(operation, operation.view(call, **ids))
 
     now = datetime.now(UTC)
-    key = request.headers.get(requests.HEADER)
+    key = request.headers.get(idempotency.HEADER)
     if operation.method != "POST" or key is None:
         return do(now, None)
     target = f"POST {operation.path.format(**ids)}"
     payload = {"body": found, "query": None if query is None else query.model_dump(mode="json")}
-    return requests.once(
+    return idempotency.once(
         key, actor=caller, target=target, payload=payload, now=now, do=do, keep_answer=operation.keep_answer
     )
 

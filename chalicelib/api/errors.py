@@ -11,8 +11,8 @@ from pydantic_core import ValidationError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib import errors, log
+from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.patterns import WORDS
-from chalicelib.requests import Answer
 
 STATUS: dict[type[errors.CarillonError], int] = {
     errors.Malformed: 400,

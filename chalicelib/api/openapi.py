@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from chalicelib import errors
-from chalicelib.api import BASE, VERSION, views
+from chalicelib.api import BASE, VERSION, routes
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.errors import ErrorBody
 from chalicelib.api.operation import Operation
@@ -32,7 +32,7 @@ _WORDS = {400: "Malformed", 401: "No valid token", 403: "The role may not do thi
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    operations = views.operations()
+    operations = routes.operations()
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
@@ -80,7 +80,7 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _references() -> Mapping[Any, dict[str, Any]]:
     """Each model's reference: the name it has among all models."""
-    references, _ = models_json_schema(list(_models(views.operations())), ref_template=REFERENCE)
+    references, _ = models_json_schema(list(_models(routes.operations())), ref_template=REFERENCE)
     return references
 
 

@@ -16,7 +16,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
 from chalicelib.queue import completion, leases
-from chalicelib.queue.claim import LEASE_MARGIN, Worker, take
+from chalicelib.queue.claim import Worker, take
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
 from chalicelib.storage.links import s3
@@ -25,8 +25,6 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.worker import metering
 from chalicelib.worker.live_run import LiveRun
-
-__all__ = ["LEASE_MARGIN", "Worker", "execute", "handle", "take"]
 
 # Kept back from the worker's own time for writing the end.
 CLOSING_TIME = timedelta(seconds=15)

@@ -10,7 +10,8 @@ from chalicelib.access.actor import Role
 from chalicelib.api.models.batches import SHOWING, JobFilterIn
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock
-from chalicelib.worker import worker as worker_worker
+from chalicelib.queue import claim
+from chalicelib.worker.worker import handle
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.world import World
@@ -21,9 +22,9 @@ ZEROES = {"done": 0, "refused": 0, "not_found": 0, "canceled": 0, "pending": 0}
 def take_messages(world: World, about: str = "batch") -> int:
     """Let a worker take those messages; the others are lost."""
     found = [message for message in world.messages() if about in message]
-    worker = worker_worker.Worker("worker-1", datetime.now(UTC) + timedelta(minutes=10), Clock())
+    worker = claim.Worker("worker-1", datetime.now(UTC) + timedelta(minutes=10), Clock())
     for message in found:
-        worker_worker.handle(json.dumps(message), worker=worker)
+        handle(json.dumps(message), worker=worker)
     return len(found)
 
 

@@ -17,7 +17,7 @@ import pytest
 from app import app
 from chalicelib import errors
 from chalicelib.access.actor import Role, allows
-from chalicelib.api import VERSION, openapi, views
+from chalicelib.api import VERSION, openapi, routes
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.patterns import WORDS
 from chalicelib.api.roles import OPEN, ROLES
@@ -45,7 +45,7 @@ def test_every_route_has_a_role_and_every_role_a_route() -> None:
 
 
 def test_every_route_has_a_view_and_every_view_a_route() -> None:
-    assert sorted((operation.method, operation.path) for operation in views.operations()) == ROUTES
+    assert sorted((operation.method, operation.path) for operation in routes.operations()) == ROUTES
 
 
 def test_only_these_routes_ask_for_no_token() -> None:
@@ -153,7 +153,7 @@ def test_a_number_is_what_was_sent(admin: Http, made: Made) -> None:
 
 
 def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
-    for operation in views.operations():
+    for operation in routes.operations():
         shown = openapi.document()["paths"][operation.path][operation.method.lower()]
         described = "If-Match" in {parameter["name"] for parameter in shown["parameters"]}
         assert described == operation.takes_revision
@@ -201,7 +201,7 @@ def test_a_filter_that_cannot_be_is_refused_by_its_name(admin: Http, query: str,
 
 
 def test_a_field_that_does_not_exist_is_refused_by_name(admin: Http) -> None:
-    for operation in views.operations():
+    for operation in routes.operations():
         if operation.body is None:
             continue
         reply = admin.send(operation.method, _with_ids(operation.path), {"no_such_field": 1})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import requests
+from chalicelib.api import idempotency
 from chalicelib.aws import secrets
 from chalicelib.store import audit as audit_store
 from chalicelib.store import catalogue as store
@@ -24,7 +24,7 @@ class Died(BaseException):
 
 @pytest.fixture(autouse=True)
 def _leases_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "LEASE", timedelta(0))
+    monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from chalicelib import health
-from chalicelib.api import VERSION
+from chalicelib.api import VERSION, probes
 from tests.api.http import Http
 
 pytestmark = pytest.mark.usefixtures("world")
@@ -15,9 +14,9 @@ pytestmark = pytest.mark.usefixtures("world")
 
 @pytest.fixture(autouse=True)
 def _asked_anew() -> Iterator[None]:
-    health.forget()
+    probes.forget()
     yield
-    health.forget()
+    probes.forget()
 
 
 def test_anybody_may_ask_whether_the_stage_is_well() -> None:
@@ -42,7 +41,7 @@ def test_a_service_out_of_reach_answers_503_and_no_detail(monkeypatch: pytest.Mo
     def down() -> None:
         raise error
 
-    monkeypatch.setitem(health.PROBES, "s3", down)
+    monkeypatch.setitem(probes.PROBES, "s3", down)
     reply = Http().get("/health")
     assert reply.status == 503
     assert [check["service"] for check in reply.json["services"] if not check["reachable"]] == ["s3"]
@@ -51,14 +50,14 @@ def test_a_service_out_of_reach_answers_503_and_no_detail(monkeypatch: pytest.Mo
 
 
 def test_a_service_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setitem(health.PROBES, "sqs", lambda: time.sleep(0.5))
+    monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setitem(probes.PROBES, "sqs", lambda: time.sleep(0.5))
     assert Http().get("/health").status == 503
 
 
 def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setitem(health.PROBES, "s3", lambda: asked.append(1))
+    monkeypatch.setitem(probes.PROBES, "s3", lambda: asked.append(1))
     for _ in range(5):
         Http().get("/health")
     assert len(asked) == 1
@@ -66,7 +65,7 @@ def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_its_head_is_the_same_without_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (200, b"")
-    health.forget()
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setitem(health.PROBES, "sqs", lambda: time.sleep(0.5))
+    probes.forget()
+    monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setitem(probes.PROBES, "sqs", lambda: time.sleep(0.5))
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (503, b"")

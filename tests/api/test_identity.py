@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chalicelib.api import authorizer, identity
+from chalicelib.api import authorizer, oidc
 from chalicelib.errors import Unauthenticated
 from chalicelib.settings import Settings
 
@@ -58,11 +58,11 @@ class Issuer:
 @pytest.fixture
 def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
     found = Issuer()
-    identity.forget_keys()
-    monkeypatch.setattr(identity, "settings", lambda: Settings(issuer=ISSUER, audience="console"))
-    monkeypatch.setattr(identity, "_get_json", found.get)
+    oidc.forget_keys()
+    monkeypatch.setattr(oidc, "settings", lambda: Settings(issuer=ISSUER, audience="console"))
+    monkeypatch.setattr(oidc, "_get_json", found.get)
     yield found
-    identity.forget_keys()
+    oidc.forget_keys()
 
 
 def token(number: int = 0, *, kid: str = "k0", algorithm: str = "RS256", **changes: Any) -> str:
@@ -93,7 +93,7 @@ def token(number: int = 0, *, kid: str = "k0", algorithm: str = "RS256", **chang
     ],
 )
 def test_the_role_is_the_highest_of_the_groups(issuer: Issuer, groups: Any, role: str) -> None:
-    actor = identity.verify(token(**{"cognito:groups": groups}), now=NOW)
+    actor = oidc.verify(token(**{"cognito:groups": groups}), now=NOW)
     assert (actor.name, actor.role, actor.pool) == ("wei", role, None)
 
 
@@ -102,12 +102,12 @@ def test_the_role_is_the_highest_of_the_groups(issuer: Issuer, groups: Any, role
 )
 def test_a_person_is_named_by_a_verified_address_only(issuer: Issuer, verified: Any, name: str) -> None:
     claims = {"email": "wei@example.com", "email_verified": verified}
-    assert identity.verify(token(**claims), now=NOW).name == name
+    assert oidc.verify(token(**claims), now=NOW).name == name
 
 
 def test_an_access_token_names_its_client(issuer: Issuer) -> None:
     access = {"token_use": "access", "aud": None, "client_id": "console", "cognito:username": None, "username": "li"}
-    assert identity.verify(token(**access), now=NOW).name == "li"
+    assert oidc.verify(token(**access), now=NOW).name == "li"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_access_token_names_its_client(issuer: Issuer) -> None:
 )
 def test_a_flawed_jwt_lets_nobody_in(issuer: Issuer, flaw: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
-        identity.verify(token(**flaw), now=NOW)
+        oidc.verify(token(**flaw), now=NOW)
 
 
 def test_the_public_key_is_no_shared_secret(issuer: Issuer) -> None:
@@ -144,43 +144,43 @@ def test_the_public_key_is_no_shared_secret(issuer: Issuer) -> None:
     signature = hmac.new(public(), f"{forged_head}.{body}".encode(), hashlib.sha256).digest()
     forged = f"{forged_head}.{body}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     with pytest.raises(Unauthenticated):
-        identity.verify(forged, now=NOW)
+        oidc.verify(forged, now=NOW)
 
 
 def test_keys_are_fetched_once(issuer: Issuer) -> None:
     for _ in range(3):
-        identity.verify(token(), now=NOW)
+        oidc.verify(token(), now=NOW)
     assert len(issuer.asked) == 2
 
 
 def test_made_up_key_ids_do_not_make_it_ask_again_and_again(issuer: Issuer) -> None:
     for number in range(5):
         with pytest.raises(Unauthenticated):
-            identity.verify(token(kid=f"made-up-{number}"), now=NOW)
+            oidc.verify(token(kid=f"made-up-{number}"), now=NOW)
     assert len(issuer.asked) == 2
 
 
 def test_a_new_key_is_found(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity.verify(token(), now=NOW)
+    oidc.verify(token(), now=NOW)
     issuer.keys = {"k1": 1}
-    monkeypatch.setattr(identity, "ASK_AGAIN_SECONDS", -1.0)
-    assert identity.verify(token(1, kid="k1"), now=NOW).name == "wei"
+    monkeypatch.setattr(oidc, "ASK_AGAIN_SECONDS", -1.0)
+    assert oidc.verify(token(1, kid="k1"), now=NOW).name == "wei"
 
 
 def test_known_keys_stay_good_while_the_issuer_is_down(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity.verify(token(), now=NOW)
+    oidc.verify(token(), now=NOW)
     issuer.down = True
-    monkeypatch.setattr(identity, "KEYS_KEPT_SECONDS", -1.0)
-    assert identity.verify(token(), now=NOW).name == "wei"
-    identity.forget_keys()
+    monkeypatch.setattr(oidc, "KEYS_KEPT_SECONDS", -1.0)
+    assert oidc.verify(token(), now=NOW).name == "wei"
+    oidc.forget_keys()
     with pytest.raises(Unauthenticated):
-        identity.verify(token(), now=NOW)
+        oidc.verify(token(), now=NOW)
 
 
 def test_without_an_issuer_no_jwt_lets_in(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "settings", lambda: Settings())
+    monkeypatch.setattr(oidc, "settings", lambda: Settings())
     with pytest.raises(Unauthenticated):
-        identity.verify(token(), now=NOW)
+        oidc.verify(token(), now=NOW)
 
 
 def test_a_bearer_jwt_reaches_the_authorizer(issuer: Issuer) -> None:
@@ -199,4 +199,4 @@ def test_a_pool_is_asked_where_it_is(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, issuer_url: str, asked: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    assert identity._reachable(issuer_url) == asked
+    assert oidc._reachable(issuer_url) == asked

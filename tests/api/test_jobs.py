@@ -16,8 +16,9 @@ from app import app
 from chalicelib.access.actor import Role
 from chalicelib.clock import Clock
 from chalicelib.paging import Page
+from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
-from chalicelib.worker.worker import Worker, handle
+from chalicelib.worker.worker import handle
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.world import World

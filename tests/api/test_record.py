@@ -11,7 +11,8 @@ from typing import Any
 from chalicelib.clock import Clock
 from chalicelib.kinds.report_export.definition import SQL_LIMIT, SQL_OF_ALL, definition_of
 from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec
-from chalicelib.worker.worker import Worker, handle
+from chalicelib.queue.claim import Worker
+from chalicelib.worker.worker import handle
 from tests.api.http import Http
 from tests.api.made import Made
 from tests.world import World

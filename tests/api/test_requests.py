@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import requests
 from chalicelib.access.actor import Actor, Role
+from chalicelib.api import idempotency
+from chalicelib.api.idempotency import Answer, once
 from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
-from chalicelib.requests import Answer, once
 from tests.api.http import Http, as_role
 from tests.api.made import Made
 from tests.world import World
@@ -155,7 +155,7 @@ def test_an_answer_too_large_to_keep_is_made_again() -> None:
 
     def large(at: datetime, unique: str) -> Answer:
         calls.append(1)
-        return Answer(200, "x" * (requests.ANSWER_LIMIT + 1))
+        return Answer(200, "x" * (idempotency.ANSWER_LIMIT + 1))
 
     assert ask(Work(), do=large) == ask(Work(), do=large, now=NOW + timedelta(seconds=1))
     assert len(calls) == 2

@@ -178,6 +178,7 @@ def measure(world: Any, patch: pytest.MonkeyPatch, count: int, raw: float) -> No
 def poll(stage: Stage, done: threading.Event) -> None:
     from chalicelib import clock
     from chalicelib.aws.clients import client
+    from chalicelib.queue import claim
     from chalicelib.worker import worker
 
     sqs = client("sqs")
@@ -185,7 +186,7 @@ def poll(stage: Stage, done: threading.Event) -> None:
         answer = sqs.receive_message(QueueUrl=stage.world.queue_url, MaxNumberOfMessages=1, WaitTimeSeconds=1)
         for message in answer.get("Messages", []):
             until = clock.now() + timedelta(minutes=15)
-            worker.handle(message["Body"], worker=worker.Worker("bench", until, clock.Clock(), watched=False))
+            worker.handle(message["Body"], worker=claim.Worker("bench", until, clock.Clock(), watched=False))
             sqs.delete_message(QueueUrl=stage.world.queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 

@@ -19,6 +19,7 @@ from chalicelib.core.lifecycle import ENDED, JobStatus, Reason
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome
 from chalicelib.maintenance import integrity, sweep
+from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.worker import worker
@@ -77,7 +78,7 @@ def deliver(played: Played, message: Message | None = None) -> None:
     message = message or played.aws.queue.messages[0]
     message.due = played.aws.now + VISIBILITY
     clock = Clock(now=lambda: played.aws.now)
-    worker.handle(message.body, worker=worker.Worker("w", played.aws.now + WORK_TIME, clock, watched=False))
+    worker.handle(message.body, worker=claim.Worker("w", played.aws.now + WORK_TIME, clock, watched=False))
     played.aws.queue.done(message)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib import requests
+from chalicelib.api import idempotency
+from chalicelib.api.idempotency import Answer
 from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.jobs import actions, batch_worker, batches
 from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import Wish
-from chalicelib.requests import Answer
 from chalicelib.store import batches as batch_store
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
@@ -49,7 +49,7 @@ GIVEN: dict[Action, tuple[JobStatus, JobStatus]] = {
 def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:  # noqa: F811
     # One thread and one shard: the same calls, in one order, and fewer of the idle ones.
     monkeypatch.setattr(batch_worker, "THREADS", 1)
-    monkeypatch.setattr(requests, "LEASE", timedelta(0))
+    monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
     for module in ("store.jobs", "store.rule_watch", "maintenance.sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)
     with emulated_world(ministack, monkeypatch) as world:
@@ -236,7 +236,7 @@ def single(play: Play) -> None:
 
     with rigged(play.rig):
         now, target = play.stage.now, f"POST {job_id}"
-        ask = lambda: requests.once("k", actor=OPERATOR, target=target, payload={}, now=now, do=do)  # noqa: E731
+        ask = lambda: idempotency.once("k", actor=OPERATOR, target=target, payload={}, now=now, do=do)  # noqa: E731
         if not surviving(play.rig, ask):
             ask()
     finish(play)

@@ -22,6 +22,7 @@ from chalicelib.catalogue import reports, sources
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.maintenance import sweep
+from chalicelib.queue import claim
 from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
@@ -123,9 +124,9 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         reports.replace(str(report_id), report, revision=None, actor=ADMIN, now=now)
         sweep.sweep(now=now + lease)
         assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not run out"
-        later = datetime.now(UTC) + lease + worker.LEASE_MARGIN + timedelta(seconds=1)
+        later = datetime.now(UTC) + lease + claim.LEASE_MARGIN + timedelta(seconds=1)
         sweep.sweep(now=later)
-        second = worker.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))
+        second = claim.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))
         worker.handle(body_of(job), worker=second)
 
     done = job_store.get(job.job_id)

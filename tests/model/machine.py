@@ -24,6 +24,7 @@ from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, 
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.maintenance import integrity, sweep
+from chalicelib.queue import claim
 from chalicelib.scheduling import tick
 from chalicelib.settings import settings
 from chalicelib.storage.layout import file_key, prefix
@@ -33,7 +34,7 @@ from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
-from chalicelib.worker import worker as worker_worker
+from chalicelib.worker.worker import handle
 from tests.faults.crash import Crash
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.processes import Process, current
@@ -327,8 +328,8 @@ class Machine(RuleBasedStateMachine):
 
     def _work(self, worker: str, message: Message) -> None:
         clock = Clock(now=lambda: self.aws.now, sleep=self.aws.forward)
-        me = worker_worker.Worker(f"worker-{worker}", self.aws.now + WORK_TIME, clock, watched=False)
-        worker_worker.handle(message.body, worker=me)
+        me = claim.Worker(f"worker-{worker}", self.aws.now + WORK_TIME, clock, watched=False)
+        handle(message.body, worker=me)
 
     def _deliver_all(self, limit: int) -> None:
         for _ in range(limit):

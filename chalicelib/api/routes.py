@@ -25,12 +25,12 @@ MODULES = {
 
 
 def operation(method: str, path: str) -> Operation:
-    import_module(f"chalicelib.api.{MODULES.get(path[1:]) or MODULES[path.split('/')[1]]}")
+    import_module(f"chalicelib.api.views.{MODULES.get(path[1:]) or MODULES[path.split('/')[1]]}")
     return OPERATIONS[method, path]
 
 
 def operations() -> list[Operation]:
     """Every operation, in the order OpenAPI shows them."""
     for module in MODULES.values():
-        import_module(f"chalicelib.api.{module}")
+        import_module(f"chalicelib.api.views.{module}")
     return list(OPERATIONS.values())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.base import Listing
+from chalicelib.api.models.job_filters import filters_of
 from chalicelib.api.models.jobs import (
     Counts,
     DownloadQuery,
@@ -26,40 +26,17 @@ from chalicelib.api.models.jobs import (
     Runs,
 )
 from chalicelib.api.operation import Call, operation
-from chalicelib.core.moments import start_of_day, zone
-from chalicelib.errors import FileNotAvailable, Invalid, JobNotFound, RunNotFound, WrongState
+from chalicelib.errors import FileNotAvailable, JobNotFound, RunNotFound, WrongState
 from chalicelib.jobs import actions
 from chalicelib.jobs import detail as job_detail
 from chalicelib.jobs import listing as job_listing
 from chalicelib.logs import reader as log_reader
 from chalicelib.queue import pools, position
-from chalicelib.requests import Answer
-
-# What `created=` stands for, in days back from the caller's today.
-DAYS_BACK = {"week": 7, "month": 30}
 
 
 @operation("GET", "/jobs", query=JobQuery, answer=Listing[JobRow], summary="List jobs, newest first")
 def list_jobs(call: Call) -> Any:
     return job_listing.listing(now=call.now, **filters_of(call.query.model_dump(), now=call.now))
-
-
-def filters_of(given: dict[str, Any], *, now: datetime) -> dict[str, Any]:
-    """The filters as the list's use case takes them: what `created` says in words as two instants."""
-    preset, timezone = given.pop("created"), given.pop("timezone")
-    tz = zone(timezone, field="timezone")
-    if preset != "all":
-        if given["created_from"] is not None or given["created_to"] is not None:
-            raise Invalid("Give created, or created_from and created_to.", field="created")
-        given["created_from"], given["created_to"] = _range(preset, tz, now)
-    return given
-
-
-def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime | None]:
-    today = now.astimezone(tz).date()
-    if preset == "yesterday":
-        return start_of_day(today - timedelta(days=1), tz), start_of_day(today, tz)
-    return start_of_day(today - timedelta(days=DAYS_BACK[preset]), tz), None
 
 
 @operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")

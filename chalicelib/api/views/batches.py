@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chalicelib.api.jobs import filters_of
+from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.base import Listing, PageQuery
 from chalicelib.api.models.batches import BatchIn, BatchOut, BatchPreview, BatchRow, OutcomeQuery
+from chalicelib.api.models.job_filters import filters_of
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import BatchNotFound, WrongState
 from chalicelib.jobs import batches
 from chalicelib.jobs.batches import Wish, within_filter
-from chalicelib.requests import Answer
 from chalicelib.store.batches import BatchRecord
 
 # 10,000 ids of 64 letters, each with its quotes and a line of its own.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chalicelib import health
-from chalicelib.api import VERSION, openapi
+from chalicelib.api import VERSION, openapi, probes
+from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.health import Health
 from chalicelib.api.operation import Call, operation
-from chalicelib.requests import Answer
 from chalicelib.settings import settings
 
 
@@ -21,7 +20,7 @@ from chalicelib.settings import settings
     summary="Version, stage, and whether each service is reached; 503 when one is not",
 )
 def read_health(call: Call) -> Any:
-    found = health.checks()
+    found = probes.checks()
     well = all(check.reachable for check in found)
     shown = Health.model_validate(
         {
@@ -42,7 +41,7 @@ def read_health(call: Call) -> Any:
     summary="Whether the stage is well, without a body",
 )
 def look_at_health(call: Call) -> Any:
-    return Answer(200 if all(check.reachable for check in health.checks()) else 503)
+    return Answer(200 if all(check.reachable for check in probes.checks()) else 503)
 
 
 @operation("GET", "/openapi.json", summary="This API as OpenAPI 3.1")
