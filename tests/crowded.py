@@ -85,7 +85,7 @@ def crowd(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, *
     with JobRecord.batch_write() as batch:
         for _ in range(count):
             task.priority = draw.randrange(PRIORITY_MAX + 1)
-            job = slots.build(task, job_id=ulid(now), window=None, parameters={}, operator=None, now=now, **build)
+            job = slots.build_job(task, job_id=ulid(now), window=None, parameters={}, operator=None, now=now, **build)
             job.facets, job.search_name = jobs.facets(job, job.status, None), "x"
             batch.save(job)
             made.append(job)
@@ -119,7 +119,7 @@ def drain(tokens: Sequence[JobRecord], *, now: datetime) -> list[Claimed]:
 
     def work(job: JobRecord, me: claim.Worker) -> None:
         begun = time.monotonic()
-        claimed = claim.take(sqs.Token(job.pool, job.job_id), worker=me)
+        claimed = claim.claim_next(sqs.Token(job.pool, job.job_id), worker=me)
         if claimed is not None:
             found.append(Claimed(claimed, begun, time.monotonic()))
 

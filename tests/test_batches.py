@@ -16,7 +16,7 @@ from chalicelib.errors import ConnectionDropped, Invalid, Unavailable, WrongStat
 from chalicelib.jobs import actions, batch_worker, batches
 from chalicelib.jobs import listing as job_listing
 from chalicelib.jobs.actions import Action
-from chalicelib.jobs.batches import MOST_JOBS, Wish
+from chalicelib.jobs.batches import MOST_JOBS, BatchRequest
 from chalicelib.kinds.protocol import Outcome as Result
 from chalicelib.kinds.protocol import RunContext
 from chalicelib.queue import admission
@@ -40,7 +40,7 @@ def waiting() -> dict[str, Any]:
 
 
 def begin(stage: Stage, action: Action | str, *, key: str | None = None, **wish: Any) -> BatchRecord:
-    batch = batches.accept(Wish(Action(action), **wish), actor=OPERATOR, now=stage.now, key=key)
+    batch = batches.accept(BatchRequest(Action(action), **wish), actor=OPERATOR, now=stage.now, key=key)
     stage.collect()
     return batch
 
@@ -252,7 +252,7 @@ def test_a_preview_counts_and_changes_nothing(
     tables = ("jobs", "batches", "audit")
     before = {table: stage.world.items(table) for table in tables}
     priority = 1 if action == "set_priority" else None
-    wish = Wish(Action(action), job_ids=["none", *one_of_each.values()], priority=priority)
+    wish = BatchRequest(Action(action), job_ids=["none", *one_of_each.values()], priority=priority)
     found = batches.preview(wish, now=stage.now)
     assert (found["matched"], found["taken"], found["not_found"]) == (11, taken, 1)
     assert found["statuses"] == dict.fromkeys(sorted(STATUSES), 1)
@@ -274,7 +274,10 @@ def test_a_preview_counts_and_changes_nothing(
 def test_a_wish_that_cannot_be_is_refused_by_name(stage: Stage, wish: dict[str, Any], field: str) -> None:
     for ask in (batches.preview, lambda wish, now: batches.accept(wish, actor=OPERATOR, now=now)):
         with pytest.raises(Invalid) as refused:
-            ask(Wish(Action(wish["action"]), **{name: wish[name] for name in wish if name != "action"}), now=stage.now)
+            ask(
+                BatchRequest(Action(wish["action"]), **{name: wish[name] for name in wish if name != "action"}),
+                now=stage.now,
+            )
         assert refused.value.field == field
 
 
@@ -334,7 +337,7 @@ def test_a_message_that_comes_twice_changes_nothing(stage: Stage) -> None:
 def test_a_step_leaves_a_batch_alone_that_another_worker_holds(stage: Stage) -> None:
     job = a_job(stage)
     batch = begin(stage, "cancel", job_ids=[job.job_id])
-    assert store.take(store.get(batch.batch_id), holder="other", now=stage.now, until=stage.now + batches.LEASE)
+    assert store.acquire(store.get(batch.batch_id), holder="other", now=stage.now, until=stage.now + batches.LEASE)
     step(stage, batch)
     assert job_store.get(job.job_id).status == JobStatus.WAITING
     stage.world.now += batches.LEASE
@@ -345,12 +348,12 @@ def test_a_step_leaves_a_batch_alone_that_another_worker_holds(stage: Stage) -> 
 def test_a_worker_that_lost_the_batch_writes_no_more(stage: Stage) -> None:
     batch = begin(stage, "cancel", job_ids=["a", "b"])
     slow, quick = store.get(batch.batch_id), store.get(batch.batch_id)
-    assert store.take(slow, holder="slow", now=stage.now, until=stage.now + batches.LEASE)
+    assert store.acquire(slow, holder="slow", now=stage.now, until=stage.now + batches.LEASE)
     later = stage.now + batches.LEASE
-    assert store.take(quick, holder="quick", now=later, until=later + batches.LEASE)
+    assert store.acquire(quick, holder="quick", now=later, until=later + batches.LEASE)
     assert not store.note_closed(slow, {"done": 2}, until=later)
     assert not store.end(slow, BatchStatus.DONE, {"done": 2}, now=later)
-    assert not store.let_go(slow)
+    assert not store.release(slow)
 
 
 def test_outcomes_are_written_once(stage: Stage) -> None:
@@ -460,7 +463,7 @@ def test_a_job_acted_on_before_the_cancel_is_told_as_done(stage: Stage, monkeypa
     job = a_job(stage)
     first, second = copies(stage, job, 2)
     batch = begin(stage, "cancel", job_ids=[first, second])
-    real = job_transitions.drop
+    real = job_transitions.end_without_run
 
     def drop(job: JobRecord, *args: Any, **named: Any) -> bool:
         if job.job_id == second:
@@ -468,7 +471,7 @@ def test_a_job_acted_on_before_the_cancel_is_told_as_done(stage: Stage, monkeypa
         return real(job, *args, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job_transitions, "drop", drop)
+        patch.setattr(job_transitions, "end_without_run", drop)
         with pytest.raises(Died):
             step(stage, batch)
     batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
@@ -486,14 +489,14 @@ def test_a_job_that_a_service_keeps_failing_does_not_keep_the_batch(
     jobs = [a_job(stage), a_job(stage)]
     stage.deliver()
     bad = jobs[0].job_id
-    real = actions.deletion.finish
+    real = actions.deletion.complete
 
     def finish(job: JobRecord, **named: Any) -> None:
         if job.job_id == bad:
             raise Unavailable("S3 says no.")
         real(job, **named)
 
-    monkeypatch.setattr(actions.deletion, "finish", finish)
+    monkeypatch.setattr(actions.deletion, "complete", finish)
     batch = begin(stage, "delete", job_ids=[job.job_id for job in jobs])
     for _ in range(batch_worker.TRIES - 1):
         with pytest.raises(Unavailable, match=bad):
@@ -542,7 +545,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
     ids = [job.job_id, *copies(stage, job, 2_999)]
     ended: Counter[str] = Counter()
     lives = [1_234]
-    real = job_transitions.drop
+    real = job_transitions.end_without_run
 
     def drop(job: JobRecord, *args: Any, **named: Any) -> bool:
         if lives and sum(ended.values()) >= lives[0]:
@@ -551,7 +554,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
         ended[job.job_id] += done
         return done
 
-    monkeypatch.setattr(job_transitions, "drop", drop)
+    monkeypatch.setattr(job_transitions, "end_without_run", drop)
     batch = begin(stage, "cancel", **waiting())
     assert batch.total == 3_000
     message = next(each for each in stage.messages if "batch" in each.body)

@@ -15,7 +15,7 @@ from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ENDED, JobStatus, RunStatus, Trigger
-from chalicelib.core.queue_keys import limit_line
+from chalicelib.core.queue_keys import parked_key
 from chalicelib.kinds.protocol import Target
 from chalicelib.maintenance import sweep
 from chalicelib.queue import claim, completion, concurrency
@@ -48,12 +48,12 @@ def worker(aws: Aws) -> claim.Worker:
 
 
 def take(aws: Aws, job: JobRecord) -> JobRecord | None:
-    return claim.take(sqs.Token(job.pool, job.job_id), worker=worker(aws))
+    return claim.claim_next(sqs.Token(job.pool, job.job_id), worker=worker(aws))
 
 
 def end(aws: Aws, job: JobRecord) -> None:
     run = RunRecord(job.job_id, int(job.run_no), status=RunStatus.SUCCEEDED, fence=job.fence, created_at=aws.now)
-    completion.settle(job, run, now=aws.now)
+    completion.complete(job, run, now=aws.now)
 
 
 def waiting(aws: Aws, task: Any, count: int, seed: int = 1, **changes: Any) -> list[JobRecord]:
@@ -62,7 +62,7 @@ def waiting(aws: Aws, task: Any, count: int, seed: int = 1, **changes: Any) -> l
 
 def a_source(aws: Aws, most: int) -> str:
     common = {"creator": "olga", "created_at": aws.now, "updated_at": aws.now, "kind": "sqlite", "settings": {}}
-    concurrency.set_out(concurrency.of_source("shop"), most)
+    concurrency.before_save(concurrency.of_source("shop"), most)
     SourceRecord("shop", name="Shop", max_concurrency=most, **common).save()
     PROBE.works_on = Target(source_id="shop")
     return "shop"
@@ -85,7 +85,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
 
     def play(token: JobRecord, me: claim.Worker) -> None:
         nonlocal active
-        job = claim.take(sqs.Token(token.pool, token.job_id), worker=me)
+        job = claim.claim_next(sqs.Token(token.pool, token.job_id), worker=me)
         if job is None:
             return
         if job.task_id == limited.task_id:
@@ -145,7 +145,7 @@ def full(aws: Aws) -> tuple[Any, JobRecord, list[JobRecord]]:
     assert claimed is not None
     assert take(aws, made[1]) is None
     parked = [jobs.get(job.job_id) for job in made if job.job_id != claimed.job_id]
-    assert {job.ready_pool for job in parked} == {limit_line(concurrency.of_task(task.task_id))}
+    assert {job.ready_pool for job in parked} == {parked_key(concurrency.of_task(task.task_id))}
     aws.queue.messages.clear()
     return task, claimed, parked
 
@@ -189,14 +189,14 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, first, parked = full(aws)
-    as_shown, read = jobs.first_in_line(limit_line(concurrency.of_task(task.task_id)), 9), jobs.first_in_line
+    as_shown, read = jobs.first_ready_ids(parked_key(concurrency.of_task(task.task_id)), 9), jobs.first_ready_ids
     assert sorted(as_shown) == sorted(job.job_id for job in parked)
     end(aws, first)
     second = take(aws, jobs.get(as_shown[0]))
     assert second is not None
     aws.queue.messages.clear()
     monkeypatch.setattr(
-        jobs, "first_in_line", lambda line, count: as_shown[:count] if line.startswith("~") else read(line, count)
+        jobs, "first_ready_ids", lambda line, count: as_shown[:count] if line.startswith("~") else read(line, count)
     )
     end(aws, second)
     assert [sqs.parse(message.body).job_id for message in aws.queue.messages] == as_shown[1:]
@@ -215,11 +215,11 @@ def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_
     slow, other = waiting(aws, task, 2)
     limit, fence = concurrency.of_task(task.task_id), ulid(aws.now)
     as_read = jobs.get(slow.job_id)
-    assert concurrency.Places(pools.state("cloud").limited).take(as_read, fence, now=aws.now) == {limit}
+    assert concurrency.Permits(pools.state("cloud").limited).acquire(as_read, fence, now=aws.now) == {limit}
     aws.forward(30)
     assert take(aws, other) is None, "it may still be on its way"
     aws.forward(31)
-    concurrency.look_into(limit, now=aws.now)
+    concurrency.repair(limit, now=aws.now)
     assert store.holders(limit) == set()
     until = aws.now + WORK_TIME
     assert not job_transitions.claim(
@@ -239,7 +239,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
         while due := aws.queue.due():
             message = due[0]
             message.due = aws.now + VISIBILITY
-            job = claim.take(sqs.parse(message.body), worker=worker(aws))
+            job = claim.claim_next(sqs.parse(message.body), worker=worker(aws))
             if job is not None and job_transitions.start(job, now=aws.now):
                 started += 1
                 active = max(active, sum(1 for _ in JobRecord.scan(JobRecord.status == JobStatus.RUNNING)))
@@ -248,7 +248,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
                 run = RunRecord(job.job_id, int(job.run_no), status=RunStatus.SUCCEEDED, fence=job.fence)
                 run.created_at = run.ended_at = aws.now
                 assert runs.end(run)
-                completion.settle(job, run, now=aws.now)
+                completion.complete(job, run, now=aws.now)
             aws.queue.done(message)
 
     def moment(name: str) -> None:
@@ -275,7 +275,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
     assert active == 1, where
     aws.forward(61)
     limit = concurrency.of_task(task.task_id)
-    concurrency.look_into(limit, now=aws.now)
+    concurrency.repair(limit, now=aws.now)
     assert store.holders(limit) == set(), where
     return moments
 

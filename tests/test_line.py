@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.core.queue_keys import lines_to_look_at, minute_line
+from chalicelib.core.queue_keys import keys_to_read, minute_key
 from chalicelib.core.rank import POINT, PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.errors import ConnectionDropped
 from chalicelib.jobs import actions
@@ -32,7 +32,7 @@ def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monke
         slot = now.replace(second=30)
         made = crowd(a_task(now), 500, draw, now=now, trigger=Trigger.MANUAL, scheduled_for=now)
         made += crowd(a_task(now), 500, draw, now=now, trigger=Trigger.SCHEDULE, scheduled_for=slot)
-        assert {job.ready_pool for job in made} == {"cloud", minute_line("cloud", slot)}
+        assert {job.ready_pool for job in made} == {"cloud", minute_key("cloud", slot)}
         draw.shuffle(made)
         claims = drain(made, now=slot + timedelta(seconds=1))
         assert sorted(each.job.job_id for each in claims) == sorted(job.job_id for job in made)
@@ -149,10 +149,10 @@ def test_a_buffered_job_leaves_the_line(stage: Stage) -> None:
 
 def test_who_is_on_time_looks_at_one_minute_and_who_is_late_at_all_that_sweep_may_not_have_reached() -> None:
     now = START.replace(minute=4, second=7)
-    assert lines_to_look_at("p", due=now - timedelta(seconds=5), now=now) == ["p~202603020904", "p"]
+    assert keys_to_read("p", due=now - timedelta(seconds=5), now=now) == ["p~202603020904", "p"]
     late = ["p~202603020901", "p~202603020902", "p~202603020903", "p~202603020904", "p"]
-    assert lines_to_look_at("p", due=now - timedelta(seconds=6), now=now) == late
-    assert lines_to_look_at("p", due=None, now=now) == late
+    assert keys_to_read("p", due=now - timedelta(seconds=6), now=now) == late
+    assert keys_to_read("p", due=None, now=now) == late
 
 
 def test_a_paused_pool_keeps_its_jobs_and_sends_their_tokens_when_it_goes_on(stage: Stage) -> None:

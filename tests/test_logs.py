@@ -88,7 +88,7 @@ def pages(job: JobRecord, **asked: Any) -> list[dict[str, Any]]:
     found, before, cursor = [], "", None
     while cursor != before:
         before = cursor
-        lines, cursor = log_reader.logs(job.job_id, cursor=cursor, **asked)
+        lines, cursor = log_reader.read_page(job.job_id, cursor=cursor, **asked)
         found += lines
         if cursor is None:
             break
@@ -171,7 +171,7 @@ def test_search_finds_plain_text_in_any_case(stage: Stage, search: str, found: i
 def test_a_search_that_finds_little_goes_on_by_its_cursor(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "LINES_PER_ANSWER", 100)
     job = talked(stage)
-    first, cursor = log_reader.logs(job.job_id, search="line 449")
+    first, cursor = log_reader.read_page(job.job_id, search="line 449")
     assert (first, cursor) == ([], "1-100")
     assert len(pages(job, search="line 449")) == 1
 
@@ -187,7 +187,7 @@ def test_an_answer_of_the_longest_lines_is_one_that_lambda_can_give(stage: Stage
     stage.deliver()
     cursor, found = None, 0
     while True:
-        lines, cursor = log_reader.logs(job.job_id, limit=log_reader.LOG_PAGE_LIMIT, cursor=cursor)
+        lines, cursor = log_reader.read_page(job.job_id, limit=log_reader.LOG_PAGE_LIMIT, cursor=cursor)
         # The runtime of Python 3.11 writes the body, which is JSON, as ASCII text in JSON.
         assert len(json.dumps(json.dumps(lines, ensure_ascii=False))) < 5_000_000
         found += len(lines)
@@ -204,7 +204,7 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
         nonlocal cursor
         if context is not None:
             context.lines.flush()  # type: ignore[attr-defined]
-        lines, cursor = log_reader.logs(job.job_id, cursor=cursor)
+        lines, cursor = log_reader.read_page(job.job_id, cursor=cursor)
         seen.extend(line["message"] for line in lines)
 
     def behaviour(context: RunContext) -> Outcome:
@@ -248,14 +248,14 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
 def test_what_cannot_be_asked_names_its_field(stage: Stage, asked: dict[str, Any], field_: str) -> None:
     job = talked(stage)
     with pytest.raises(Invalid) as refused:
-        log_reader.logs(job.job_id, **asked)
+        log_reader.read_page(job.job_id, **asked)
     assert refused.value.field == field_
 
 
 @pytest.mark.parametrize("run", [2, -1])
 def test_a_run_that_is_not_there_has_no_log(stage: Stage, run: int) -> None:
     job = talked(stage)
-    for read in (log_reader.logs, log_reader.download):
+    for read in (log_reader.read_page, log_reader.download):
         with pytest.raises(RunNotFound):
             read(job.job_id, run=run, **({"now": stage.now} if read is log_reader.download else {}))
 
@@ -279,7 +279,7 @@ def test_a_hundred_thousand_lines_are_cheap_to_write_to_page_and_to_scan_for_ale
     assert written.count("PutObject") == 1 + 2, "the first is of the job that lent its record"
 
     with traffic() as page:
-        middle, cursor = log_reader.logs(job.job_id, cursor="1-70000")
+        middle, cursor = log_reader.read_page(job.job_id, cursor="1-70000")
     assert ([line["sequence"] for line in middle], cursor) == (list(range(70_001, 70_201)), "1-70200")
     assert page.count("GetObject") == 2
     assert page.bytes_read < 64 * 1024 + 60_000
@@ -298,9 +298,9 @@ def test_a_hundred_thousand_lines_are_cheap_to_write_to_page_and_to_scan_for_ale
     assert sum(1 for _ in log_store.read(job.job_id, 1, alerts=True)) == 100
 
     log_store.remove(job.job_id, 1)
-    assert log_reader.logs(job.job_id, cursor="1-70000") == (middle, cursor)
+    assert log_reader.read_page(job.job_id, cursor="1-70000") == (middle, cursor)
     with traffic() as whole:
-        found, left = log_reader.logs(job.job_id, search="row 49999:")
+        found, left = log_reader.read_page(job.job_id, search="row 49999:")
     assert ([line["sequence"] for line in found], left) == ([49_999], "1-50000")
     assert whole.count("GetObject") < 8
 
@@ -442,7 +442,7 @@ def test_a_result_that_comes_while_its_job_is_being_deleted_leaves_nothing(stage
         stage.sweep()
         ended = job_store.get(context.facts.job_id)
         assert deletion.begin(ended, actor=OPERATOR, at=stage.now, now=stage.now)
-        deletion.leave_nothing(ended)
+        deletion.remove_everything(ended)
         return Outcome(rows=1)
 
     PROBE.behaviour = slow
@@ -527,7 +527,7 @@ def test_why_a_job_ended_without_a_run_is_in_its_log_and_costs_no_write(
     assert line["message"].endswith(said)
     assert len(pages(job, run=0, level="alert")) == (level == "WARN")
     assert counted.count("PutItem") == counted.count("PutObject") == 0 or ending is overlapped
-    after, cursor = log_reader.logs(job.job_id, cursor="0-1")
+    after, cursor = log_reader.read_page(job.job_id, cursor="0-1")
     assert (after, cursor) == ([], None)
 
 
@@ -535,7 +535,7 @@ def test_a_rerun_keeps_why_the_job_had_ended_without_a_run(stage: Stage) -> None
     job = canceled(stage)
     before = pages(job, run=0)
     for _ in range(2):
-        log_reader.keep_end(job_store.get(job.job_id), now=stage.now)
+        log_reader.archive_tail(job_store.get(job.job_id), now=stage.now)
     assert pages(job, run=0) == before
     actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()

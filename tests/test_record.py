@@ -66,7 +66,7 @@ def test_a_canceled_run_is_among_the_failures(stage: Stage) -> None:
 
     def is_canceled(context: RunContext) -> Outcome:
         actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
-        context.look()  # type: ignore[attr-defined]
+        context.check_for_stop()  # type: ignore[attr-defined]
         context.check()
         return Outcome()
 

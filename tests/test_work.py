@@ -53,7 +53,7 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
         return Outcome(rows=3, bytes=10, summary="3 rows")
 
     PROBE.behaviour = behaviour
-    claimed = claim.take(
+    claimed = claim.claim_next(
         sqs.Token("cloud", job.job_id), worker=claim.Worker("w", stage.now + timedelta(900), stage.clock)
     )
     assert claimed is not None
@@ -118,7 +118,7 @@ def test_a_statement_that_ran_too_long_ends_the_job_timed_out(stage: Stage) -> N
 def test_the_deadline_stops_a_run(stage: Stage) -> None:
     def behaviour(context: RunContext) -> Outcome:
         stage.world.forward(seconds=61)
-        context.look()  # type: ignore[attr-defined]
+        context.check_for_stop()  # type: ignore[attr-defined]
         context.check()
         raise AssertionError("went on")
 
@@ -217,7 +217,7 @@ def test_cancel_of_a_running_job_shows_requested_stopped_and_confirmed(stage: St
         context.on_stop(lambda: interrupted.append(True))
         actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
         stage.world.forward(seconds=1)
-        context.look()  # type: ignore[attr-defined]
+        context.check_for_stop()  # type: ignore[attr-defined]
         stage.world.forward(seconds=1)
         context.check()
         raise AssertionError("went on")
@@ -341,7 +341,7 @@ def test_cancel_other_stops_the_earlier_job_and_then_starts(stage: Stage) -> Non
         stage.world.forward(seconds=60)
         stage.tick()
         stage.deliver()
-        context.look()  # type: ignore[attr-defined]
+        context.check_for_stop()  # type: ignore[attr-defined]
         context.check()
         raise AssertionError("went on")
 
@@ -363,7 +363,7 @@ def test_a_buffered_job_whose_waker_died_is_let_in_by_the_sweep(stage: Stage, mo
         stage.world.forward(seconds=60)
         stage.tick()
         stage.deliver()
-        monkeypatch.setattr("chalicelib.queue.completion.let_next_in", lambda *_, **__: None)
+        monkeypatch.setattr("chalicelib.queue.completion.wake_buffered", lambda *_, **__: None)
         return Outcome()
 
     PROBE.behaviour = first_takes_long

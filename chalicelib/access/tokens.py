@@ -82,23 +82,23 @@ def verify(text: str, *, now: datetime) -> Actor:
     token = store.find(shape.group(1)) if shape else None
     if shape is None or token is None or not hmac.compare_digest(token.hash, digest(shape.group(2))):
         raise Unauthenticated
-    actor = _speaker(token, now=now)
+    actor = _actor_of(token, now=now)
     if token.last_used_at is None or now - token.last_used_at >= USE_NOTED_EVERY:
         store.note_use(token, now=now, unless_since=now - USE_NOTED_EVERY)
     return actor
 
 
-def again(caller: Actor, *, now: datetime) -> Actor:
+def refreshed(caller: Actor, *, now: datetime) -> Actor:
     """The caller as its API token stands now, whatever was known of it before; Unauthenticated when it is not good."""
     if caller.token_id is None:
         return caller
     token = store.find(caller.token_id)
     if token is None:
         raise Unauthenticated
-    return _speaker(token, now=now)
+    return _actor_of(token, now=now)
 
 
-def _speaker(token: TokenRecord, *, now: datetime) -> Actor:
+def _actor_of(token: TokenRecord, *, now: datetime) -> Actor:
     if token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
         raise Unauthenticated
     return Actor(name=f"token:{token.name}", role=token.role, pool=token.pool, token_id=token.token_id)

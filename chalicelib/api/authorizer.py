@@ -33,7 +33,7 @@ bp = Blueprint(__name__)
 @bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
     try:
-        actor = who(request.token, now=datetime.now(UTC))
+        actor = authenticate(request.token, now=datetime.now(UTC))
     except Unauthenticated:
         log.event("A token was not accepted", level="WARN")
         return DENIED
@@ -42,7 +42,7 @@ def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
     return AuthResponse(routes=["*"], principal_id=actor.name, context=context)
 
 
-def who(header: str, *, now: datetime) -> Actor:
+def authenticate(header: str, *, now: datetime) -> Actor:
     """The actor of an Authorization header: an API token, or a JWT of the stage's issuer."""
     scheme, _, text = header.strip().partition(" ")
     text = text.strip()

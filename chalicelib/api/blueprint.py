@@ -56,7 +56,7 @@ class Blueprint(chalice.app.Blueprint):
         try:
             if method not in SAFE:
                 # What API Gateway knows of the token may be AUTHORIZER_TTL_SECONDS old.
-                caller = tokens.again(caller, now=datetime.now(UTC))
+                caller = tokens.refreshed(caller, now=datetime.now(UTC))
             _check_role(method, path, caller)
             answer = _answer(routes.operation(method, path), request, caller, values)
         except Exception as error:

@@ -64,18 +64,18 @@ def once(
         answer = do(record.accepted_at, request_id)
     except CarillonError as error:
         if isinstance(error, Unavailable):
-            store.let_go(record, at=now)
+            store.release(record, at=now)
         else:
             store.forget(record)
         raise
     except Exception:
-        store.let_go(record, at=now)
+        store.release(record, at=now)
         raise
     kept = answer.body if answer.kept_body is None else answer.kept_body
     if keep_answer and len(kept.encode()) <= ANSWER_LIMIT:
-        store.finish(record, status=answer.status, headers=answer.headers, body=kept)
+        store.keep_answer(record, status=answer.status, headers=answer.headers, body=kept)
     else:
-        store.let_go(record, at=now)
+        store.release(record, at=now)
     return answer
 
 

@@ -42,7 +42,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
         created_at=now,
         updated_at=now,
     )
-    concurrency.set_out(concurrency.of_source(source.source_id), source.max_concurrency)
+    concurrency.before_save(concurrency.of_source(source.source_id), source.max_concurrency)
     if not store.insert(source):
         source = store.get_source(source.source_id)
     # The record first: a record without its password can be seen and mended, a secret without its record only costs.
@@ -74,9 +74,9 @@ def replace(
         "updated_at": now,
     }
     limit, most = concurrency.of_source(source_id), source.max_concurrency
-    concurrency.set_out(limit, changes["max_concurrency"])
+    concurrency.before_save(limit, changes["max_concurrency"])
     store.overwrite(source, changes, revision=int(source.revision))
-    concurrency.changed(limit, before=most, after=changes["max_concurrency"], now=now)
+    concurrency.after_save(limit, before=most, after=changes["max_concurrency"], now=now)
     if not keeps:
         name = secrets.source_name(source_id)
         if body["password"] is None:
@@ -99,7 +99,7 @@ def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime)
     store.overwrite(source, {"has_secret": False, "updated_at": now}, revision=int(source.revision))
     secrets.delete(secrets.source_name(source_id))
     store.remove(source, revision=int(source.revision))
-    concurrency.forget(concurrency.of_source(source_id), before=source.max_concurrency, now=now)
+    concurrency.after_delete(concurrency.of_source(source_id), before=source.max_concurrency, now=now)
     records.record_change(actor, "delete", source, before=before, after=None, now=now)
 
 

@@ -69,8 +69,8 @@ class Move(StrEnum):
     CLAIM = "claim"
     START = "start"
     RETRY = "retry"
-    FINISH = "finish"
-    DROP = "drop"  # ended without a run: policy, queue wait, cancel while waiting
+    END_WITH_RUN = "end_with_run"
+    END_WITHOUT_RUN = "end_without_run"  # ended without a run: policy, queue wait, cancel while waiting
     RERUN = "rerun"
     REPLAN = "replan"  # a slot taken out of the plan by an edit is planned again by the edited task
 
@@ -86,8 +86,8 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
     Move.CLAIM: (frozenset({_J.WAITING}), frozenset({_J.ASSIGNED})),
     Move.START: (frozenset({_J.ASSIGNED}), frozenset({_J.RUNNING})),
     Move.RETRY: (ACTIVE, frozenset({_J.WAITING})),
-    Move.FINISH: (ACTIVE, frozenset({_J.SUCCEEDED, _J.FAILED, _J.TIMED_OUT, _J.BLOCKED, _J.CANCELED})),
-    Move.DROP: (
+    Move.END_WITH_RUN: (ACTIVE, frozenset({_J.SUCCEEDED, _J.FAILED, _J.TIMED_OUT, _J.BLOCKED, _J.CANCELED})),
+    Move.END_WITHOUT_RUN: (
         frozenset({_J.WAITING}),
         frozenset({_J.SKIPPED, _J.MISSED, _J.BLOCKED, _J.CANCELED, _J.TIMED_OUT}),
     ),

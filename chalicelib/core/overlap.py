@@ -24,14 +24,14 @@ class OverlapPolicy(StrEnum):
         return cls.SKIP if value is None else cls(one_of(value, cls, field="overlap", error=Invalid))
 
 
-class Gate(StrEnum):
+class OverlapDecision(StrEnum):
     ADMIT = "admit"
     SKIP = "skip"
     BUFFER = "buffer"
     CANCEL_OTHERS = "cancel_others"
 
 
-def decide(policy: OverlapPolicy, *, earlier_active: int, earlier_buffered: int) -> Gate:
+def decide(policy: OverlapPolicy, *, earlier_active: int, earlier_buffered: int) -> OverlapDecision:
     """`earlier_active`: earlier jobs of the task that have not ended and are not buffered; retries count.
 
     `earlier_buffered`: earlier jobs that wait for one of those to end. A buffered job passes this gate again when an
@@ -39,10 +39,10 @@ def decide(policy: OverlapPolicy, *, earlier_active: int, earlier_buffered: int)
     """
     earlier = earlier_active + earlier_buffered
     if policy is OverlapPolicy.ALLOW_ALL or earlier == 0:
-        return Gate.ADMIT
+        return OverlapDecision.ADMIT
     if policy is OverlapPolicy.CANCEL_OTHER:
-        return Gate.CANCEL_OTHERS
-    return Gate.BUFFER if earlier_buffered < _ROOM[policy] else Gate.SKIP
+        return OverlapDecision.CANCEL_OTHERS
+    return OverlapDecision.BUFFER if earlier_buffered < _ROOM[policy] else OverlapDecision.SKIP
 
 
 _ROOM = {OverlapPolicy.SKIP: 0, OverlapPolicy.BUFFER_ONE: 1, OverlapPolicy.BUFFER_ALL: BUFFER_CAP}

@@ -23,16 +23,16 @@ ON_TIME = timedelta(seconds=5)
 _PARKED = "~"
 
 
-def minute_line(pool: str, at: datetime) -> str:
+def minute_key(pool: str, at: datetime) -> str:
     return f"{pool}~{utc(at):%Y%m%d%H%M}"
 
 
-def line_of(pool: str, not_before: datetime, *, now: datetime) -> str:
+def ready_key(pool: str, not_before: datetime, *, now: datetime) -> str:
     """Where a new job of the pool stands."""
-    return pool if not_before <= now else minute_line(pool, not_before)
+    return pool if not_before <= now else minute_key(pool, not_before)
 
 
-def lines_to_look_at(pool: str, *, due: datetime | None, now: datetime) -> list[str]:
+def keys_to_read(pool: str, *, due: datetime | None, now: datetime) -> list[str]:
     """What a worker looks at, whose token's job was due at `due` (None: that job is gone).
 
     The pool's own line is the last: a job moves only from a minute's line to it, so none is missed in between.
@@ -41,16 +41,16 @@ def lines_to_look_at(pool: str, *, due: datetime | None, now: datetime) -> list[
     at = utc(due if on_time and due is not None else now - REACH).replace(second=0, microsecond=0)
     found = []
     while at <= now:
-        found.append(minute_line(pool, at))
+        found.append(minute_key(pool, at))
         at += MINUTE
     return [*found, pool]
 
 
-def limit_line(limit: str) -> str:
+def parked_key(limit: str) -> str:
     """Where the jobs stand that a limit, `task:<id>` or `source:<id>`, keeps out of their pool's line."""
     return f"{_PARKED}{limit}"
 
 
-def limit_of(line: str | None) -> str | None:
+def limit_of_key(line: str | None) -> str | None:
     """The limit that a line is parked behind; None for any other line."""
     return line.removeprefix(_PARKED) if line is not None and line.startswith(_PARKED) else None

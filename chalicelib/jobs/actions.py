@@ -38,7 +38,7 @@ class Action(StrEnum):
 
 
 # Which jobs an action takes, and what it says of the others.
-TAKES: dict[Action, tuple[frozenset[JobStatus], str]] = {
+ACCEPTS: dict[Action, tuple[frozenset[JobStatus], str]] = {
     Action.CANCEL: (OPEN, "has ended: it is {status}."),
     Action.RERUN: (ENDED, "is {status}; only an ended job can be run again."),
     Action.SET_PRIORITY: (OPEN, "has ended: it is {status}."),
@@ -47,7 +47,7 @@ TAKES: dict[Action, tuple[frozenset[JobStatus], str]] = {
 
 
 # What its audit shows, from what to what.
-SHOWN: dict[Action, tuple[str, ...]] = {
+AUDITED: dict[Action, tuple[str, ...]] = {
     Action.CANCEL: ("status", "cancel_requested_at"),
     Action.RERUN: ("status",),
     Action.SET_PRIORITY: ("priority",),
@@ -56,12 +56,12 @@ SHOWN: dict[Action, tuple[str, ...]] = {
 
 def refusal(action: Action, status: JobStatus) -> str | None:
     """Why a job of this status is not taken, to be put behind its name; None when it is."""
-    taken, why = TAKES[action]
+    taken, why = ACCEPTS[action]
     return None if status in taken else why.format(status=status.value)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ActionRequest:
     """Who asked for what, and when."""
 
     actor: Actor
@@ -77,29 +77,29 @@ class Asked:
 
 def cancel(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
     """End a waiting job at once; ask an active one's worker to stop. Asking twice is no error; an ended job is one."""
-    return act(job_id, Asked(actor, Action.CANCEL, now, mark=mark), now=now)
+    return act(job_id, ActionRequest(actor, Action.CANCEL, now, mark=mark), now=now)
 
 
 def rerun(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
     """Put an ended job into the line again, with the same window and parameters."""
-    job = act(job_id, Asked(actor, Action.RERUN, now, mark=mark), now=now)
+    job = act(job_id, ActionRequest(actor, Action.RERUN, now, mark=mark), now=now)
     leases.send_token(job, now=now)
     return job
 
 
 def set_priority(job_id: str, priority: int, *, actor: Actor, now: datetime) -> JobRecord:
     """Effective at the next claim."""
-    return act(job_id, Asked(actor, Action.SET_PRIORITY, now, priority=priority), now=now)
+    return act(job_id, ActionRequest(actor, Action.SET_PRIORITY, now, priority=priority), now=now)
 
 
 def delete(job_id: str, *, actor: Actor, now: datetime) -> None:
     """Remove an ended job's record, its runs, its files and its logs."""
-    act(job_id, Asked(actor, Action.DELETE, now), now=now)
+    act(job_id, ActionRequest(actor, Action.DELETE, now), now=now)
 
 
 def act(
     job_id: str,
-    asked: Asked,
+    asked: ActionRequest,
     *,
     now: datetime,
     read: JobRecord | None = None,
@@ -114,7 +114,7 @@ def act(
         if job.deleted_at is not None:
             if asked.action is not Action.DELETE:
                 raise WrongState(f"Job {job_id} is being deleted.")
-            deletion.finish(job)
+            deletion.complete(job)
             return job
         shown: Mapping[str, Any] = before or {}
         if not is_marked(job, asked.mark):
@@ -122,12 +122,12 @@ def act(
             refused = refusal(asked.action, job.status)
             if refused is not None:
                 raise WrongState(f"Job {job_id} {refused}")
-            if not DO[asked.action](job, asked, now):
+            if not WRITES[asked.action](job, asked, now):
                 continue
         if asked.action is Action.DELETE:
-            deletion.finish(job, shown=shown)
+            deletion.complete(job, shown=shown)
         else:
-            _tell(job, asked, before=shown)
+            _record_audit(job, asked, before=shown)
         return job
     raise WrongState(f"Job {job_id} changes too fast; try again.")
 
@@ -137,8 +137,8 @@ def is_marked(job: JobRecord, mark: str | None) -> bool:
     return mark is not None and mark in (job.acts or ())
 
 
-def _tell(job: JobRecord, asked: Asked, *, before: Mapping[str, Any]) -> None:
-    columns = SHOWN[asked.action]
+def _record_audit(job: JobRecord, asked: ActionRequest, *, before: Mapping[str, Any]) -> None:
+    columns = AUDITED[asked.action]
     after = audit.snapshot(job)
     old, new = ({name: each.get(name) for name in columns} for each in (before, after))
     if asked.batch_id is not None:
@@ -149,11 +149,11 @@ def _tell(job: JobRecord, asked: Asked, *, before: Mapping[str, Any]) -> None:
 # --- the writes: False when somebody was quicker ----------------------------------------------------------------------
 
 
-def _cancel(job: JobRecord, asked: Asked, now: datetime) -> bool:
+def _cancel(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
     by = asked.actor.name
     if job.status in ACTIVE:
         return job_updates.request_cancel(job, by=by, now=now, mark=asked.mark)
-    return completion.drop(
+    return completion.end_without_run(
         job,
         JobStatus.CANCELED,
         Reason.BY_USER,
@@ -165,26 +165,26 @@ def _cancel(job: JobRecord, asked: Asked, now: datetime) -> bool:
     )
 
 
-def _rerun(job: JobRecord, asked: Asked, now: datetime) -> bool:
+def _rerun(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
     # The runs of an open job have no end of their own; whoever ends the job gives them one.
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
     # The record is about to forget it.
-    log_reader.keep_end(job, now=now)
+    log_reader.archive_tail(job, now=now)
     return job_transitions.rerun(
-        job, by=asked.actor.name, now=now, lease_until=leases.promise(now, now=now), mark=asked.mark
+        job, by=asked.actor.name, now=now, lease_until=leases.token_lease(now, now=now), mark=asked.mark
     )
 
 
-def _set_priority(job: JobRecord, asked: Asked, now: datetime) -> bool:
+def _set_priority(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
     assert asked.priority is not None
     return job_updates.set_priority(job, asked.priority, mark=asked.mark)
 
 
-def _delete(job: JobRecord, asked: Asked, now: datetime) -> bool:
+def _delete(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
     return deletion.begin(job, actor=asked.actor, at=asked.at, now=now, mark=asked.mark, batch_id=asked.batch_id)
 
 
-DO: dict[Action, Callable[[JobRecord, Asked, datetime], bool]] = {
+WRITES: dict[Action, Callable[[JobRecord, ActionRequest, datetime], bool]] = {
     Action.CANCEL: _cancel,
     Action.RERUN: _rerun,
     Action.SET_PRIORITY: _set_priority,

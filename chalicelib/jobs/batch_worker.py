@@ -20,12 +20,12 @@ from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
 from chalicelib.jobs import actions, batches
-from chalicelib.jobs.actions import Action, Asked, is_marked
+from chalicelib.jobs.actions import Action, ActionRequest, is_marked
 from chalicelib.log import event
 from chalicelib.queue import completion
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
-from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, Told
+from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
 from chalicelib.store.job_record import JobRecord
 
 # Jobs acted on at once.
@@ -39,7 +39,7 @@ TRIES = 5
 def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
     """Go on with a batch as long as there is time. A message that comes twice finds it held, or ended."""
     batch, now = store.find(batch_id), clock.now()
-    if batch is None or not store.take(batch, holder=holder, now=now, until=now + batches.LEASE):
+    if batch is None or not store.acquire(batch, holder=holder, now=now, until=now + batches.LEASE):
         return
     batch_watch.keep(batch_id, until=now + batches.LEASE)
     while batch.closed < batch.parts:
@@ -51,14 +51,14 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
         assert part is not None, "parts are put before their batch"
         if batch.cancel_requested_at is not None and part.tries is None:
             break
-        if part.outcomes is None and not store.close_part(part, _tried(batch, part, now=now)):
+        if part.outcomes is None and not store.close_part(part, _run_part(batch, part, now=now)):
             part = store.find(batch_id, int(part.part)) or part
         if not _note(batch, part.outcomes, now=now):
             return
     _end(batch, now=clock.now())
 
 
-def _note(batch: BatchRecord, outcomes: Sequence[Told], *, now: datetime) -> bool:
+def _note(batch: BatchRecord, outcomes: Sequence[OutcomeRow], *, now: datetime) -> bool:
     """Count a part that is closed; False when another worker has the batch."""
     found = dict(batch.counts)
     for told in outcomes:
@@ -75,7 +75,7 @@ def _note(batch: BatchRecord, outcomes: Sequence[Told], *, now: datetime) -> boo
 
 def _hand_on(batch: BatchRecord) -> None:
     """Let go first: the next worker must not find it held. Should the message be lost, the watch has it sent."""
-    if store.let_go(batch):
+    if store.release(batch):
         sqs.send_step(batch.batch_id)
 
 
@@ -93,11 +93,11 @@ def _end(batch: BatchRecord, *, now: datetime) -> None:
 # --- a part -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[Told]:
+def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[OutcomeRow]:
     """Act on a part's jobs, or find that it was done: what is to be told of each."""
     read = {job.job_id: job for job in jobs.get_many(part.job_ids)}
     store.open_part(part, [_seen(read.get(job_id)) for job_id in part.job_ids])
-    trial = _Trial(batch, part, now)
+    trial = PartRun(batch, part, now)
     with ThreadPoolExecutor(THREADS) as pool:
         told = list(pool.map(trial.of, part.job_ids, part.before, [read.get(job_id) for job_id in part.job_ids]))
     _follow_up(trial.asked.action, trial.changed, now=now)
@@ -114,19 +114,19 @@ def _seen(job: JobRecord | None) -> list[Any] | None:
 def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -> None:
     """What comes after the writes, for all jobs of a part together."""
     if action is Action.CANCEL:
-        completion.after_drops((job for job in changed if job.status == JobStatus.CANCELED), now=now)
+        completion.after_many_ended((job for job in changed if job.status == JobStatus.CANCELED), now=now)
     if action is Action.RERUN:
         waiting = [job for job in changed if job.status == JobStatus.WAITING]
         sqs.send([(sqs.Token(job.pool, job.job_id), now) for job in waiting], now=now)
 
 
-class _Trial:
+class PartRun:
     """A part's jobs, each tried on its own."""
 
     def __init__(self, batch: BatchRecord, part: BatchRecord, now: datetime):
         self.now = now
         self.canceled = batch.cancel_requested_at is not None
-        self.asked = Asked(
+        self.asked = ActionRequest(
             actor=Actor(name=str(batch.actor), role=str(batch.role)),
             action=Action(str(batch.action)),
             at=batch.created_at,
@@ -140,7 +140,7 @@ class _Trial:
         self.changed: list[JobRecord] = []
         self.failed: list[tuple[str, Exception]] = []
 
-    def of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> Told:
+    def of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> OutcomeRow:
         try:
             return self._of(job_id, before, read)
         except WrongState as error:
@@ -157,7 +157,7 @@ class _Trial:
                 None if read is None else read.status,
             ]
 
-    def _of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> Told:
+    def _of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> OutcomeRow:
         if before is None:
             return [Outcome.NOT_FOUND, "There is no such job.", None]
         deletes = self.asked.action is Action.DELETE

@@ -22,11 +22,11 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.instants import utc
 from chalicelib.errors import FieldProblem, Invalid, WrongState
 from chalicelib.jobs import listing as job_listing
-from chalicelib.jobs.actions import TAKES, Action, refusal
+from chalicelib.jobs.actions import ACCEPTS, Action, refusal
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
-from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, Told
+from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
 
 # So many ids fit a request, and so many jobs are frozen well within the time of one.
 MOST_JOBS = 10_000
@@ -35,7 +35,7 @@ LEASE = timedelta(seconds=120)
 
 
 @dataclass(frozen=True)
-class Wish:
+class BatchRequest:
     """What a batch is to do, and to which jobs: those of the ids, or those that match the filter."""
 
     action: Action
@@ -70,7 +70,7 @@ def within_filter() -> Iterator[None]:
         raise Invalid(error.message, problems=problems) from error
 
 
-def _chosen(wish: Wish, *, now: datetime) -> list[str]:
+def _chosen(wish: BatchRequest, *, now: datetime) -> list[str]:
     """The ids, each once, in the order of the request or of the list."""
     if wish.job_ids is not None:
         return list(dict.fromkeys(wish.job_ids))
@@ -84,12 +84,12 @@ def _chosen(wish: Wish, *, now: datetime) -> list[str]:
 # --- before -----------------------------------------------------------------------------------------------------------
 
 
-def preview(wish: Wish, *, now: datetime) -> dict[str, Any]:
+def preview(wish: BatchRequest, *, now: datetime) -> dict[str, Any]:
     """What the batch would meet now: how many jobs of which status, and why which would be refused."""
     wish.check()
     chosen = _chosen(wish, now=now)
     statuses = Counter(jobs.statuses_of(chosen).values())
-    taken, _ = TAKES[wish.action]
+    taken, _ = ACCEPTS[wish.action]
     return {
         "dry_run": True,
         "action": wish.action,
@@ -105,26 +105,26 @@ def preview(wish: Wish, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def accept(wish: Wish, *, actor: Actor, now: datetime, key: str | None = None) -> BatchRecord:
+def accept(wish: BatchRequest, *, actor: Actor, now: datetime, key: str | None = None) -> BatchRecord:
     """Begin a batch. The same key and instant give the same batch, whatever crashes."""
     wish.check()
     batch_id = ulid(now, None if key is None else f"batch|{key}")
     batch = store.find(batch_id)
     if batch is None:
         batch = _freeze(batch_id, wish, actor=actor, now=now)
-    _tell(batch)
+    _record_audit(batch)
     if batch.status == BatchStatus.RUNNING:
         sqs.send_step(batch_id)
     return batch
 
 
-def _tell(batch: BatchRecord) -> None:
+def _record_audit(batch: BatchRecord) -> None:
     shown = {"action": batch.action, "priority": batch.priority, "filter": batch.filter, "jobs": int(batch.total)}
     actor = Actor(str(batch.actor), str(batch.role))
     audit.record(actor, "create", "batch", batch.batch_id, before=None, after=shown, now=batch.created_at)
 
 
-def _freeze(batch_id: str, wish: Wish, *, actor: Actor, now: datetime) -> BatchRecord:
+def _freeze(batch_id: str, wish: BatchRequest, *, actor: Actor, now: datetime) -> BatchRecord:
     chosen = _chosen(wish, now=now)
     expires_at = now + timedelta(days=retention.longest_days())
     if chosen:
@@ -168,7 +168,7 @@ def cancel(batch_id: str, *, actor: Actor, now: datetime) -> BatchRecord:
     return batch
 
 
-def look_after(batch_id: str, *, now: datetime) -> bool:
+def resume_if_lapsed(batch_id: str, *, now: datetime) -> bool:
     """Send the message of a batch again whose worker gave no sign of life; whether it was sent."""
     batch = store.find(batch_id)
     if batch is None:
@@ -182,7 +182,7 @@ def look_after(batch_id: str, *, now: datetime) -> bool:
         return False
     batch_watch.keep(batch_id, until=now + LEASE)
     # Whoever accepted it may have died before either.
-    _tell(batch)
+    _record_audit(batch)
     sqs.send_step(batch_id)
     return True
 
@@ -199,12 +199,17 @@ def outcomes(batch: BatchRecord, *, outcome: str | None, page: int, page_size: i
     check(page, page_size)
     start = (page - 1) * page_size
     if outcome is not None:
-        named = ((job_id, told) for part in _parts(batch) for job_id, told in _told(batch, part) if told[0] == outcome)
+        named = (
+            (job_id, told)
+            for part in _parts(batch)
+            for job_id, told in _outcome_rows(batch, part)
+            if told[0] == outcome
+        )
         rows = list(islice(named, start, start + page_size))
         return Page([_shown(*row) for row in rows], page, page_size, counts(batch)[outcome])
     number, skip = start // store.PART_JOBS + 1, start % store.PART_JOBS
     part = store.find(batch.batch_id, number) if number <= batch.parts else None
-    rows = [] if part is None else list(_told(batch, part))[skip : skip + page_size]
+    rows = [] if part is None else list(_outcome_rows(batch, part))[skip : skip + page_size]
     return Page([_shown(*row) for row in rows], page, page_size, int(batch.total))
 
 
@@ -213,14 +218,14 @@ def _parts(batch: BatchRecord) -> Iterator[BatchRecord]:
     return islice(store.parts(batch.batch_id), batch.parts)
 
 
-def _told(batch: BatchRecord, part: BatchRecord) -> Iterator[tuple[str, Told]]:
-    untried: Told = ["pending", None, None]
+def _outcome_rows(batch: BatchRecord, part: BatchRecord) -> Iterator[tuple[str, OutcomeRow]]:
+    untried: OutcomeRow = ["pending", None, None]
     if batch.status == BatchStatus.CANCELED:
         untried = [Outcome.CANCELED, "The batch was cancelled before.", None]
     return zip(part.job_ids, part.outcomes or [untried] * len(part.job_ids), strict=True)
 
 
-def _shown(job_id: str, told: Told) -> dict[str, str | None]:
+def _shown(job_id: str, told: OutcomeRow) -> dict[str, str | None]:
     return {"job_id": job_id, "outcome": told[0], "message": told[1], "status": told[2]}
 
 

@@ -22,7 +22,7 @@ from chalicelib.store.job_record import JobRecord
 # How long whoever began may be believed at it.
 LEASE = timedelta(seconds=60)
 # Of the way a job goes, not of what it was.
-UNSAID = frozenset(
+INTERNAL_COLUMNS = frozenset(
     {
         "acts", "active_task", "admitted", "buffered", "deleted_at", "deleted_by", "fence", "holds", "late",
         "lease_shard", "lease_until", "month", "outlives_task", "rank", "ready_pool", "tokens_sent",
@@ -38,7 +38,7 @@ def begin(
     return job_updates.begin_delete(job, by=by, at=at, lease_until=now + LEASE, mark=mark)
 
 
-def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
+def complete(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
     """Remove what a job that is going left behind, then its record. Repeating it changes nothing.
 
     `shown` is what the audit is to show of it, where more of that is known than the record still says.
@@ -46,13 +46,13 @@ def finish(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
     assert job.deleted_at is not None
     by = job.deleted_by
     actor, after = Actor(by["name"], by["role"]), {"batch": by["batch"]} if by["batch"] else None
-    before = {name: value for name, value in (shown or audit.snapshot(job)).items() if name not in UNSAID}
+    before = {name: value for name, value in (shown or audit.snapshot(job)).items() if name not in INTERNAL_COLUMNS}
     audit.record(actor, "delete", "job", job.job_id, before=before, after=after, now=job.deleted_at)
-    leave_nothing(job)
+    remove_everything(job)
     job_updates.delete(job)
 
 
-def leave_nothing(job: JobRecord) -> None:
+def remove_everything(job: JobRecord) -> None:
     """Remove the files, logs and runs of a job."""
     try:
         discard_all(s3(), settings().bucket, job.kind, job.job_id)

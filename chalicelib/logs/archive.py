@@ -75,7 +75,7 @@ def packed_table(job: JobRecord, run_no: int) -> RunPacker:
     return packer
 
 
-def close(job: JobRecord, run_no: int, *, level: str, message: str, type: str, now: datetime) -> None:
+def close_log(job: JobRecord, run_no: int, *, level: str, message: str, type: str, now: datetime) -> None:
     """End the log of a run whose worker cannot: with a line that says why, once, and the archive."""
     packer = packed_table(job, run_no)
     last = packer.last

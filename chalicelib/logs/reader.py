@@ -44,7 +44,7 @@ FORMATS = {
 CURSOR = re.compile(r"(\d{1,9})-(\d{1,12})", re.ASCII)
 
 
-def logs(
+def read_page(
     job_id: str,
     *,
     run: int | None = None,
@@ -65,7 +65,7 @@ def logs(
         raise Invalid(f"search must be at most {SEARCH_LIMIT} characters.", field="search")
     shown, needle = _shown(level), (search or "").casefold()
     job = store.get(job_id)
-    number, last = _place(job, run, cursor)
+    number, last = _start_of(job, run, cursor)
     lines: list[dict[str, Any]] = []
     more, characters = False, 0
     for looked_at, line in enumerate(_lines(job, number, alerts=shown <= ALERTS, after=last)):
@@ -94,7 +94,7 @@ def download(
     ending, content_type, form = FORMATS[format]
     shown = _shown(level)
     job = store.get(job_id)
-    number, _ = _place(job, run, None)
+    number, _ = _start_of(job, run, None)
     name = f"{number}-{level}.{ending}"
     key = f"{log_archive.folder(job)}download/{name}"
     with Upload(links.s3(), settings().bucket, key, content_type=content_type) as upload:
@@ -117,7 +117,7 @@ def _shown(level: str) -> frozenset[str]:
     return VIEWS[level]
 
 
-def _place(job: JobRecord, run: int | None, cursor: str | None) -> tuple[int, int]:
+def _start_of(job: JobRecord, run: int | None, cursor: str | None) -> tuple[int, int]:
     """The run to read, and the line to read behind."""
     last_run = int(job.run_no)
     number, sequence = last_run if run is None else run, 0
@@ -182,7 +182,7 @@ def _end(job: JobRecord, number: int) -> LogLine | None:
     return None if last is not None and last == replace(end, sequence=last.sequence) else end
 
 
-def keep_end(job: JobRecord, *, now: datetime) -> None:
+def archive_tail(job: JobRecord, *, now: datetime) -> None:
     """Write down why an ended job ended, before a re-run clears it from the record. Repeating it changes nothing."""
     end = _end(job, int(job.run_no))
     if end is not None:

@@ -42,7 +42,7 @@ WALKED = (JobStatus.RUNNING, JobStatus.ASSIGNED, JobStatus.WAITING)
 
 
 @dataclass
-class Patrolled:
+class Checked:
     """What one turn found."""
 
     jobs: int = 0
@@ -58,9 +58,9 @@ def begin(*, now: datetime) -> None:
             patrols.begin(walk, at=now - MOMENT)
 
 
-def turn(walk: str, *, now: datetime) -> Patrolled:
+def turn(walk: str, *, now: datetime) -> Checked:
     """Take a walk's next turn, if it is due."""
-    entry, done = patrols.find(walk), Patrolled()
+    entry, done = patrols.find(walk), Checked()
     if entry is None or entry.lease_until is None or entry.lease_until > now or walk not in WALKS:
         return done
     job_ids, cursor = WALKS[walk](entry.cursor, now)
@@ -151,7 +151,7 @@ def read(job_id: str, *, now: datetime) -> Facts | None:
     return _facts_of(job, its_runs, now=now)
 
 
-def _mend_job(job_id: str, done: Patrolled, *, now: datetime) -> None:
+def _mend_job(job_id: str, done: Checked, *, now: datetime) -> None:
     """Mend what is broken, one invariant after the other: a repair may be what the next one is computed from."""
     tried: set[str] = set()
     while (facts := read(job_id, now=now)) is not None:
@@ -165,20 +165,20 @@ def _mend_job(job_id: str, done: Patrolled, *, now: datetime) -> None:
             event("invariant broken beyond repair", level="ERROR", job_id=job_id, invariant=wrong.name, says=wrong.says)
         elif _apply(mend, facts, now=now):
             done.mended += 1
-            _tell(wrong, mend, facts)
+            _log_repair(wrong, mend, facts)
 
 
 def _apply(mend: Mend, facts: Facts, *, now: datetime) -> bool:
     job = facts.job
     if mend.cancel:
         reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
-        return completion.drop(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
+        return completion.end_without_run(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
     mended = [job_repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]
     return all(mended) and (not mend.job or job_repairs.mend_job(job, mend.job))
 
 
-def _tell(wrong: Invariant, mend: Mend, facts: Facts) -> None:
+def _log_repair(wrong: Invariant, mend: Mend, facts: Facts) -> None:
     """Log what was repaired: each column, from what to what."""
     known = {int(run.run_no): run for run in facts.runs}
     changes = {name: [_shown(getattr(facts.job, name)), _shown(value)] for name, value in mend.job.items()}

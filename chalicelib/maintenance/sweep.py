@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
-from chalicelib.core.queue_keys import limit_of
+from chalicelib.core.queue_keys import limit_of_key
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.jobs import batches as job_batches
 from chalicelib.jobs import deletion
@@ -58,11 +58,11 @@ def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf"
     integrity.begin(now=now)
     for number in range(LEASE_SHARDS):
         # Each is the first in its minute: where more lapse than one sweep can look at, none is forgotten.
-        for job_id in jobs.lapsed((number + now.minute) % LEASE_SHARDS, now=now):
+        for job_id in jobs.lapsed_ids((number + now.minute) % LEASE_SHARDS, now=now):
             if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
                 break
             swept.looked_at += 1
-            _look_after_safely(job_id, swept, now=now)
+            _repair_safely(job_id, swept, now=now)
     if swept.looked_at:
         event("sweep", **vars(swept))
     if swept.failed:
@@ -70,7 +70,7 @@ def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf"
     return swept
 
 
-def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
+def _repair_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
     """One job that cannot be repaired must not keep the sweep from those behind it."""
     try:
         ruled = rule_watch.task_of(job_id)
@@ -85,14 +85,14 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
             return
         batch_id = batch_watch.batch_of(job_id)
         if batch_id is not None:
-            swept.batches += job_batches.look_after(batch_id, now=now)
+            swept.batches += job_batches.resume_if_lapsed(batch_id, now=now)
             return
         job = jobs.find(job_id)
         # The index may lag behind the job.
         if job is None or job.lease_until is None or job.lease_until >= now:
             return
         if job.deleted_at is not None:
-            deletion.finish(job)
+            deletion.complete(job)
             return
         if job.status in ACTIVE:
             _active(job, swept, now=now)
@@ -106,27 +106,27 @@ def _look_after_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
 def _rule(task_id: str, swept: Swept, *, now: datetime) -> None:
     if swept.rules < RULES_PER_SWEEP:
         swept.rules += 1
-        rule_drift.look_after(task_id, now=now)
+        rule_drift.maintain(task_id, now=now)
 
 
 def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     """A token that was lost, or that was not to be sent yet."""
     verdict = admission.admit(job, now=now)
-    if verdict in (admission.Pass.ENDED, admission.Pass.HELD_BACK):
+    if verdict in (admission.Admission.ENDED, admission.Admission.BUFFERED):
         return
     times = int(job.tokens_sent) + 1
-    limit = limit_of(job.ready_pool)
+    limit = limit_of_key(job.ready_pool)
     if limit is not None or pools.state(job.pool).paused:
         # No token: it would be spent on nothing. The clocks run on, and it is asked again.
         if limit is not None:
-            concurrency.look_into(limit, now=now)
-        elif verdict is admission.Pass.GO and not job_updates.make_ready(job):
+            concurrency.repair(limit, now=now)
+        elif verdict is admission.Admission.ADMITTED and not job_updates.make_ready(job):
             return
-        promised = leases.promise(job.not_before, now=now, tokens_sent=times, longest=leases.LONGEST_PARKED)
-        job_updates.token_sent_again(job, lease_until=leases.look_at(job, promised))
+        promised = leases.token_lease(job.not_before, now=now, tokens_sent=times, longest=leases.LONGEST_PARKED)
+        job_updates.token_sent_again(job, lease_until=leases.lease_until(job, promised))
         return
-    promised = leases.look_at(job, leases.promise(job.not_before, now=now, tokens_sent=times))
-    if verdict is admission.Pass.GO and not job_updates.make_ready(job):
+    promised = leases.lease_until(job, leases.token_lease(job.not_before, now=now, tokens_sent=times))
+    if verdict is admission.Admission.ADMITTED and not job_updates.make_ready(job):
         return
     leases.send_token(job, now=now)
     if job_updates.token_sent_again(job, lease_until=promised):
@@ -142,7 +142,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
         lost = _lost(job, now=now)
         level = "ERROR" if lost.reason == Reason.WORKER_LOST else "WARN"
-        log_archive.close(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)
+        log_archive.close_log(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)
         if not runs.end(lost):
             # Somebody ended it in this moment, and may have archived more than was there to read before.
             log_archive.from_table(job, int(job.run_no))
@@ -151,7 +151,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         swept.lost += 1
         event("worker lost", level="WARN", job_id=job.job_id, run_no=int(job.run_no), worker=job.worker)
     swept.settled += 1
-    completion.settle(job, run, now=now)
+    completion.complete(job, run, now=now)
 
 
 def _lost(job: JobRecord, *, now: datetime) -> RunRecord:

@@ -6,51 +6,51 @@ from datetime import datetime
 from enum import Enum
 
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, Trigger
-from chalicelib.core.overlap import Gate, OverlapPolicy, decide
-from chalicelib.queue.completion import drop, stop_for
-from chalicelib.queue.leases import FIRST_LEASE, look_at, out_of_time
+from chalicelib.core.overlap import OverlapDecision, OverlapPolicy, decide
+from chalicelib.queue.completion import end_without_run, preempt
+from chalicelib.queue.leases import FIRST_LEASE, expired_clock, lease_until
 from chalicelib.store import job_updates, jobs, tasks
 from chalicelib.store.job_record import JobRecord
 
 # Jobs that the overlap policy has a say in: those somebody started by hand were meant to start.
-GATED = frozenset({Trigger.SCHEDULE, Trigger.BACKFILL})
+SUBJECT_TO_OVERLAP = frozenset({Trigger.SCHEDULE, Trigger.BACKFILL})
 
 
-class Pass(Enum):
+class Admission(Enum):
     """What became of a waiting job that asked to step into the line."""
 
-    GO = "go"
-    NOT_YET = "not_yet"
-    HELD_BACK = "held_back"
+    ADMITTED = "admitted"
+    TOO_EARLY = "too_early"
+    BUFFERED = "buffered"
     ENDED = "ended"
 
 
-def admit(job: JobRecord, *, now: datetime) -> Pass:
+def admit(job: JobRecord, *, now: datetime) -> Admission:
     """Let a waiting job into the line if its time has come, its clocks run, and the overlap policy agrees.
 
     The overlap policy is asked here, when the slot has come, and nowhere else: earlier it could not know whether the
     job before is still running.
     """
     if job.status != JobStatus.WAITING:
-        return Pass.ENDED
+        return Admission.ENDED
     if job.not_before > now:
-        return Pass.NOT_YET
-    late = out_of_time(job, now=now)
+        return Admission.TOO_EARLY
+    late = expired_clock(job, now=now)
     if late is not None:
-        drop(job, JobStatus.TIMED_OUT, late[0], late[1], now=now)
-        return Pass.ENDED
-    if job.admitted or job.trigger not in GATED:
-        return Pass.GO
+        end_without_run(job, JobStatus.TIMED_OUT, late[0], late[1], now=now)
+        return Admission.ENDED
+    if job.admitted or job.trigger not in SUBJECT_TO_OVERLAP:
+        return Admission.ADMITTED
     if job.trigger == Trigger.SCHEDULE and _withdrawn(job):
-        drop(
+        end_without_run(
             job,
             JobStatus.CANCELED,
             Reason.BY_POLICY,
             "The task was edited, disabled or deleted before the slot.",
             now=now,
         )
-        return Pass.ENDED
-    return _gate(job, now=now)
+        return Admission.ENDED
+    return _ask_overlap_policy(job, now=now)
 
 
 def _withdrawn(job: JobRecord) -> bool:
@@ -69,24 +69,26 @@ def earlier_open(job: JobRecord) -> list[JobRecord]:
     return [other for other in jobs.get_many(ids) if other.active_task is not None] if ids else []
 
 
-def _gate(job: JobRecord, *, now: datetime) -> Pass:
+def _ask_overlap_policy(job: JobRecord, *, now: datetime) -> Admission:
     policy = OverlapPolicy(job.overlap)
     if policy is OverlapPolicy.ALLOW_ALL:
-        return Pass.GO
+        return Admission.ADMITTED
     others = earlier_open(job)
     buffered = sum(1 for other in others if other.buffered)
     verdict = decide(policy, earlier_active=len(others) - buffered, earlier_buffered=buffered)
-    if verdict is Gate.SKIP and not job.late and all(other.late for other in others):
+    if verdict is OverlapDecision.SKIP and not job.late and all(other.late for other in others):
         # Slots that come while a missed one is made good are not to be lost for it.
-        verdict = Gate.BUFFER
-    if verdict is Gate.SKIP:
+        verdict = OverlapDecision.BUFFER
+    if verdict is OverlapDecision.SKIP:
         running = next((other for other in others if other.status in ACTIVE), others[0])
-        drop(job, JobStatus.SKIPPED, Reason.OVERLAP, f"Job {running.job_id} of this task had not ended.", now=now)
-        return Pass.ENDED
-    if verdict is Gate.CANCEL_OTHERS:
+        end_without_run(
+            job, JobStatus.SKIPPED, Reason.OVERLAP, f"Job {running.job_id} of this task had not ended.", now=now
+        )
+        return Admission.ENDED
+    if verdict is OverlapDecision.CANCEL_OTHERS:
         for other in others:
-            stop_for(other, job, now=now)
-    if verdict is not Gate.ADMIT:
-        job_updates.hold_back(job, lease_until=look_at(job, now + FIRST_LEASE))
-        return Pass.HELD_BACK
-    return Pass.GO
+            preempt(other, job, now=now)
+    if verdict is not OverlapDecision.ADMIT:
+        job_updates.buffer(job, lease_until=lease_until(job, now + FIRST_LEASE))
+        return Admission.BUFFERED
+    return Admission.ADMITTED

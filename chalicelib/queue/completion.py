@@ -24,22 +24,22 @@ from chalicelib.store.runs import RunRecord
 # A run that failed for one of these never tried anything.
 PRECONDITIONS = frozenset({Reason.NO_SOURCE, Reason.NO_REPORT, Reason.NO_ACCOUNT, Reason.NO_PROXY})
 # Under these policies a later job of the task may be held back until this one has ended.
-HOLDING = frozenset({OverlapPolicy.BUFFER_ONE, OverlapPolicy.BUFFER_ALL, OverlapPolicy.CANCEL_OTHER})
+BUFFERING = frozenset({OverlapPolicy.BUFFER_ONE, OverlapPolicy.BUFFER_ALL, OverlapPolicy.CANCEL_OTHER})
 
 
-def settle(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
+def complete(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
     """Bring an active job to where its ended run leads: an end, or the wait for another attempt."""
     if run.status == RunStatus.SUCCEEDED:
-        _finish(job, run, JobStatus.SUCCEEDED, None, None, now=now)
+        _end_job(job, run, JobStatus.SUCCEEDED, None, None, now=now)
     elif run.status == RunStatus.CANCELED and run.reason in (Reason.DEADLINE, Reason.STATEMENT):
-        _finish(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
+        _end_job(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
     elif run.status == RunStatus.CANCELED or job.cancel_requested_at is not None:
-        _finish(job, run, JobStatus.CANCELED, _who_canceled(job, run), run.error, now=now)
+        _end_job(job, run, JobStatus.CANCELED, _who_canceled(job, run), run.error, now=now)
     elif run.reason in PRECONDITIONS:
-        _finish(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
+        _end_job(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
     elif not _try_again(job, run, now=now):
         status = JobStatus.TIMED_OUT if run.reason == Reason.STATEMENT else JobStatus.FAILED
-        _finish(job, run, status, run.reason, run.error, now=now)
+        _end_job(job, run, status, run.reason, run.error, now=now)
 
 
 def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
@@ -49,19 +49,19 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
     not_before = now + delay
     end = leases.deadline(job)
     if end is not None and not_before >= end:
-        _finish(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
+        _end_job(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
-    promised = leases.look_at(job, leases.promise(not_before, now=now))
+    promised = leases.lease_until(job, leases.token_lease(not_before, now=now))
     cost = summed(job.cost, run.cost)
     if job_transitions.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
-        concurrency.run_over(job, now=now)
+        concurrency.release_all(job, now=now)
         leases.send_token(job, now=now)
         event("job waits for its next attempt", job_id=job.job_id, run_no=int(job.run_no), not_before=not_before)
         return True
     # Somebody asked to cancel it or changed its priority since it was read, or settled it already.
     fresh = jobs.find(job.job_id)
     if fresh is not None and fresh.status in ACTIVE and fresh.fence == run.fence:
-        settle(fresh, run, now=now)
+        complete(fresh, run, now=now)
     return True
 
 
@@ -75,13 +75,13 @@ def _past_deadline(job: JobRecord, run: RunRecord) -> str:
     return f"The next attempt would start after the deadline of {job.deadline_seconds} s. The last error: {run.error}"
 
 
-def _finish(
+def _end_job(
     job: JobRecord, run: RunRecord, status: JobStatus, reason: Reason | None, error: str | None, *, now: datetime
 ) -> None:
     # Before the job's own end, so that a crash between the two is made good when the lease runs out.
-    let_expire(job, run, now=now)
+    expire_runs(job, run, now=now)
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    ended = job_transitions.finish(
+    ended = job_transitions.end_with_run(
         job,
         status,
         reason=reason,
@@ -96,18 +96,18 @@ def _finish(
     )
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
-        concurrency.run_over(job, now=now)
-        let_next_in(job, now=now)
+        concurrency.release_all(job, now=now)
+        wake_buffered(job, now=now)
 
 
-def let_expire(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None:
+def expire_runs(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None:
     """Let the runs of a job that is about to end expire with it. `run`, the last, may say so itself by now."""
     until = retention.expires_at(job.kind, now)
     known = {int(run.run_no)} if run is not None and run.expires_at == until else set()
     runs.keep(job.job_id, sorted(set(range(1, int(job.run_no) + 1)) - known), until=until)
 
 
-def drop(
+def end_without_run(
     job: JobRecord,
     status: JobStatus,
     reason: Reason,
@@ -125,48 +125,48 @@ def drop(
     """
     if not only_planned and not one_of_many:
         tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    let_expire(job, None, now=now)
-    ended = job_transitions.drop(
+    expire_runs(job, None, now=now)
+    ended = job_transitions.end_without_run(
         job, status, reason=reason, error=error, now=now, by=by, only_planned=only_planned, mark=mark
     )
     if ended:
         event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
         if not one_of_many:
-            let_next_in(job, now=now)
+            wake_buffered(job, now=now)
     return ended
 
 
-def after_drops(dropped: Iterable[JobRecord], *, now: datetime) -> None:
+def after_many_ended(dropped: Iterable[JobRecord], *, now: datetime) -> None:
     """What follows from dropping many jobs, once for each of their tasks: thousands may be of one."""
     newest: dict[str, JobRecord] = {}
     holding: dict[str, JobRecord] = {}
     for job in sorted(dropped, key=lambda each: each.job_id):
         newest[job.task_id] = job
-        if _may_hold(job):
+        if _may_buffer_others(job):
             holding[job.task_id] = job
     for job in newest.values():
         tasks.note_latest(job.task_id, job_id=job.job_id, status=job.status, at=now)
     for job in holding.values():
-        let_next_in(job, now=now)
+        wake_buffered(job, now=now)
 
 
-def stop_for(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
+def preempt(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
     """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
     message = f"Made way for job {job.job_id} of the same task."
     if other.status in ACTIVE:
         job_updates.request_cancel(other, by=Reason.BY_POLICY, now=now)
     else:
-        drop(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
+        end_without_run(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
 
 
-def _may_hold(job: JobRecord) -> bool:
+def _may_buffer_others(job: JobRecord) -> bool:
     """Whether a later job of the task may wait for this one's end."""
-    return job.late or OverlapPolicy(job.overlap) in HOLDING
+    return job.late or OverlapPolicy(job.overlap) in BUFFERING
 
 
-def let_next_in(job: JobRecord, *, now: datetime) -> None:
+def wake_buffered(job: JobRecord, *, now: datetime) -> None:
     """Send the oldest job of the task that was held back to ask again. Should this be lost, its lease runs out."""
-    if not _may_hold(job):
+    if not _may_buffer_others(job):
         return
     held = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
     for other in sorted(held, key=lambda each: each.job_id)[:1]:

@@ -1,12 +1,12 @@
 """`max_concurrency` of a task or a source: at most so many of its jobs are active, whoever works and whoever dies.
 
-A claim takes a place in each limit of its job first. A job for which there is none is parked outside its pool's line,
-so that the line goes on behind it; a place that is given back lets the best of the parked ones in again. The number is
+A claim takes a permit in each limit of its job first. A job for which there is none is parked outside its pool's line,
+so that the line goes on behind it; a permit that is given back lets the best of the parked ones in again. The number is
 the record's own at the moment of the claim.
 
-What a crash leaves: a place whose run is over, or never began, is given back by whoever finds the limit full, and a
-parked job whose caller died is let in by `sweep`. Neither can be wrong about a claim that is still on its way: a place
-is named by the fence of one claim, and that claim is made to fail before its place is given back.
+What a crash leaves: a permit whose run is over, or never began, is given back by whoever finds the limit full, and a
+parked job whose caller died is let in by `sweep`. Neither can be wrong about a claim that is still on its way: a permit
+is named by the fence of one claim, and that claim is made to fail before its permit is given back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itertools import islice
 
 from chalicelib.core.ids import instant_of, ulid
 from chalicelib.core.lifecycle import ACTIVE
-from chalicelib.core.queue_keys import limit_line
+from chalicelib.core.queue_keys import parked_key
 from chalicelib.errors import SourceNotFound
 from chalicelib.log import event
 from chalicelib.queue import leases
@@ -27,14 +27,14 @@ from chalicelib.store import job_updates, jobs, pools, tasks
 from chalicelib.store.catalogue import get_source
 from chalicelib.store.job_record import JobRecord
 
-# A claim takes milliseconds from its place to its write: an older place without a run is looked into.
+# A claim takes milliseconds from its permit to its write: an older permit without a run is looked into.
 CLAIM_TIME = timedelta(seconds=60)
 # A limit that stays full is not compared with its jobs more often than this: that reads as many jobs as it admits.
-LOOK_AGAIN = timedelta(seconds=30)
+CHECK_AGAIN = timedelta(seconds=30)
 # Parked jobs let in at once; each one that ends lets in another.
-LET_IN = 500
+RELEASED_AT_ONCE = 500
 # The index may still show so many that were let in a moment ago: those behind them are looked at too.
-LINGERING = 25
+LAGGING = 25
 
 
 def of_task(task_id: str) -> str:
@@ -45,12 +45,12 @@ def of_source(source_id: str) -> str:
     return f"source:{source_id}"
 
 
-def names_of(job: JobRecord) -> list[str]:
-    """What may limit a job, in the order in which places are taken."""
+def limits_of(job: JobRecord) -> list[str]:
+    """What may limit a job, in the order in which permits are taken."""
     return [of_task(job.task_id)] + ([of_source(job.source_id)] if job.source_id else [])
 
 
-def most(limit: str) -> int | None:
+def capacity_of(limit: str) -> int | None:
     """The number the task's or the source's record says now; None when it says none, or is gone."""
     kind, _, record_id = limit.partition(":")
     if kind == "task":
@@ -65,72 +65,76 @@ def most(limit: str) -> int | None:
 
 
 @dataclass
-class Places:
+class Permits:
     """The limits as one worker meets them while it looks for a job."""
 
     # What is limited at all: the jobs of everything else cost nothing.
     limited: frozenset[str]
     full: set[str] = field(default_factory=set)
-    _most: dict[str, int | None] = field(default_factory=dict)
+    _capacity: dict[str, int | None] = field(default_factory=dict)
 
-    def take(self, job: JobRecord, fence: str, *, now: datetime) -> frozenset[str] | None:
-        """Take the job's places for a claim with this fence; None when there is none, and the job is parked."""
+    def acquire(self, job: JobRecord, fence: str, *, now: datetime) -> frozenset[str] | None:
+        """Take the job's permits for a claim with this fence; None when there is none, and the job is parked."""
         taken: set[str] = set()
-        for limit in names_of(job):
+        for limit in limits_of(job):
             if limit not in self.limited:
                 continue
-            if limit not in self._most:
-                self._most[limit] = most(limit)
-            room = self._most[limit]
-            if limit in self.full or (room is not None and not _take(limit, job, fence, room=room, now=now)):
+            if limit not in self._capacity:
+                self._capacity[limit] = capacity_of(limit)
+            capacity = self._capacity[limit]
+            if limit in self.full or (
+                capacity is not None and not _acquire(limit, job, fence, capacity=capacity, now=now)
+            ):
                 self.full.add(limit)
-                give_back(job, fence, taken, now=now)
+                release(job, fence, taken, now=now)
                 job_updates.park(job, limit)
                 return None
-            if room is not None:
+            if capacity is not None:
                 taken.add(limit)
         return frozenset(taken)
 
-    def look_back(self, *, now: datetime) -> None:
-        """A place that was given back before a job was parked let nobody in: let somebody in now."""
+    def release_parked_of_full(self, *, now: datetime) -> None:
+        """A permit that was given back before a job was parked let nobody in: let somebody in now."""
         for limit in sorted(self.full):
-            let_in(limit, now=now)
+            release_parked(limit, now=now)
 
 
-def _take(limit: str, job: JobRecord, fence: str, *, room: int, now: datetime) -> bool:
-    place = store.place(job.job_id, fence)
-    return store.take(limit, place, room=room) or (_clear(limit, now=now) > 0 and store.take(limit, place, room=room))
+def _acquire(limit: str, job: JobRecord, fence: str, *, capacity: int, now: datetime) -> bool:
+    permit = store.permit(job.job_id, fence)
+    return store.acquire(limit, permit, capacity=capacity) or (
+        _reclaim_stale(limit, now=now) > 0 and store.acquire(limit, permit, capacity=capacity)
+    )
 
 
-def give_back(job: JobRecord, fence: str, limits: Iterable[str], *, now: datetime) -> None:
-    """Give back the places of one claim, and let in whoever waits for them. May be repeated."""
+def release(job: JobRecord, fence: str, limits: Iterable[str], *, now: datetime) -> None:
+    """Give back the permits of one claim, and let in whoever waits for them. May be repeated."""
     for limit in sorted(limits):
-        taken = store.give_back(limit, {store.place(job.job_id, fence)})
-        let_in(limit, now=now, taken=taken)
+        taken = store.release(limit, {store.permit(job.job_id, fence)})
+        release_parked(limit, now=now, taken=taken)
 
 
-def run_over(job: JobRecord, *, now: datetime) -> None:
-    """The job's run has ended: its places are free."""
+def release_all(job: JobRecord, *, now: datetime) -> None:
+    """The job's run has ended: its permits are free."""
     if job.holds:
-        give_back(job, str(job.fence), job.holds, now=now)
+        release(job, str(job.fence), job.holds, now=now)
 
 
-def look_into(limit: str, *, now: datetime) -> None:
+def repair(limit: str, *, now: datetime) -> None:
     """Repair a limit that a parked job has waited for: take back what no run needs, let in what there is room for."""
-    _clear(limit, now=now)
-    let_in(limit, now=now)
+    _reclaim_stale(limit, now=now)
+    release_parked(limit, now=now)
 
 
-def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
+def release_parked(limit: str, *, now: datetime, taken: int | None = None) -> None:
     """Put the best of the parked jobs into their pool's line, as many as there is room for, and send their tokens."""
-    number = most(limit)
-    room = LET_IN
+    number = capacity_of(limit)
+    room = RELEASED_AT_ONCE
     if number is not None:
-        room = min(LET_IN, number - (len(store.holders(limit)) if taken is None else taken))
+        room = min(RELEASED_AT_ONCE, number - (len(store.holders(limit)) if taken is None else taken))
     if room <= 0:
         return
-    here = limit_line(limit)
-    parked = iter(jobs.first_in_line(here, room + LINGERING))
+    here = parked_key(limit)
+    parked = iter(jobs.first_ready_ids(here, room + LAGGING))
     while room > 0 and (best := list(islice(parked, room))):
         for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
             if job.ready_pool == here and job_updates.make_ready(job):
@@ -138,21 +142,23 @@ def let_in(limit: str, *, now: datetime, taken: int | None = None) -> None:
                 room -= 1
 
 
-def _clear(limit: str, *, now: datetime) -> int:
-    """Give back the places that no run needs; how many."""
-    if not store.begin_look(limit, now=now, not_since=now - LOOK_AGAIN):
+def _reclaim_stale(limit: str, *, now: datetime) -> int:
+    """Give back the permits that no run needs; how many."""
+    if not store.begin_check(limit, now=now, not_since=now - CHECK_AGAIN):
         return 0
-    held = {place: place.partition("/") for place in store.holders(limit)}
-    old = {place: (job_id, fence) for place, (job_id, _, fence) in held.items() if now - instant_of(fence) > CLAIM_TIME}
+    held = {permit: permit.partition("/") for permit in store.holders(limit)}
+    old = {
+        permit: (job_id, fence) for permit, (job_id, _, fence) in held.items() if now - instant_of(fence) > CLAIM_TIME
+    }
     found = {job.job_id: job for job in jobs.get_many(job_id for job_id, _ in old.values())} if old else {}
-    left = {place for place, (job_id, fence) in old.items() if _is_left(found.get(job_id), fence, now=now)}
+    left = {permit for permit, (job_id, fence) in old.items() if _is_stale(found.get(job_id), fence, now=now)}
     if left:
-        store.give_back(limit, left)
-        event("places taken back", level="WARN", limit=limit, places=len(left))
+        store.release(limit, left)
+        event("permits taken back", level="WARN", limit=limit, permits=len(left))
     return len(left)
 
 
-def _is_left(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
+def _is_stale(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
     """Whether the claim with this fence is over or, from here on, cannot come about."""
     if job is None or job.fence == fence:
         return job is None or job.status not in ACTIVE
@@ -163,33 +169,33 @@ def _is_left(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
 # --- editing ----------------------------------------------------------------------------------------------------------
 
 
-def set_out(limit: str, number: float | None) -> None:
+def before_save(limit: str, number: float | None) -> None:
     """Before a record with a limit is written: from its write on, every claim counts. A cleared limit stays known."""
     if number is not None:
         pools.register(limit)
 
 
-def changed(limit: str, *, before: float | None, after: float | None, now: datetime) -> None:
+def after_save(limit: str, *, before: float | None, after: float | None, now: datetime) -> None:
     """After a record was written: let in whom its new number admits; a new limit counts those that are active."""
     if before is None and after is not None:
         _count_active(limit)
     if before is not None and (after is None or after > before):
-        let_in(limit, now=now)
+        release_parked(limit, now=now)
 
 
 def _count_active(limit: str) -> None:
-    """Give a place to every job whose claim nobody counted. One that ends meanwhile leaves a place for `_clear`."""
+    """Count the jobs that were active before. One that ends meanwhile leaves a permit for `_reclaim_stale`."""
     kind, _, record_id = limit.partition(":")
     ids = jobs.active_ids(f"{kind}_id", record_id)
     for job in jobs.get_many(ids) if ids else []:
         if job.status in ACTIVE and limit not in (job.holds or ()):
-            store.put(limit, store.place(job.job_id, str(job.fence)))
-            job_updates.hold(job, limit)
+            store.record(limit, store.permit(job.job_id, str(job.fence)))
+            job_updates.count_against(job, limit)
 
 
-def forget(limit: str, *, before: float | None, now: datetime) -> None:
+def after_delete(limit: str, *, before: float | None, now: datetime) -> None:
     """After a record was deleted: nothing counts its jobs any more."""
     pools.unregister(limit)
     if before is not None:
-        let_in(limit, now=now)
+        release_parked(limit, now=now)
         store.remove(limit)

@@ -18,21 +18,21 @@ LONGEST_LEASE = timedelta(hours=1)
 # Nobody else may come to let in a job that is parked, or that waits in a pool that was paused: looked at more often.
 LONGEST_PARKED = timedelta(minutes=10)
 # SQS holds messages back for up to 900 s; the rest is for the sweep's own minute.
-HOLDABLE = timedelta(seconds=sqs.DELAY_LIMIT_SECONDS - 60)
+LONGEST_DELAY = timedelta(seconds=sqs.DELAY_LIMIT_SECONDS - 60)
 
 
-def promise(
+def token_lease(
     not_before: datetime, *, now: datetime, tokens_sent: int = 1, longest: timedelta = LONGEST_LEASE
 ) -> datetime:
     """Until when a job's token may be believed on its way."""
-    if not_before - now > HOLDABLE:
+    if not_before - now > LONGEST_DELAY:
         return not_before - FIRST_LEASE
     doublings = min(tokens_sent - 1, 6)
     lease = min(FIRST_LEASE * int(2**doublings), longest)
     return max(not_before, now) + lease
 
 
-def look_at(job: JobRecord, promised: datetime) -> datetime:
+def lease_until(job: JobRecord, promised: datetime) -> datetime:
     """The earlier of the token's promise and the job's own clocks."""
     clocks = [instant for instant in (queue_wait_end(job), deadline(job)) if instant is not None]
     return min([promised, *clocks])
@@ -53,11 +53,11 @@ def deadline(job: JobRecord) -> datetime | None:
 
 def send_token(job: JobRecord, *, now: datetime) -> None:
     """Send the job's token, unless its time is too far for SQS to hold it: then `sweep` sends it nearer the time."""
-    if job.not_before - now <= HOLDABLE:
+    if job.not_before - now <= LONGEST_DELAY:
         sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before)], now=now)
 
 
-def out_of_time(job: JobRecord, *, now: datetime) -> tuple[Reason, str] | None:
+def expired_clock(job: JobRecord, *, now: datetime) -> tuple[Reason, str] | None:
     """Which clock of a waiting job ran out, and the sentence that says so."""
     end = deadline(job)
     if end is not None and end <= now:

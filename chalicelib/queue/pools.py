@@ -10,7 +10,7 @@ from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import OPEN
-from chalicelib.core.queue_keys import lines_to_look_at
+from chalicelib.core.queue_keys import keys_to_read
 from chalicelib.errors import PoolNotFound, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import jobs, tasks
@@ -81,8 +81,8 @@ def patch(
 
 def _send_tokens(pool_id: str, *, now: datetime) -> None:
     """For what may be claimed: the tokens that came meanwhile were spent on nothing."""
-    lines = lines_to_look_at(pool_id, due=None, now=now)
-    ready = [job_id for line in reversed(lines) for job_id in jobs.first_in_line(line, TOKENS_ON_RESUME)]
+    lines = keys_to_read(pool_id, due=None, now=now)
+    ready = [job_id for line in reversed(lines) for job_id in jobs.first_ready_ids(line, TOKENS_ON_RESUME)]
     sqs.send([(sqs.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
 
 

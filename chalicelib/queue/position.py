@@ -9,7 +9,7 @@ from itertools import islice
 
 from chalicelib.core.facets import facet
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
-from chalicelib.core.queue_keys import limit_of, lines_to_look_at, minute_line
+from chalicelib.core.queue_keys import keys_to_read, limit_of_key, minute_key
 from chalicelib.store import jobs, pools
 from chalicelib.store.job_record import JobRecord
 
@@ -23,7 +23,7 @@ RAN = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """`position` counts from 1; None for a job that stands in no line, with the reason why.
 
     `estimated_start_at` is `now + mean_run_seconds * jobs ahead / active`, and never before the job's own time; None
@@ -41,12 +41,12 @@ class Place:
     sample: int
 
 
-def of(job: JobRecord, *, now: datetime) -> Place | None:
+def position_of(job: JobRecord, *, now: datetime) -> Position | None:
     """None for a job that does not wait."""
     if job.status != JobStatus.WAITING:
         return None
     paused = pools.state(job.pool).paused
-    limited_by = limit_of(job.ready_pool)
+    limited_by = limit_of_key(job.ready_pool)
     due = max(now, job.not_before)
     ahead = None if job.buffered else _ahead(job, due=due, now=now)
     active = _active(job.pool)
@@ -56,7 +56,7 @@ def of(job: JobRecord, *, now: datetime) -> Place | None:
     start = None
     if reason is None and ahead is not None and mean is not None:
         start = max(job.not_before, now + timedelta(seconds=mean * ahead / max(1, active)))
-    return Place(
+    return Position(
         position=None if ahead is None else ahead + 1,
         position_is_lower_bound=ahead is not None and ahead >= COUNT_LIMIT,
         paused=paused,
@@ -75,17 +75,17 @@ def _unknown(job: JobRecord, *, paused: bool, mean: float | None) -> str | None:
         return "paused"
     if job.buffered:
         return "overlap"
-    if limit_of(job.ready_pool) is not None:
+    if limit_of_key(job.ready_pool) is not None:
         return "limited"
     return "no_history" if mean is None else None
 
 
 def _ahead(job: JobRecord, *, due: datetime, now: datetime) -> int:
     """The jobs of the pool with a better rank that wait now, or whose time comes before this one's."""
-    lines = lines_to_look_at(job.pool, due=None, now=now)
+    lines = keys_to_read(job.pool, due=None, now=now)
     if job.not_before > now:
-        lines = list(dict.fromkeys([minute_line(job.pool, job.not_before), *lines]))
-    return jobs.count_before(lines, int(job.rank), job.job_id, due=due, limit=COUNT_LIMIT)
+        lines = list(dict.fromkeys([minute_key(job.pool, job.not_before), *lines]))
+    return jobs.count_ahead(lines, int(job.rank), job.job_id, due=due, limit=COUNT_LIMIT)
 
 
 def _active(pool: str) -> int:
@@ -108,5 +108,5 @@ def _run_seconds(pool: str) -> Iterator[float]:
 
 def shown(job: JobRecord, *, now: datetime) -> JobRecord:
     """The job with its place beside its columns, as the API shows it."""
-    vars(job)["queue"] = of(job, now=now)
+    vars(job)["queue"] = position_of(job, now=now)
     return job

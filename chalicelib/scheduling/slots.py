@@ -12,12 +12,12 @@ from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.instants import parse
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
-from chalicelib.core.queue_keys import line_of
+from chalicelib.core.queue_keys import ready_key
 from chalicelib.core.rank import rank
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.jitter import jitter
-from chalicelib.queue.leases import look_at, promise
+from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
@@ -55,7 +55,7 @@ def next_execution(task: TaskRecord, *, now: datetime) -> datetime | None:
     return following(task, now) or task.next_fire_at
 
 
-def judge(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
+def apply_misfire(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
     """Whether the slot is still to be run, by the task's misfire policy."""
 
     def later(count: int) -> Sequence[datetime]:
@@ -80,7 +80,7 @@ def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) ->
 def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     """The slot's job: waiting for its time, or ended at birth with the reason why the slot is not run."""
     window = window_of(task, slot.at, previous=task.previous_fire_at)
-    job = build(
+    job = build_job(
         task,
         job_id=job_id_of_slot(task.task_id, slot.at),
         trigger=Trigger.SCHEDULE,
@@ -91,11 +91,11 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         now=now,
     )
     if slot.verdict is Verdict.MISSED:
-        return end_at_birth(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
+        return record_not_run(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
     if not schedules.runs_on(task.schedule, slot.at, calendar=calendar_of(task.schedule)):
-        return end_at_birth(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
+        return record_not_run(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
-        return end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+        return record_not_run(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     job.late = slot.verdict is Verdict.RUN_LATE
     if job.late and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
         job.window_start = min(task.missed_since, window[0])
@@ -103,12 +103,12 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     if seconds:
         delay = jitter(task.task_id, slot.at, slot.following, seconds)
         job.not_before = slot.at + timedelta(seconds=delay)
-        job.ready_pool = line_of(job.pool, job.not_before, now=now)
-        job.lease_until = look_at(job, promise(job.not_before, now=now))
+        job.ready_pool = ready_key(job.pool, job.not_before, now=now)
+        job.lease_until = lease_until(job, token_lease(job.not_before, now=now))
     return job
 
 
-def build(
+def build_job(
     task: TaskRecord,
     *,
     job_id: str,
@@ -155,11 +155,11 @@ def build(
         enqueued_at=enqueued_at,
         not_before=not_before,
         rank=rank(enqueued_at, int(task.priority)),
-        ready_pool=line_of(task.pool, not_before, now=now),
+        ready_pool=ready_key(task.pool, not_before, now=now),
         lease_shard=jobs.lease_shard(job_id),
         active_task=task.task_id,
     )
-    job.lease_until = look_at(job, promise(not_before, now=now))
+    job.lease_until = lease_until(job, token_lease(not_before, now=now))
     return job
 
 
@@ -168,7 +168,7 @@ def is_empty(task: TaskRecord, window: tuple[datetime, datetime] | None) -> bool
     return window is not None and windows.is_empty(*window) and not (task.window or {}).get("allow_empty")
 
 
-def end_at_birth(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:
+def record_not_run(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:
     """Make the job a record of a slot that is not run."""
     job.status, job.reason, job.ended_at = status, reason, now
     job.expires_at = retention.expires_at(job.kind, now)

@@ -18,7 +18,7 @@ from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.log import event
-from chalicelib.queue.leases import HOLDABLE
+from chalicelib.queue.leases import LONGEST_DELAY
 from chalicelib.scheduling import slots as scheduling_slots
 from chalicelib.store import jobs, tasks
 from chalicelib.store.job_record import JobRecord
@@ -34,7 +34,7 @@ THREADS = 16
 
 
 @dataclass
-class Room:
+class Budget:
     """How much this tick may still do; what does not fit is left to the next one."""
 
     slots: int = SLOTS_PER_TICK
@@ -44,7 +44,7 @@ class Room:
     # The rest of the function's time is for slots in flight and for sending their tokens.
     RESERVE_SECONDS = 10.0
 
-    def take(self) -> bool:
+    def spend(self) -> bool:
         with self._lock:
             if self.slots <= 0 or self.time_left() < self.RESERVE_SECONDS:
                 return False
@@ -65,11 +65,11 @@ def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")
 
     A task whose record cannot be planned must not keep the others from firing: raises FiringIncomplete at the end.
     """
-    room, begun = Room(time_left=time_left), time.monotonic()
+    budget, begun = Budget(time_left=time_left), time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
         shards = pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS))
         due = tasks.get_many(task_id for ids in shards for task_id in ids)
-        planned = list(pool.map(lambda task: _plan_safely(task, now=now, room=room), due))
+        planned = list(pool.map(lambda task: _plan_safely(task, now=now, budget=budget), due))
         to_send = [job for found in planned if found is not None for job in found]
         # Planning may have taken seconds: tokens are held back from the moment they are sent.
         sent_at = now + timedelta(seconds=time.monotonic() - begun)
@@ -83,9 +83,9 @@ def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")
     return fired
 
 
-def _plan_safely(task: TaskRecord, *, now: datetime, room: Room) -> list[JobRecord] | None:
+def _plan_safely(task: TaskRecord, *, now: datetime, budget: Budget) -> list[JobRecord] | None:
     try:
-        return plan(task, now=now, room=room)
+        return plan(task, now=now, budget=budget)
     except (ValueError, CarillonError) as error:
         event("task cannot be planned", level="ERROR", task_id=task.task_id, error=str(error))
         return None
@@ -95,11 +95,11 @@ def plan_now(task: TaskRecord, *, now: datetime, until: datetime | None = None) 
     """Plan a task just saved, so that a slot nearer than the next tick is not late; or about to be edited, so that
     what was due before the edit is recorded as it was defined then."""
     if task.next_fire_at is not None and task.next_fire_at < (until or now + HORIZON):
-        for batch in _batches(plan(task, now=now, room=Room(), until=until)):
+        for batch in _batches(plan(task, now=now, budget=Budget(), until=until)):
             _send(batch, now=now)
 
 
-def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None = None) -> list[JobRecord]:
+def plan(task: TaskRecord, *, now: datetime, budget: Budget, until: datetime | None = None) -> list[JobRecord]:
     """Record the task's slots before `until` (else the horizon), oldest first; return the jobs to send tokens for.
 
     Tokens go out after the task has moved on: should the process die in between, the job's lease runs out and `sweep`
@@ -111,9 +111,9 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
         return to_send
     for _ in range(SLOTS_PER_TASK):
         at = task.next_fire_at
-        if at is None or at >= (until or now + HORIZON) or not room.take():
+        if at is None or at >= (until or now + HORIZON) or not budget.spend():
             break
-        slot = scheduling_slots.judge(task, at, now=now)
+        slot = scheduling_slots.apply_misfire(task, at, now=now)
         job = scheduling_slots.job_of_slot(task, slot, now=now)
         # A slot from before the last edit stays as it was recorded, and so does one that is not run.
         if jobs.insert(job) or (at > task.updated_at and scheduling_slots.is_open(job) and jobs.replan(job)):
@@ -126,7 +126,7 @@ def plan(task: TaskRecord, *, now: datetime, room: Room, until: datetime | None 
             break
     if unrun is not None:
         tasks.note_latest(task.task_id, job_id=unrun.job_id, status=unrun.status, at=now)
-    return [job for job in to_send if job.not_before - now <= HOLDABLE]
+    return [job for job in to_send if job.not_before - now <= LONGEST_DELAY]
 
 
 def _advance(task: TaskRecord, slot: scheduling_slots.Slot, job: JobRecord) -> bool:

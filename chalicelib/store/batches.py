@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 # [outcome, message or null, the job's status after or null]
-Told = list[str | None]
+OutcomeRow = list[str | None]
 
 
 class ListingIndex(GlobalSecondaryIndex["BatchRecord"]):
@@ -156,7 +156,7 @@ def get_many(batch_ids: Sequence[str]) -> list[BatchRecord]:
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-def take(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) -> bool:
+def acquire(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) -> bool:
     """Hold a running batch, alone; False when another worker does, or it has ended."""
     free = BatchRecord.held_until.does_not_exist() | (BatchRecord.held_until <= now)
     actions = [BatchRecord.holder.set(holder), BatchRecord.held_until.set(until)]
@@ -169,7 +169,7 @@ def open_part(part: BatchRecord, before: list[Any]) -> None:
     part.update([opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)])
 
 
-def close_part(part: BatchRecord, outcomes: list[Told]) -> bool:
+def close_part(part: BatchRecord, outcomes: list[OutcomeRow]) -> bool:
     """Write the outcomes; False when they are written, which stand."""
     return _written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
 
@@ -184,7 +184,7 @@ def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) 
     return _written(batch, actions, _held(batch) & (BatchRecord.closed == batch.closed))
 
 
-def let_go(batch: BatchRecord) -> bool:
+def release(batch: BatchRecord) -> bool:
     """Leave the rest to another worker."""
     return _written(batch, [BatchRecord.holder.remove(), BatchRecord.held_until.remove()], _held(batch))
 

@@ -1,6 +1,6 @@
 """The runs that a limit counts: one item for each task or source that has one, changed by conditional writes alone.
 
-A place is taken under the name `<job id>/<fence>`, before the claim that makes the fence the job's own. So a place
+A permit is taken under the name `<job id>/<fence>`, before the claim that makes the fence the job's own. So a permit
 belongs to exactly one claim, and whether it is still needed can be read off the job: no other claim has its fence.
 """
 
@@ -22,11 +22,11 @@ class LimitRecord(Record):
     # `~task:<id>` or `~source:<id>`.
     pool_id = UnicodeAttribute(hash_key=True)
     holders = UnicodeSetAttribute(null=True)
-    # When its places were last compared with the jobs.
+    # When its permits were last compared with the jobs.
     looked_at = InstantAttribute(null=True)
 
 
-def place(job_id: str, fence: str) -> str:
+def permit(job_id: str, fence: str) -> str:
     return f"{job_id}/{fence}"
 
 
@@ -37,32 +37,32 @@ def holders(limit: str) -> set[str]:
         return set()
 
 
-def take(limit: str, place: str, *, room: int) -> bool:
-    """Take one of `room` places; False when all are taken. Taking it again is no error."""
+def acquire(limit: str, permit: str, *, capacity: int) -> bool:
+    """Take one of `capacity` permits; False when all are taken. Taking it again is no error."""
     column = LimitRecord.holders
-    free: Condition = column.does_not_exist() | (size(column) < room) | column.contains(place)
+    free: Condition = column.does_not_exist() | (size(column) < capacity) | column.contains(permit)
     try:
         with refusing():
-            LimitRecord(_key(limit)).update([column.add({place})], condition=free)
+            LimitRecord(_key(limit)).update([column.add({permit})], condition=free)
     except Refused:
         return False
     return True
 
 
-def put(limit: str, place: str) -> None:
-    """Take a place whether there is one or not: for a run that is there already."""
-    LimitRecord(_key(limit)).update([LimitRecord.holders.add({place})])
+def record(limit: str, permit: str) -> None:
+    """Take a permit whether there is one or not: for a run that is there already."""
+    LimitRecord(_key(limit)).update([LimitRecord.holders.add({permit})])
 
 
-def give_back(limit: str, places: set[str]) -> int:
-    """Give places back; how many are still taken."""
+def release(limit: str, permits: set[str]) -> int:
+    """Give permits back; how many are still taken."""
     record = LimitRecord(_key(limit))
-    record.update([LimitRecord.holders.delete(places)])
+    record.update([LimitRecord.holders.delete(permits)])
     return len(record.holders or ())
 
 
-def begin_look(limit: str, *, now: datetime, not_since: datetime) -> bool:
-    """Whether the caller is to compare the places with the jobs; False when somebody did after `not_since`."""
+def begin_check(limit: str, *, now: datetime, not_since: datetime) -> bool:
+    """Whether the caller is to compare the permits with the jobs; False when somebody did after `not_since`."""
     looked_at = LimitRecord.looked_at
     try:
         with refusing():

@@ -66,7 +66,7 @@ def take_over(record: RequestRecord, *, now: datetime, lease: timedelta) -> bool
     return True
 
 
-def finish(record: RequestRecord, *, status: int, headers: dict[str, str], body: str) -> None:
+def keep_answer(record: RequestRecord, *, status: int, headers: dict[str, str], body: str) -> None:
     try:
         with refusing():
             record.update(
@@ -81,7 +81,7 @@ def finish(record: RequestRecord, *, status: int, headers: dict[str, str], body:
         return
 
 
-def let_go(record: RequestRecord, *, at: datetime) -> None:
+def release(record: RequestRecord, *, at: datetime) -> None:
     """Give up the lease, so that the next asking takes over at once with the same instant of acceptance."""
     try:
         with refusing():

@@ -9,7 +9,7 @@ from pynamodb.expressions.condition import Condition
 from chalicelib.store.job_record import JobRecord
 
 
-def once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Condition | None]:
+def marked_once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Condition | None]:
     """What makes a write of a request or a batch happen once: it leaves its mark, and is refused where it stands."""
     if mark is None:
         return [], guard
@@ -17,7 +17,7 @@ def once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Conditio
     return [JobRecord.acts.add({mark})], unmarked if guard is None else guard & unmarked
 
 
-def held(job: JobRecord) -> Condition:
+def held_by_run(job: JobRecord) -> Condition:
     """The job is still in the hands of the run that `job` was read with."""
     held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
     return held

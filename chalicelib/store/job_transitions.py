@@ -14,17 +14,17 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
-from chalicelib.core.queue_keys import minute_line
+from chalicelib.core.queue_keys import minute_key
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import Refused, refusing
-from chalicelib.store.job_conditions import fence_is, held, once
+from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
 
 # --- the one writer of status -----------------------------------------------------------------------------------------
 
 
-def _move(
+def _transition(
     job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
 ) -> JobRecord:
     """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date. Raises Refused."""
@@ -66,7 +66,7 @@ def claim(
         JobRecord.error.remove(),
     ]
     try:
-        _move(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
+        _transition(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
     except Refused:
         return False
     return True
@@ -82,7 +82,7 @@ def start(job: JobRecord, *, now: datetime) -> bool:
         JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
     ]
     try:
-        _move(job, Move.START, JobStatus.RUNNING, actions, held(job))
+        _transition(job, Move.START, JobStatus.RUNNING, actions, held_by_run(job))
     except Refused:
         return False
     return True
@@ -102,7 +102,7 @@ def wait_again(
         JobRecord.next_attempt_at.set(not_before),
         JobRecord.enqueued_at.set(not_before),
         JobRecord.rank.set(rank_of(not_before, int(job.priority))),
-        JobRecord.ready_pool.set(minute_line(job.pool, not_before)),
+        JobRecord.ready_pool.set(minute_key(job.pool, not_before)),
         JobRecord.lease_until.set(lease_until),
         JobRecord.tokens_sent.set(1),
         JobRecord.error.remove() if error is None else JobRecord.error.set(error),
@@ -111,7 +111,7 @@ def wait_again(
     # The rank is of the priority as it was read.
     wanted = JobRecord.cancel_requested_at.does_not_exist() & (JobRecord.priority == job.priority)
     try:
-        _move(job, Move.RETRY, JobStatus.WAITING, actions, held(job) & wanted)
+        _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & wanted)
     except Refused:
         return False
     return True
@@ -134,7 +134,7 @@ def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datet
     ]
 
 
-def finish(
+def end_with_run(
     job: JobRecord,
     target: JobStatus,
     *,
@@ -153,13 +153,13 @@ def finish(
     left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files, "cost": cost}
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
     try:
-        _move(job, Move.FINISH, target, actions, held(job))
+        _transition(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
     except Refused:
         return False
     return True
 
 
-def drop(
+def end_without_run(
     job: JobRecord,
     target: JobStatus,
     *,
@@ -183,9 +183,9 @@ def drop(
         if only_planned
         else None
     )
-    marking, guard = once(mark, guard)
+    marking, guard = marked_once(mark, guard)
     try:
-        _move(job, Move.DROP, target, [*actions, *marking], guard)
+        _transition(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
     except Refused:
         return False
     return True
@@ -219,9 +219,9 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
         *[getattr(JobRecord, name).remove() for name in names],
     ]
     as_read = (JobRecord.run_no == job.run_no) & (JobRecord.priority == job.priority)
-    marking, guard = once(mark, as_read & JobRecord.deleted_at.does_not_exist())
+    marking, guard = marked_once(mark, as_read & JobRecord.deleted_at.does_not_exist())
     try:
-        _move(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)
+        _transition(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)
     except Refused:
         return False
     return True

@@ -16,7 +16,7 @@ from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 __all__ = ["JobRecord", "Refused"]
 
 # Entries of a line are small: so many are half a read unit or one.
-LINE_PAGE = 25
+READY_PAGE = 25
 
 
 def get(job_id: str) -> JobRecord:
@@ -81,22 +81,22 @@ def replan(job: JobRecord) -> bool:
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def first_in_line(line: str, count: int) -> list[str]:
+def first_ready_ids(line: str, count: int) -> list[str]:
     """Ids of a line's first jobs, best rank first. The index lags: a job may be claimed, or missing, for a moment."""
     return [row.job_id for row in JobRecord.ready.query(line, limit=count)]
 
 
-def in_line(lines: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
+def ready_entries(lines: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
     """(rank, id) of the jobs of several lines whose time has come, best rank first over all of them.
 
     Each line is read a page at a time, as far as the caller goes on; the first pages in the order of `lines`.
     """
     due = JobRecord.not_before <= now
-    rows = [JobRecord.ready.query(line, filter_condition=due, page_size=LINE_PAGE) for line in lines]
+    rows = [JobRecord.ready.query(line, filter_condition=due, page_size=READY_PAGE) for line in lines]
     return merge(*(((int(row.rank), row.job_id) for row in found) for found in rows))
 
 
-def count_before(lines: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
+def count_ahead(lines: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
     """How many jobs of the lines, due by an instant, have a better rank than this one; `limit` at the most."""
     ready, in_time, found = JobRecord.ready, JobRecord.not_before <= due, 0
     for line in lines:
@@ -106,7 +106,7 @@ def count_before(lines: Sequence[str], rank: int, job_id: str, *, due: datetime,
     return found
 
 
-def lapsed(shard: int, *, now: datetime) -> Iterator[str]:
+def lapsed_ids(shard: int, *, now: datetime) -> Iterator[str]:
     """Ids of the jobs nobody may be believed to look after any more, longest first."""
     for row in JobRecord.leases.query(shard, JobRecord.lease_until < now):
         yield row.job_id

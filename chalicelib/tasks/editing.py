@@ -36,9 +36,9 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     task = TaskRecord(task_id, creator=actor.name, created_at=now, updated_at=now, **columns)
     validation.plan(task, now=now, fire_now=True)
     if rule_sync.has_rule(task):
-        rule_sync.watch(task_id, now=now)
+        rule_sync.watch_rule(task_id, now=now)
     task_names.register(task_id, task.name, revision=1)
-    concurrency.set_out(concurrency.of_task(task_id), task.max_concurrency)
+    concurrency.before_save(concurrency.of_task(task_id), task.max_concurrency)
     if not store.insert(task):
         task = store.get(task_id)
     if rule_sync.has_rule(task):
@@ -94,13 +94,13 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
     """Remove the definition. Its jobs stay readable, and those waiting or running come to their proper end."""
     task = _current(task_id, revision, now=now)
     if rule_sync.has_rule(task):
-        rule_sync.watch(task_id, now=now)
+        rule_sync.watch_rule(task_id, now=now)
     for job in planned(task_id):
         if job.not_before <= now:
             job_updates.outlive_task(job)
     store.remove(task_id, expected_revision=int(task.revision))
     withdraw(task_id, DELETED, now=now)
-    concurrency.forget(concurrency.of_task(task_id), before=task.max_concurrency, now=now)
+    concurrency.after_delete(concurrency.of_task(task_id), before=task.max_concurrency, now=now)
     audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
     task_names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
     event("task deleted", task_id=task_id)
@@ -111,7 +111,7 @@ def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: date
 def _put_rule(task: TaskRecord) -> None:
     """The first rule of a new task: without it the task is not made."""
     try:
-        rule_sync.follow(task)
+        rule_sync.sync(task)
     except Unavailable:
         store.remove(task.task_id, expected_revision=int(task.revision))
         raise

@@ -25,57 +25,57 @@ from chalicelib.tasks import rule_sync, saving, validation
 
 CONSOLE = Actor(name="eventbridge console", role=Role.EDITOR)
 # An edit nobody notices otherwise (the rule was disabled, or fires rarely) shows in the task after this at most.
-LOOK_EVERY = timedelta(minutes=10)
+CHECK_EVERY = timedelta(minutes=10)
 
 TAKEN_OVER = "Its rule was edited in the EventBridge console."
 GONE = "Its rule was deleted in the EventBridge console."
 NOT_TAKEN_OVER = "Its rule was edited in the EventBridge console and cannot be taken over: "
 
 
-class Look(Enum):
+class Drift(Enum):
     """How a rule stood to its task."""
 
-    IN_STEP = "in_step"
-    BEHIND = "behind"  # a save died before its rule was put
+    IN_SYNC = "in_sync"
+    STALE = "stale"  # a save died before its rule was put
     ADOPTED = "adopted"
-    FOREIGN = "foreign"  # edited to what the task cannot say; the rule is left as it is
+    UNSUPPORTED = "unsupported"  # edited to what the task cannot say; the rule is left as it is
 
 
-def look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
+def reconcile(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Drift]:
     """Compare the rule with what was last put there, and adopt what somebody changed. Gives the task as it then is."""
-    found, last, wanted = rules.find(task.task_id), rule_sync.last_put(task), rule_sync.wanted(task)
+    found, last, wanted = rules.find(task.task_id), rule_sync.last_put(task), rule_sync.wanted_rule(task)
     saved_since = task.rule_revision != task.revision
     if found is None and last is None and (saved_since or wanted is None):
         # Never put; or deleted in the console, and the task enabled since, or not.
-        return task, Look.IN_STEP if wanted is None else Look.BEHIND
+        return task, Drift.IN_SYNC if wanted is None else Drift.STALE
     if found is not None and rule_sync.same(found, last):
-        return task, Look.BEHIND if saved_since else Look.IN_STEP
+        return task, Drift.STALE if saved_since else Drift.IN_SYNC
     if rule_sync.same(found, wanted) or (saved_since and found is None) or task.rule_state is None:
-        return task, Look.BEHIND
+        return task, Drift.STALE
     try:
-        return (_gone(task, now=now) if found is None else _adopt(task, found, now=now)), Look.ADOPTED
+        return (_adopt_deletion(task, now=now) if found is None else _adopt(task, found, now=now)), Drift.ADOPTED
     except Invalid as error:
-        _tell(task, NOT_TAKEN_OVER + error.message)
-        return task, Look.FOREIGN
+        _note_unsupported(task, NOT_TAKEN_OVER + error.message)
+        return task, Drift.UNSUPPORTED
     except StaleRevision:
         # Edited through the API meanwhile, which puts the rule itself.
-        return store.get(task.task_id), Look.BEHIND
+        return store.get(task.task_id), Drift.STALE
 
 
-def look_after(task_id: str, *, now: datetime) -> None:
+def maintain(task_id: str, *, now: datetime) -> None:
     """What the sweep does for one rule: adopt what was edited, put or delete what a process left undone."""
-    until = now + LOOK_EVERY
+    until = now + CHECK_EVERY
     rule_watch.keep(task_id, until=until)
     task = store.find(task_id)
     if task is None:
         rules.delete(task_id)
     elif not rule_sync.has_rule(task):
-        rule_sync.follow(task)
+        rule_sync.sync(task)
     else:
-        task, seen = look(task, now=now)
-        if seen is Look.BEHIND:
-            rule_sync.follow(task)
-        if seen in (Look.BEHIND, Look.IN_STEP) and task.note.startswith((NOT_TAKEN_OVER, saving.NOT_PUT)):
+        task, seen = reconcile(task, now=now)
+        if seen is Drift.STALE:
+            rule_sync.sync(task)
+        if seen in (Drift.STALE, Drift.IN_SYNC) and task.note.startswith((NOT_TAKEN_OVER, saving.NOT_PUT)):
             store.note(task, "")
         return
     rule_watch.drop(task_id, until=until, now=now)
@@ -97,7 +97,7 @@ def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[st
     return schedule
 
 
-def _gone(task: TaskRecord, *, now: datetime) -> TaskRecord:
+def _adopt_deletion(task: TaskRecord, *, now: datetime) -> TaskRecord:
     # Noted first: from here on the rule is not put again, until somebody enables the task.
     if not store.note_rule(task, expression=str(task.rule_expression), state=rule_sync.DELETED):
         raise StaleRevision
@@ -109,12 +109,12 @@ def _save(task: TaskRecord, changes: Mapping[str, Any], *, now: datetime, found:
 
     def note(saved: TaskRecord) -> None:
         if found is not None:
-            rule_sync.note(saved, found)
+            rule_sync.note_put(saved, found)
 
     return saving.save(task, changes, "update", saving.EDITED, actor=CONSOLE, now=now, follow=note)
 
 
-def _tell(task: TaskRecord, text: str) -> None:
+def _note_unsupported(task: TaskRecord, text: str) -> None:
     if task.note != text:
         store.note(task, text)
         event("rule cannot be taken over", level="WARN", task_id=task.task_id, reason=text)

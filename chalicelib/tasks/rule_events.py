@@ -23,7 +23,7 @@ from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import rule_drift, rule_sync
-from chalicelib.tasks.rule_drift import Look
+from chalicelib.tasks.rule_drift import Drift
 
 # Slots recorded at once that EventBridge told nothing of: after a long outage of its own.
 SLOTS_AT_ONCE = 200
@@ -36,46 +36,46 @@ def fire(task_id: str, told: datetime, *, now: datetime) -> JobRecord | None:
     if task is None:
         return _ignored(task_id, at, "there is no such task")
     before_the_edit = at <= task.updated_at
-    task, seen = _look(task, now=now)
+    task, seen = _reconciled(task, now=now)
     if not before_the_edit and not _is_slot(task, at, seen):
         return _ignored(task_id, at, "the task was edited, and its rule has not followed yet")
-    if seen is Look.IN_STEP:
-        _record_untold(task, before=at, now=now)
+    if seen is Drift.IN_SYNC:
+        _record_unreported(task, before=at, now=now)
     return _record(task, at, now=now)
 
 
 def before_edit(task: TaskRecord, *, now: datetime) -> TaskRecord:
     """The task as it is to be edited: with what was edited in the console, and its due slots recorded as defined."""
-    task, seen = rule_drift.look(task, now=now)
-    if seen is Look.IN_STEP and task.enabled:
-        _record_untold(task, before=now, now=now)
+    task, seen = rule_drift.reconcile(task, now=now)
+    if seen is Drift.IN_SYNC and task.enabled:
+        _record_unreported(task, before=now, now=now)
     return task
 
 
-def _look(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Look]:
+def _reconciled(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Drift]:
     """A rule that cannot be looked at keeps no slot from being fired."""
     if not rule_sync.has_rule(task):
-        return task, Look.BEHIND
+        return task, Drift.STALE
     try:
-        return rule_drift.look(task, now=now)
+        return rule_drift.reconcile(task, now=now)
     except Unavailable as error:
         event("rule cannot be looked at", level="WARN", task_id=task.task_id, error=error.message)
-        return task, Look.BEHIND
+        return task, Drift.STALE
 
 
-def _is_slot(task: TaskRecord, at: datetime, seen: Look) -> bool:
+def _is_slot(task: TaskRecord, at: datetime, seen: Drift) -> bool:
     """Whether a rule that may have been slow to follow the task told of a time that the task still has."""
-    if seen is Look.ADOPTED:
+    if seen is Drift.ADOPTED:
         # Told before anybody here knew of the edit.
         return True
     if not (task.enabled and rule_sync.has_rule(task)):
         return False
-    if seen is not Look.BEHIND or task.schedule["type"] == "interval":
+    if seen is not Drift.STALE or task.schedule["type"] == "interval":
         return True
     return schedules.latest(task.schedule, at_or_before=at) == at
 
 
-def _record_untold(task: TaskRecord, *, before: datetime, now: datetime) -> None:
+def _record_unreported(task: TaskRecord, *, before: datetime, now: datetime) -> None:
     """The ledger has no holes: a slot that EventBridge has not told of yet is recorded, and judged, as of now.
 
     Only cron tells its slots by itself; a rate's depend on when the rule was made.
@@ -98,7 +98,7 @@ def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
     if task.previous_fire_at is not None and task.previous_fire_at > at:
         # Told late: the slot after it covers what lies between already.
         task.previous_fire_at = at
-    slot = slots.judge(task, at, now=now)
+    slot = slots.apply_misfire(task, at, now=now)
     job = slots.job_of_slot(task, slot, now=now)
     missed_since = (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
     if jobs.insert(job) or (at > task.updated_at and slots.is_open(job) and jobs.replan(job)):

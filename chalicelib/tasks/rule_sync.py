@@ -28,7 +28,7 @@ def has_rule(task: TaskRecord) -> bool:
     return bool(task.trigger == EVENTBRIDGE)
 
 
-def wanted(task: TaskRecord) -> Rule | None:
+def wanted_rule(task: TaskRecord) -> Rule | None:
     """The rule that the task asks for. None: a disabled task whose rule somebody deleted needs none."""
     if not task.enabled and task.rule_state == DELETED:
         return None
@@ -57,30 +57,30 @@ def same_times(one: str, other: str) -> bool:
         return False
 
 
-def watch(task_id: str, *, now: datetime) -> None:
+def watch_rule(task_id: str, *, now: datetime) -> None:
     """Before a save or a deletion: should the process die, the sweep looks at the rule."""
     rule_watch.keep(task_id, until=now + SAVE_LEASE)
 
 
-def follow(task: TaskRecord) -> None:
+def sync(task: TaskRecord) -> None:
     """Put the rule of a task as saved, or delete it. Raises Unavailable; the sweep then tries again.
 
     An edit of the rule in the console that the save says nothing about stays: the next look takes it over.
     """
     current: TaskRecord | None = task
-    while current is not None and not _follow(current):
+    while current is not None and not _sync_once(current):
         # Edited meanwhile: what was put may be older than what the other one put.
         current = tasks.find(task.task_id)
     if current is None:
         rules.delete(task.task_id)
 
 
-def _follow(task: TaskRecord) -> bool:
+def _sync_once(task: TaskRecord) -> bool:
     """False when the task is no longer the revision that its rule was made from."""
     if not has_rule(task):
         rules.delete(task.task_id)
         return tasks.note_rule(task, expression=None, state=None)
-    rule, last = wanted(task), last_put(task)
+    rule, last = wanted_rule(task), last_put(task)
     if rule is None:
         return True
     if last is not None and same(rule, last):
@@ -92,8 +92,8 @@ def _follow(task: TaskRecord) -> bool:
         rule = Rule(last.expression, rule.enabled, rule.description)
     rules.put(task.task_id, rule)
     event("rule put", task_id=task.task_id, expression=rule.expression, enabled=rule.enabled)
-    return note(task, rule)
+    return note_put(task, rule)
 
 
-def note(task: TaskRecord, rule: Rule) -> bool:
+def note_put(task: TaskRecord, rule: Rule) -> bool:
     return tasks.note_rule(task, expression=rule.expression, state=ENABLED if rule.enabled else DISABLED)

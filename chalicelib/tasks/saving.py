@@ -35,7 +35,7 @@ def save(
     *,
     actor: Actor,
     now: datetime,
-    follow: Callable[[TaskRecord], object] = rule_sync.follow,
+    follow: Callable[[TaskRecord], object] = rule_sync.sync,
 ) -> TaskRecord:
     """Give a task new values. Raises StaleRevision when it was edited since it was read.
 
@@ -52,22 +52,22 @@ def save(
     task.updated_at = now
     validation.plan(task, now=now, fire_now=newly_now or never_fired)
     if ruled:
-        rule_sync.watch(task.task_id, now=now)
+        rule_sync.watch_rule(task.task_id, now=now)
     renamed = folded(task.name) != folded(former)
     if renamed:
         task_names.register(task.task_id, task.name, revision=revision + 1)
     if task.max_concurrency != most:
-        concurrency.set_out(limit, task.max_concurrency)
+        concurrency.before_save(limit, task.max_concurrency)
     store.overwrite(task, expected_revision=revision)
     withdraw(task.task_id, why, now=now)
-    concurrency.changed(limit, before=most, after=task.max_concurrency, now=now)
+    concurrency.after_save(limit, before=most, after=task.max_concurrency, now=now)
     audit.record(actor, action, "task", task.task_id, before=before, after=audit.snapshot(task), now=now)
     event("task saved", action=action, task_id=task.task_id, revision=int(task.revision))
     tick.plan_now(task, now=now)
     if renamed:
         task_names.release(task.task_id, former, revision=revision, now=now, expires_at=now + longest_life())
     if ruled:
-        _follow(task, follow)
+        _sync_rule(task, follow)
     return task
 
 
@@ -75,7 +75,7 @@ def withdraw(task_id: str, why: str, *, now: datetime) -> None:
     """Cancel a task's jobs that are planned and not yet due; `plan_now` plans again those that stay in the schedule."""
     for job in planned(task_id):
         if job.not_before > now:
-            completion.drop(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
+            completion.end_without_run(job, JobStatus.CANCELED, Reason.BY_POLICY, why, now=now, only_planned=True)
 
 
 def planned(task_id: str) -> list[JobRecord]:
@@ -84,7 +84,7 @@ def planned(task_id: str) -> list[JobRecord]:
     return [job for job in found if job.trigger == Trigger.SCHEDULE and not job.admitted]
 
 
-def _follow(task: TaskRecord, follow: Callable[[TaskRecord], object]) -> None:
+def _sync_rule(task: TaskRecord, follow: Callable[[TaskRecord], object]) -> None:
     try:
         follow(task)
     except Unavailable as error:

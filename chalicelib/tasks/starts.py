@@ -63,7 +63,7 @@ def start(
 ) -> JobRecord:
     """Put one job into the line at once, or give back the one that this id has already."""
     window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
-    job = slots.build(
+    job = slots.build_job(
         task,
         job_id=job_id,
         trigger=trigger,
@@ -74,7 +74,7 @@ def start(
         now=now,
     )
     if slots.is_empty(task, window):
-        slots.end_at_birth(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+        slots.record_not_run(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     else:
         job.admitted = True
     if not jobs.insert(job):

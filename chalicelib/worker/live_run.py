@@ -81,12 +81,12 @@ class LiveRun:
 
     # --- what the worker calls ---
 
-    def watch(self) -> None:
+    def start_watch(self) -> None:
         """Begin to look for a cancel, the clocks and a lost lease, in a thread of its own."""
         self._thread = threading.Thread(target=self._keep_watch, name=f"watch-{self.facts.job_id}", daemon=True)
         self._thread.start()
 
-    def over(self) -> None:
+    def end_watch(self) -> None:
         """End the watch; no interrupt comes after this returns."""
         self._over.set()
         with self._lock:
@@ -94,7 +94,7 @@ class LiveRun:
         if self._thread is not None:
             self._thread.join()
 
-    def look(self) -> None:
+    def check_for_stop(self) -> None:
         """One look: at the clocks, which cost nothing, and at the job's record."""
         now = self.clock.now()
         if self.deadline is not None and now >= self.deadline:
@@ -104,9 +104,9 @@ class LiveRun:
             message = "The worker's own time ran out before the work was done."
             self._ask_to_stop(Stop(Reason.ERROR, message, final=False))
         else:
-            self._look_at_record()
+            self._check_record()
 
-    def _look_at_record(self) -> None:
+    def _check_record(self) -> None:
         job = jobs.find(self.facts.job_id)
         if job is None or job.fence != self.job.fence:
             self._ask_to_stop(Stop(Reason.WORKER_LOST, "Another worker holds this job now.", final=False))
@@ -133,7 +133,7 @@ class LiveRun:
     def _keep_watch(self) -> None:
         while not self._over.wait(WATCH_SECONDS):
             try:
-                self.look()
+                self.check_for_stop()
                 if self.lines.due:
                     self.lines.flush()
             except (PynamoDBException, BotoCoreError) as error:

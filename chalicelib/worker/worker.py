@@ -16,7 +16,7 @@ from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
 from chalicelib.queue import completion, leases
-from chalicelib.queue.claim import Worker, take
+from chalicelib.queue.claim import Worker, claim_next
 from chalicelib.settings import settings
 from chalicelib.storage.layout import discard
 from chalicelib.storage.links import s3
@@ -39,7 +39,7 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
         batch_worker.step(token.batch_id, holder=worker.name, until=worker.until, clock=worker.clock)
         return None
     with metering.metered(worker.clock.now()) as meter:
-        job = take(token, worker=worker)
+        job = claim_next(token, worker=worker)
         if job is not None:
             execute(job, worker=worker, meter=meter)
     return job
@@ -72,12 +72,12 @@ def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = No
         deadline=leases.deadline(job),
     )
     live.log("INFO", f"Attempt {int(job.attempts_spent)} begins on worker {worker.name}.", type="run")
-    live.look()
+    live.check_for_stop()
     if worker.watched:
-        live.watch()
+        live.start_watch()
     ended = _run_kind(job, live)
-    live.over()
-    close(job, live, ended, meter=meter)
+    live.end_watch()
+    end_run(job, live, ended, meter=meter)
 
 
 def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
@@ -91,7 +91,7 @@ def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
     except Exception as error:
         live.log("ERROR", f"Unexpected {type(error).__name__}: {error}")
         event("kind failed unexpectedly", level="ERROR", job_id=job.job_id, error_type=type(error).__name__)
-        return _end(
+        return _ended_run(
             job, live, RunStatus.FAILED, Reason.UNKNOWN_ERROR, f"{type(error).__name__}: {error}", permanent=False
         )
     return _succeeded(job, live, outcome)
@@ -99,7 +99,7 @@ def _run_kind(job: JobRecord, live: LiveRun) -> RunRecord:
 
 def _succeeded(job: JobRecord, live: LiveRun, outcome: Outcome) -> RunRecord:
     live.log("INFO", outcome.summary or "Done.")
-    run = _end(job, live, RunStatus.SUCCEEDED, None, None)
+    run = _ended_run(job, live, RunStatus.SUCCEEDED, None, None)
     run.rows, run.bytes, run.summary, run.files = outcome.rows, outcome.bytes, outcome.summary, outcome.files
     return run
 
@@ -108,18 +108,18 @@ def _failed(job: JobRecord, live: LiveRun, error: RunError) -> RunRecord:
     stop = live.stop
     if stop is not None and stop.final:
         live.log("WARN", f"Stopped: {stop.message}")
-        return _end(job, live, RunStatus.CANCELED, stop.reason, stop.message)
+        return _ended_run(job, live, RunStatus.CANCELED, stop.reason, stop.message)
     if isinstance(error, Stopped) and stop is not None:
         live.log("ERROR", stop.message)
-        return _end(job, live, RunStatus.FAILED, stop.reason, stop.message, permanent=True)
+        return _ended_run(job, live, RunStatus.FAILED, stop.reason, stop.message, permanent=True)
     live.log("ERROR", error.message)
     reason = (
         Reason.STATEMENT if isinstance(error, StatementTimedOut) else Reason(getattr(error, "reason", Reason.ERROR))
     )
-    return _end(job, live, RunStatus.FAILED, reason, error.message, permanent=error.permanent)
+    return _ended_run(job, live, RunStatus.FAILED, reason, error.message, permanent=error.permanent)
 
 
-def _end(
+def _ended_run(
     job: JobRecord,
     live: LiveRun,
     status: RunStatus,
@@ -149,7 +149,7 @@ def _storable(error: str) -> str:
     return cut.encode("utf-8", "replace").decode()
 
 
-def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Meter | None = None) -> None:
+def end_run(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Meter | None = None) -> None:
     """Write the run's end, then the job's. Whatever a run without success put into the bucket goes first, and its log
     is archived: a run that has ended has no loose ends.
     """
@@ -163,12 +163,12 @@ def close(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Mete
     if meter is not None:
         run.cost = meter.result(kind=job.kind, now=now, stored_bytes=int(run.bytes or 0))
     if runs.end(run, made=True):
-        completion.settle(job, run, now=now)
+        completion.complete(job, run, now=now)
         return
     found = jobs.find(job.job_id)
     if found is None or found.deleted_at is not None:
         # Whoever deletes it may be past what was just written.
-        deletion.leave_nothing(job)
+        deletion.remove_everything(job)
         event("late result of a deleted job removed", level="WARN", job_id=job.job_id, run_no=int(job.run_no))
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")

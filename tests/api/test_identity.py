@@ -184,7 +184,7 @@ def test_without_an_issuer_no_jwt_lets_in(issuer: Issuer, monkeypatch: pytest.Mo
 
 
 def test_a_bearer_jwt_reaches_the_authorizer(issuer: Issuer) -> None:
-    assert authorizer.who(f"bearer {token()}", now=NOW).name == "wei"
+    assert authorizer.authenticate(f"bearer {token()}", now=NOW).name == "wei"
 
 
 @pytest.mark.parametrize(

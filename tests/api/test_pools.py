@@ -92,8 +92,8 @@ def waiting(stage: Stage, priority: int) -> str:
     return starts.run(task.task_id, actor=OPERATOR, now=stage.now).job_id
 
 
-def place(stage: Stage, job_id: str) -> position.Place:
-    found = position.of(jobs.get(job_id), now=stage.now)
+def place(stage: Stage, job_id: str) -> position.Position:
+    found = position.position_of(jobs.get(job_id), now=stage.now)
     assert found is not None
     return found
 
@@ -150,7 +150,7 @@ def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
     assert (found.reason, found.limited_by, found.estimated_start_at) == ("limited", of_task(job.task_id), None)
     pools.patch("cloud", {"paused": True}, revision=None, actor=OPERATOR, now=stage.now)
     assert (place(stage, job.job_id).reason, place(stage, job.job_id).paused) == ("paused", True)
-    assert job_updates.hold_back(job, lease_until=stage.now)
+    assert job_updates.buffer(job, lease_until=stage.now)
     assert place(stage, job.job_id).position is None
 
 

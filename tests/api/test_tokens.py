@@ -165,12 +165,12 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Http]:
 
     def keep(token: str) -> Http:
         actor = tokens.verify(token, now=datetime.now(UTC))
-        before = authorizer.who
+        before = authorizer.authenticate
 
         def known(header: str, *, now: datetime) -> Actor:
             return actor if header == f"Bearer {token}" else before(header, now=now)
 
-        monkeypatch.setattr(authorizer, "who", known)
+        monkeypatch.setattr(authorizer, "authenticate", known)
         return Http(f"Bearer {token}")
 
     return keep

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core import overlap, retry
-from chalicelib.core.overlap import BUFFER_CAP, Gate, OverlapPolicy
+from chalicelib.core.overlap import BUFFER_CAP, OverlapDecision, OverlapPolicy
 from chalicelib.core.rank import POINT, PRIORITY_MAX, PRIORITY_MIN, accept_priority, rank
 from chalicelib.core.retry import Backoff, Retry
 from chalicelib.core.schedules.jitter import jitter
@@ -22,26 +22,26 @@ NAIVE = datetime(2026, 5, 1)  # noqa: DTZ001 - what is refused
 
 @pytest.mark.parametrize("policy", list(OverlapPolicy))
 def test_nothing_earlier_lets_every_policy_in(policy: OverlapPolicy):
-    assert overlap.decide(policy, earlier_active=0, earlier_buffered=0) is Gate.ADMIT
+    assert overlap.decide(policy, earlier_active=0, earlier_buffered=0) is OverlapDecision.ADMIT
 
 
 @pytest.mark.parametrize(
     ("policy", "active", "buffered", "gate"),
     [
-        ("skip", 1, 0, Gate.SKIP),
-        ("buffer_one", 1, 0, Gate.BUFFER),
-        ("buffer_one", 1, 1, Gate.SKIP),
-        ("buffer_one", 0, 1, Gate.SKIP),  # the buffered one goes first
-        ("buffer_all", 1, 0, Gate.BUFFER),
-        ("buffer_all", 0, 1, Gate.BUFFER),
-        ("buffer_all", 1, BUFFER_CAP - 1, Gate.BUFFER),
-        ("buffer_all", 1, BUFFER_CAP, Gate.SKIP),
-        ("cancel_other", 1, 0, Gate.CANCEL_OTHERS),
-        ("cancel_other", 3, 2, Gate.CANCEL_OTHERS),
-        ("allow_all", 50, 0, Gate.ADMIT),
+        ("skip", 1, 0, OverlapDecision.SKIP),
+        ("buffer_one", 1, 0, OverlapDecision.BUFFER),
+        ("buffer_one", 1, 1, OverlapDecision.SKIP),
+        ("buffer_one", 0, 1, OverlapDecision.SKIP),  # the buffered one goes first
+        ("buffer_all", 1, 0, OverlapDecision.BUFFER),
+        ("buffer_all", 0, 1, OverlapDecision.BUFFER),
+        ("buffer_all", 1, BUFFER_CAP - 1, OverlapDecision.BUFFER),
+        ("buffer_all", 1, BUFFER_CAP, OverlapDecision.SKIP),
+        ("cancel_other", 1, 0, OverlapDecision.CANCEL_OTHERS),
+        ("cancel_other", 3, 2, OverlapDecision.CANCEL_OTHERS),
+        ("allow_all", 50, 0, OverlapDecision.ADMIT),
     ],
 )
-def test_the_gate_while_earlier_jobs_live(policy: str, active: int, buffered: int, gate: Gate):
+def test_the_gate_while_earlier_jobs_live(policy: str, active: int, buffered: int, gate: OverlapDecision):
     assert overlap.decide(OverlapPolicy(policy), earlier_active=active, earlier_buffered=buffered) is gate
 
 

@@ -105,7 +105,7 @@ def canceled_while_it_works(played: Played) -> None:
             leave_a_file(context)
             cancel(played)
             played.aws.forward(1)
-        context.look()
+        context.check_for_stop()
         context.check()
         return Outcome(rows=1)
 

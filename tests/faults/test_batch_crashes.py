@@ -20,7 +20,7 @@ from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.jobs import actions, batch_worker, batches
 from chalicelib.jobs.actions import Action
-from chalicelib.jobs.batches import Wish
+from chalicelib.jobs.batches import BatchRequest
 from chalicelib.store import batches as batch_store
 from chalicelib.store import jobs as job_store
 from chalicelib.store import runs as run_store
@@ -162,7 +162,7 @@ def every_death(play: Play, act: Callable[[Play], None]) -> int:
 def batch_of(play: Play) -> None:
     stage, begun = play.stage, play.stage.now
     ids = [play.taken[0], MISSING, *play.others, *play.taken[1:]]
-    wish = Wish(play.action, job_ids=ids, priority=TARGET if play.action is Action.SET_PRIORITY else None)
+    wish = BatchRequest(play.action, job_ids=ids, priority=TARGET if play.action is Action.SET_PRIORITY else None)
     with rigged(play.rig):
         surviving(play.rig, lambda: batches.accept(wish, actor=OPERATOR, now=begun, key=str(begun)))
         stage.collect()

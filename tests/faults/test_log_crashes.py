@@ -109,7 +109,7 @@ def check(stage: Stage) -> None:
 
 
 def pages(job_id: str, run_no: int, level: str = "all") -> list[dict[str, object]]:
-    found, cursor = log_reader.logs(job_id, run=run_no, level=level, limit=1_000)
+    found, cursor = log_reader.read_page(job_id, run=run_no, level=level, limit=1_000)
     assert cursor is None
     return found
 

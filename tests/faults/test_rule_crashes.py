@@ -123,7 +123,7 @@ def check(stage: Stage, case: Case, old: TaskRecord) -> None:
     with_rule = {task_id for task_id, task in found.items() if rule_sync.has_rule(task)}
     assert console.shown(stage, old) in case.may_be
     for task_id in with_rule:
-        shown, wanted = console.shown(stage, found[task_id]), rule_sync.wanted(found[task_id])
+        shown, wanted = console.shown(stage, found[task_id]), rule_sync.wanted_rule(found[task_id])
         assert shown == (wanted and (wanted.expression, "ENABLED" if wanted.enabled else "DISABLED"))
         if shown is not None:
             targets = stage.world.client("events").list_targets_by_rule(Rule=rule_name(task_id))["Targets"]

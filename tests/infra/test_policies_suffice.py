@@ -15,7 +15,7 @@ from chalicelib.core.lifecycle import ENDED
 from chalicelib.errors import ConnectionDropped
 from chalicelib.jobs import actions, batches, deletion
 from chalicelib.jobs.actions import Action
-from chalicelib.jobs.batches import Wish
+from chalicelib.jobs.batches import BatchRequest
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.maintenance import integrity
 from chalicelib.store import jobs as job_store
@@ -105,7 +105,7 @@ def with_batches(stage: Stage, walk: Walk) -> None:
     for action in (Action.RERUN, Action.SET_PRIORITY, Action.CANCEL, Action.DELETE):
         priority = 1 if action is Action.SET_PRIORITY else None
         chosen = ended[1:] if action is Action.DELETE else ended
-        batches.accept(Wish(action, job_ids=chosen, priority=priority), actor=OPERATOR, now=stage.now)
+        batches.accept(BatchRequest(action, job_ids=chosen, priority=priority), actor=OPERATOR, now=stage.now)
         if action is Action.DELETE:
             stage.world.messages()
             stage.world.now += timedelta(minutes=3)

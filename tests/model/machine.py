@@ -145,7 +145,7 @@ def behave(context: Any) -> Outcome:
     """What the probe does: what the rule that started its worker says, after a look at whether to stop."""
     process = current()
     does = WORK["succeed" if process is None else process.does]
-    context.look()
+    context.check_for_stop()
     context.check()
     return does(context)
 

@@ -102,7 +102,7 @@ def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
     again = jobs.get(job.job_id)
     assert job_transitions.claim(again, worker="other", fence="f2", lease_until=NOW, now=NOW)
     assert not job_transitions.start(stale, now=NOW)
-    assert not job_transitions.finish(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
+    assert not job_transitions.end_with_run(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
     assert not job_transitions.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
     assert not job_updates.request_cancel(stale, by="olga", now=NOW)
     assert jobs.get(job.job_id).status == JobStatus.ASSIGNED
@@ -111,12 +111,12 @@ def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
 def test_an_ended_job_stays_ended(backend: World) -> None:
     job = claimed()
     assert job_transitions.start(job, now=NOW)
-    assert job_transitions.finish(
+    assert job_transitions.end_with_run(
         job, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW, rows=5, files=[{"key": "k"}]
     )
     for attempt in (
-        lambda: job_transitions.finish(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
-        lambda: job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
+        lambda: job_transitions.end_with_run(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
+        lambda: job_transitions.end_without_run(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
         lambda: job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW),
         lambda: job_updates.set_priority(job, 5),
         lambda: job_updates.make_ready(job),
@@ -134,9 +134,9 @@ def test_the_line_is_in_the_order_of_rank(backend: World) -> None:
     for job in made:
         assert job_updates.make_ready(job)
     ranked = [job.job_id for job in sorted(made, key=lambda job: job.rank)]
-    assert jobs.first_in_line("cloud", 30) == ranked
-    assert jobs.first_in_line("cloud", 5) == ranked[:5]
-    assert jobs.first_in_line("robots", 5) == []
+    assert jobs.first_ready_ids("cloud", 30) == ranked
+    assert jobs.first_ready_ids("cloud", 5) == ranked[:5]
+    assert jobs.first_ready_ids("robots", 5) == []
 
 
 def test_a_changed_priority_moves_the_job(backend: World) -> None:
@@ -144,26 +144,26 @@ def test_a_changed_priority_moves_the_job(backend: World) -> None:
     for job in (first, second):
         job_updates.make_ready(job)
     assert job_updates.set_priority(second, 5000)
-    assert jobs.first_in_line("cloud", 2) == [second.job_id, first.job_id]
+    assert jobs.first_ready_ids("cloud", 2) == [second.job_id, first.job_id]
 
 
 def test_a_claimed_job_has_left_the_line(backend: World) -> None:
     job = saved()
     job_updates.make_ready(job)
     assert job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW)
-    assert jobs.first_in_line("cloud", 5) == []
+    assert jobs.first_ready_ids("cloud", 5) == []
 
 
 def test_leases_that_ran_out_are_found_longest_first(backend: World) -> None:
     late = [saved(lease_until=NOW - timedelta(seconds=n)).job_id for n in (1, 30, 10)]
     saved(lease_until=NOW + timedelta(seconds=1))
-    assert list(jobs.lapsed(0, now=NOW)) == [late[1], late[2], late[0]]
+    assert list(jobs.lapsed_ids(0, now=NOW)) == [late[1], late[2], late[0]]
 
 
 def test_the_open_jobs_of_a_task_are_known_oldest_first(backend: World) -> None:
     made = [saved(at=NOW + timedelta(minutes=n)) for n in range(4)]
     saved(task_id="other", active_task="other")
-    job_transitions.drop(made[1], JobStatus.SKIPPED, reason=Reason.OVERLAP, error=None, now=NOW)
+    job_transitions.end_without_run(made[1], JobStatus.SKIPPED, reason=Reason.OVERLAP, error=None, now=NOW)
     ids = [made[n].job_id for n in (0, 2, 3)]
     assert jobs.open_ids_of_task("task-1") == ids
     assert jobs.open_ids_of_task("task-1", before=made[3].job_id) == ids[:2]
@@ -176,11 +176,11 @@ def test_only_an_edited_task_plans_a_slot_again(backend: World) -> None:
     assert jobs.replan(a_job(job_id=job_id, task_revision=2, task_name="New"))
     job = jobs.get(job_id)
     assert (job.task_name, job.task_revision) == ("New", 2)
-    assert job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_POLICY, error=None, now=NOW)
+    assert job_transitions.end_without_run(job, JobStatus.CANCELED, reason=Reason.BY_POLICY, error=None, now=NOW)
     assert jobs.replan(a_job(job_id=job_id, task_revision=3))
     job = jobs.get(job_id)
     assert job.ended_at is None
-    assert job_transitions.drop(job, JobStatus.CANCELED, reason=Reason.BY_USER, error=None, now=NOW)
+    assert job_transitions.end_without_run(job, JobStatus.CANCELED, reason=Reason.BY_USER, error=None, now=NOW)
     assert not jobs.replan(a_job(job_id=job_id, task_revision=4)), "what a person cancelled stays cancelled"
 
 

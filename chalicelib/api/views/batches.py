@@ -12,7 +12,7 @@ from chalicelib.api.models.job_filters import filters_of
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import BatchNotFound, WrongState
 from chalicelib.jobs import batches
-from chalicelib.jobs.batches import Wish, within_filter
+from chalicelib.jobs.batches import BatchRequest, within_filter
 from chalicelib.store.batches import BatchRecord
 
 # 10,000 ids of 64 letters, each with its quotes and a line of its own.
@@ -33,7 +33,7 @@ def start_batch(call: Call) -> Any:
     asked = call.body.filter
     with within_filter():
         filters = None if asked is None else filters_of(asked.model_dump(), now=call.now)
-    wish = Wish(
+    wish = BatchRequest(
         action=call.body.action,
         job_ids=call.body.job_ids,
         filters=filters,

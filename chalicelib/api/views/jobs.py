@@ -56,7 +56,7 @@ def count_jobs(call: Call) -> Any:
 )
 def get_job(call: Call, job_id: str) -> Any:
     job = job_detail.get(job_id)
-    return job_detail.detail(job, run_no=call.query.run) | {"queue": position.of(job, now=call.now)}
+    return job_detail.detail(job, run_no=call.query.run) | {"queue": position.position_of(job, now=call.now)}
 
 
 @operation(
@@ -103,7 +103,7 @@ def list_runs(call: Call, job_id: str) -> Any:
     summary="Lines of one attempt's log",
 )
 def read_logs(call: Call, job_id: str) -> Any:
-    lines, cursor = log_reader.logs(job_id, **call.query.model_dump())
+    lines, cursor = log_reader.read_page(job_id, **call.query.model_dump())
     return {"items": lines, "next_cursor": cursor}
 
 

@@ -9,7 +9,7 @@ from chalicelib.core.facets import folded
 from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.invariants.facts import Facts, Invariant, Mend, is_going
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Trigger
-from chalicelib.core.queue_keys import limit_of, minute_line
+from chalicelib.core.queue_keys import limit_of_key, minute_key
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.core.retry import Retry
 
@@ -53,10 +53,10 @@ def _has_line(facts: Facts) -> bool:
     if line is None or job.buffered:
         # Not let in yet, or held back by the overlap policy.
         return line is None
-    parked = limit_of(line)
+    parked = limit_of_key(line)
     if parked is not None:
         return parked in (f"task:{job.task_id}", f"source:{job.source_id}")
-    return line in (job.pool, minute_line(job.pool, job.not_before))
+    return line in (job.pool, minute_key(job.pool, job.not_before))
 
 
 def _leave_line(facts: Facts) -> Mend:

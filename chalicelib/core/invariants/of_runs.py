@@ -99,7 +99,7 @@ _ENDS: dict[RunStatus, frozenset[JobStatus]] = {
     RunStatus.FAILED: ENDED - {JobStatus.SUCCEEDED},
     RunStatus.CANCELED: frozenset({JobStatus.CANCELED, JobStatus.TIMED_OUT}),
 }
-_WITHOUT_A_RUN = TRANSITIONS[Move.DROP][1]
+_WITHOUT_A_RUN = TRANSITIONS[Move.END_WITHOUT_RUN][1]
 
 
 def _follows_run(facts: Facts) -> bool:

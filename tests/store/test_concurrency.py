@@ -21,26 +21,28 @@ LIMIT = "task:t1"
 def test_no_more_places_are_taken_than_there_are(backend: World) -> None:
     # moto judges conditions without a lock.
     with ThreadPoolExecutor(1 if backend.in_process else 8) as pool:
-        taken = list(pool.map(lambda n: concurrency.take(LIMIT, concurrency.place(f"job{n}", "f"), room=3), range(12)))
+        taken = list(
+            pool.map(lambda n: concurrency.acquire(LIMIT, concurrency.permit(f"job{n}", "f"), capacity=3), range(12))
+        )
     assert taken.count(True) == 3 == len(concurrency.holders(LIMIT))
 
 
 def test_a_place_is_taken_once_and_given_back_once(backend: World) -> None:
-    mine, other = concurrency.place("a", "f1"), concurrency.place("b", "f2")
-    assert concurrency.take(LIMIT, mine, room=1)
-    assert concurrency.take(LIMIT, mine, room=1), "taking it again is no error"
-    assert not concurrency.take(LIMIT, other, room=1)
-    assert [concurrency.give_back(LIMIT, {mine}) for _ in range(2)] == [0, 0]
-    assert concurrency.take(LIMIT, other, room=1)
+    mine, other = concurrency.permit("a", "f1"), concurrency.permit("b", "f2")
+    assert concurrency.acquire(LIMIT, mine, capacity=1)
+    assert concurrency.acquire(LIMIT, mine, capacity=1), "taking it again is no error"
+    assert not concurrency.acquire(LIMIT, other, capacity=1)
+    assert [concurrency.release(LIMIT, {mine}) for _ in range(2)] == [0, 0]
+    assert concurrency.acquire(LIMIT, other, capacity=1)
 
 
 def test_a_limit_is_compared_with_its_jobs_by_one_caller_at_a_time(backend: World) -> None:
     pause = timedelta(seconds=30)
-    assert concurrency.begin_look(LIMIT, now=START, not_since=START - pause)
+    assert concurrency.begin_check(LIMIT, now=START, not_since=START - pause)
     later = START + timedelta(seconds=10)
-    assert not concurrency.begin_look(LIMIT, now=later, not_since=later - pause)
+    assert not concurrency.begin_check(LIMIT, now=later, not_since=later - pause)
     later = START + timedelta(seconds=31)
-    assert concurrency.begin_look(LIMIT, now=later, not_since=later - pause)
+    assert concurrency.begin_check(LIMIT, now=later, not_since=later - pause)
 
 
 def test_one_read_tells_of_the_pool_and_of_all_limits(backend: World) -> None:
