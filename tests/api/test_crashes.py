@@ -52,7 +52,7 @@ POINTS = [
         (store, "insert"),
         (secrets, "put"),
         (audit_store, "add"),
-        (request_store, "finish"),
+        (request_store, "keep_answer"),
     )
     for when in ("before", "after")
 ]
