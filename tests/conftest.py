@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.world import World, a_world  # isort: skip
+from tests.support.world import World, a_world  # isort: skip
 
 from chalicelib.aws.clients import client
 
@@ -33,7 +33,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A stage whose ticks, deliveries and sweeps the test drives, under its own clock."""
-    from tests.stage import a_stage
+    from tests.support.simulator import a_stage
 
     yield a_stage(world, monkeypatch)
     client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")

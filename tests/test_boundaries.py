@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.settings import Settings, variable
-from tests.house import ALLOWED, BROKEN, MODULES, allowed, arrows, circle, imports_of, longest_chain, package_of
+from tests.support.house import ALLOWED, BROKEN, MODULES, allowed, arrows, circle, imports_of, longest_chain, package_of
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = sorted((ROOT / "chalicelib").rglob("*.py"))

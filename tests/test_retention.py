@@ -15,8 +15,8 @@ from chalicelib.jobs import detail as job_detail
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
 from chalicelib.store.runs import RunRecord
-from tests.stage import OPERATOR, PROBE, Stage
-from tests.test_record import RETRY, failing_until, started
+from tests.jobs.test_detail import RETRY, failing_until, started
+from tests.support.simulator import OPERATOR, PROBE, Stage
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chalicelib.access.actor import Role
-from tests.api.http import Http, as_role
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.world import World
 
 
 @pytest.fixture

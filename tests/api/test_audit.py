@@ -14,9 +14,9 @@ from chalicelib.access.actor import Actor, Role
 from chalicelib.api.blueprint import SAFE
 from chalicelib.api.roles import ROLES
 from chalicelib.store.base import client as dynamodb
-from tests.api.http import Http, Reply, a_token, as_role
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http, Reply, a_token, as_role
+from tests.support.made import Made
+from tests.support.world import World
 
 SECRET = "hunter2-secret"
 # Routes that are no GET and change no record.

@@ -12,9 +12,9 @@ from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock
 from chalicelib.queue import claim
 from chalicelib.worker.worker import handle
-from tests.api.http import Http, as_role
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.world import World
 
 ZEROES = {"done": 0, "refused": 0, "not_found": 0, "canceled": 0, "pending": 0}
 

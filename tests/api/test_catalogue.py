@@ -10,9 +10,9 @@ import pytest
 
 from chalicelib.access.actor import Role
 from chalicelib.aws import secrets
-from tests.api.http import Http, as_role
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.world import World
 
 PASSWORD = "hunter2-secret"
 

@@ -21,8 +21,8 @@ from chalicelib.api import VERSION, openapi, routes
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.patterns import WORDS
 from chalicelib.api.roles import OPEN, ROLES
-from tests.api.http import Http, as_role
-from tests.api.made import Made
+from tests.support.http import Http, as_role
+from tests.support.made import Made
 
 ROOT = Path(__file__).parent.parent.parent
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)

@@ -13,9 +13,9 @@ from chalicelib.aws import secrets
 from chalicelib.store import audit as audit_store
 from chalicelib.store import catalogue as store
 from chalicelib.store import idempotency as request_store
-from tests.api.http import Http
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http
+from tests.support.made import Made
+from tests.support.world import World
 
 
 class Died(BaseException):

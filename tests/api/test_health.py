@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.api import VERSION, probes
-from tests.api.http import Http
+from tests.support.http import Http
 
 pytestmark = pytest.mark.usefixtures("world")
 

@@ -19,9 +19,9 @@ from chalicelib.paging import Page
 from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
 from chalicelib.worker.worker import handle
-from tests.api.http import Http, as_role
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.world import World
 
 
 @pytest.fixture

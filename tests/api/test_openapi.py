@@ -11,7 +11,7 @@ from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.sources.postgres.source import PostgresSettings
 from chalicelib.sources.registry import SOURCES
 from chalicelib.sources.sqlite.source import SqliteSettings
-from tests.api.http import Http
+from tests.support.http import Http
 
 DOCUMENT = openapi.document()
 

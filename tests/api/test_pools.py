@@ -9,9 +9,9 @@ from chalicelib.access.actor import Role
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.queue import position
 from chalicelib.store import job_updates, jobs
-from tests.api.http import Http, as_role
-from tests.api.made import Made
-from tests.stage import PROBE, Stage
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.simulator import PROBE, Stage
 
 CLOUD = "/pools/cloud"
 
@@ -86,7 +86,7 @@ def test_limits_are_set_changed_and_cleared(admin: Http, made: Made) -> None:
 
 def waiting(stage: Stage, priority: int) -> str:
     from chalicelib.tasks import starts
-    from tests.stage import OPERATOR
+    from tests.support.simulator import OPERATOR
 
     task = stage.task(enabled=False, priority=priority)
     return starts.run(task.task_id, actor=OPERATOR, now=stage.now).job_id
@@ -141,7 +141,7 @@ def test_a_planned_job_is_not_estimated_to_start_before_its_time(stage: Stage) -
 def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
     from chalicelib.queue import pools
     from chalicelib.queue.concurrency import of_task
-    from tests.stage import OPERATOR
+    from tests.support.simulator import OPERATOR
 
     job = jobs.get(waiting(stage, 10))
     assert place(stage, job.job_id).reason == "no_history"

@@ -13,9 +13,9 @@ from chalicelib.kinds.report_export.definition import SQL_LIMIT, SQL_OF_ALL, def
 from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec
 from chalicelib.queue.claim import Worker
 from chalicelib.worker.worker import handle
-from tests.api.http import Http
-from tests.api.made import Made
-from tests.world import World
+from tests.support.http import Http
+from tests.support.made import Made
+from tests.support.world import World
 
 SQL = "SELECT id, at, customer, amount FROM orders WHERE id < :top ORDER BY id"
 BODY: dict[str, Any] = {

@@ -10,8 +10,8 @@ from chalicelib.core.misfire import Misfire
 from chalicelib.core.retry import Retry
 from chalicelib.core.schedules import fires as schedules
 from chalicelib.core.schedules import window as windows
-from tests.api.http import Http
-from tests.world import START
+from tests.support.http import Http
+from tests.support.world import START
 
 NIGHTLY = {"type": "cron", "expression": "30 2 * * *", "timezone": "America/New_York"}
 BEFORE_DST = "2026-03-07T12:00:00Z"

@@ -10,11 +10,11 @@ from chalicelib.store import tasks as task_store
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks.listing import SORTS
-from tests.api.http import Http, as_role
-from tests.api.made import Made
 from tests.api.test_schedules import BAD_SCHEDULES
-from tests.stage import Stage
-from tests.world import World
+from tests.support.http import Http, as_role
+from tests.support.made import Made
+from tests.support.simulator import Stage
+from tests.support.world import World
 
 
 def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, made: Made) -> None:

@@ -15,8 +15,8 @@ from chalicelib.api import authorizer
 from chalicelib.api.roles import ROLES
 from chalicelib.errors import Unauthenticated
 from chalicelib.store.tokens import TokenRecord
-from tests.api.http import Http, a_token, as_role
-from tests.world import World
+from tests.support.http import Http, a_token, as_role
+from tests.support.world import World
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -217,7 +217,7 @@ def load_flights(server: Any, copies: int) -> int:
 
 @contextmanager
 def s3_endpoint(kind: str) -> Iterator[str]:
-    from tests.postgres import free_port
+    from tests.support.postgres import free_port
 
     port = free_port()
     environment = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
@@ -309,7 +309,7 @@ def main() -> None:
         contend(options.contender, json.loads(options.world))
         return
 
-    from tests.postgres import server as start_server
+    from tests.support.postgres import server as start_server
 
     server = start_server()
     rows = load_flights(server, max(1, round(options.rows / 336_776)))

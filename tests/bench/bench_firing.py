@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 import pytest
 
 from tests.bench.units import Meter
-from tests.stage import PROBE, Stage, a_stage
-from tests.world import a_world
+from tests.support.simulator import PROBE, Stage, a_stage
+from tests.support.world import a_world
 
 TASKS = 1_000
 WORKERS = 10
@@ -106,7 +106,7 @@ def detach() -> None:
 def lateness(patch: pytest.MonkeyPatch) -> None:
     """On the emulator, in real time: one tick, messages held back by SQS, ten workers that poll as Lambda does."""
     from infra.local import emulator
-    from tests.emulated import emulated_world
+    from tests.support.emulated import emulated_world
 
     state = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
     port = emulator.free_port()

@@ -24,9 +24,9 @@ from botocore.httpsession import URLLib3Session
 
 from infra.local import emulator
 from tests.bench.units import size_of
-from tests.emulated import emulated_world
-from tests.store.crowd import NOW, Made, crowd, item_of, write
-from tests.world import World
+from tests.support.crowd import NOW, Made, crowd, item_of, write
+from tests.support.emulated import emulated_world
+from tests.support.world import World
 
 JOBS = 200_000
 PAGE_SIZE = 20
@@ -61,7 +61,7 @@ def main() -> None:
 
 def report(jobs: list[Made], filters: dict[str, Any]) -> None:
     from chalicelib.jobs import listing as job_listing
-    from tests.store.reads import reads
+    from tests.support.reads import reads
 
     started = time.perf_counter()
     with reads() as found:

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.world import table_declarations
+from tests.support.world import table_declarations
 
 KILOBYTE = 1024
 

@@ -16,8 +16,8 @@ from chalicelib.exports.pipeline import Written, write_file
 from chalicelib.sources.csv_options import CsvOptions
 from chalicelib.sources.protocol import Query
 from chalicelib.sources.registry import open_source
-from tests.exports.s3 import BUCKET, Saboteur, left_behind, refusal
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
+from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
 
 KEY = "files/J/1/1/a.csv"
 BLOCKS = [bytes([65 + n]) * (1 << 20) for n in range(20)]

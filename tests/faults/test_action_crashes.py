@@ -24,13 +24,13 @@ from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.worker import worker
 from tests.faults.conftest import POINTS
+from tests.maintenance.test_integrity import STATES, WRONG, break_it, waiting
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.machine import leave_a_file
 from tests.model.playing import playing
 from tests.model.processes import Process, current, moment
 from tests.model.watch import Watch
-from tests.stage import OPERATOR, PROBE, WORK_TIME
-from tests.test_patrol import STATES, WRONG, break_it, waiting
+from tests.support.simulator import OPERATOR, PROBE, WORK_TIME
 
 S = JobStatus
 

@@ -28,11 +28,11 @@ from chalicelib.store.audit import AuditRecord
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogRecord
 from chalicelib.store.runs import RunRecord
-from tests.copies import a_job, copies
-from tests.emulated import emulated_world, ministack  # noqa: F401
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
-from tests.stage import OPERATOR, PROBE, Stage, a_stage
+from tests.support.copies import a_job, copies
+from tests.support.emulated import emulated_world, ministack  # noqa: F401
+from tests.support.simulator import OPERATOR, PROBE, Stage, a_stage
 
 MISSING = "no-such-job"
 TARGET = 4_000

@@ -24,8 +24,8 @@ from chalicelib.store.catalogue import ReportRecord, SourceRecord
 from chalicelib.store.tasks import TaskRecord
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
-from tests.stage import PROBE, Stage
-from tests.world import World, a_world
+from tests.support.simulator import PROBE, Stage
+from tests.support.world import World, a_world
 
 # The matrix is cut into pieces that test processes share.
 PIECES = 6
@@ -188,7 +188,7 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
 
 def play(scenario: Scenario, slots: int, monkeypatch: pytest.MonkeyPatch, at: int | None) -> Rig:
     from chalicelib.aws.clients import client
-    from tests.stage import a_stage
+    from tests.support.simulator import a_stage
 
     with a_world() as world:
         shop(world)

@@ -19,8 +19,8 @@ from chalicelib.store import logs as log_store
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
 from tests.faults.test_crash_matrix import ONE_SLOT, RETRY, enable_quietly, until_quiet
-from tests.stage import PROBE, Stage, a_stage
-from tests.world import a_world
+from tests.support.simulator import PROBE, Stage, a_stage
+from tests.support.world import a_world
 
 LINES = 7
 WRITES = frozenset(

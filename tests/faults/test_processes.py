@@ -29,11 +29,11 @@ from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
 from chalicelib.worker import worker
-from tests import flights
-from tests.emulated import emulated_world, environment, ministack  # noqa: F401
-from tests.postgres import server
-from tests.stage import OPERATOR, a_stage, body_of
-from tests.world import World
+from tests.support import flights
+from tests.support.emulated import emulated_world, environment, ministack  # noqa: F401
+from tests.support.postgres import server
+from tests.support.simulator import OPERATOR, a_stage, body_of
+from tests.support.world import World
 
 ADMIN = Actor(name="ada", role="admin")
 

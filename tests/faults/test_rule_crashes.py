@@ -18,12 +18,12 @@ from chalicelib.core.lifecycle import JobStatus
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import rule_sync
-from tests import rules as console
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
-from tests.rules import LATER, SOON, a_task, edit, remove, told
-from tests.stage import OPERATOR, Stage, a_stage
-from tests.world import a_world
+from tests.support import rules as console
+from tests.support.rules import LATER, SOON, a_task, edit, remove, told
+from tests.support.simulator import OPERATOR, Stage, a_stage
+from tests.support.world import a_world
 
 RATE = {"type": "interval", "every": 5, "unit": "minute"}
 FIVE_MINUTES = ("rate(5 minutes)", "ENABLED")

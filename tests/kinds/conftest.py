@@ -1,2 +1,2 @@
-from tests.exports.conftest import client  # noqa: F401
-from tests.postgres import postgres_fixture  # noqa: F401
+from tests.support.postgres import postgres_fixture  # noqa: F401
+from tests.support.s3 import client  # noqa: F401

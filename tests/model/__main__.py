@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests import world  # isort: skip  # noqa: F401  (it sets the environment)
+from tests.support import world  # isort: skip  # noqa: F401  (it sets the environment)
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test

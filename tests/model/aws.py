@@ -15,7 +15,7 @@ from chalicelib.aws import clients
 from chalicelib.settings import settings
 from chalicelib.store import base
 from tests.model.tables import UNHEARD, Tables, refused
-from tests.world import START
+from tests.support.world import START
 
 # A message that its worker did not finish comes back after this.
 VISIBILITY = timedelta(seconds=960)

@@ -39,8 +39,8 @@ from tests.faults.crash import Crash
 from tests.model.aws import VISIBILITY, Aws, Message
 from tests.model.processes import Process, current
 from tests.model.watch import Watch
-from tests.stage import OPERATOR, WORK_TIME
-from tests.world import STAGE
+from tests.support.simulator import OPERATOR, WORK_TIME
+from tests.support.world import STAGE
 
 # Filled in by who runs the machine: one set of tables for all sequences, emptied between them.
 AWS: list[Aws] = []

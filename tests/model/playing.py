@@ -14,7 +14,7 @@ from chalicelib.kinds import registry
 from tests.model import machine
 from tests.model.aws import Aws, in_memory
 from tests.model.processes import moment
-from tests.stage import PROBE, Probe
+from tests.support.simulator import PROBE, Probe
 
 
 class OneByOne:
@@ -40,7 +40,7 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
         aws = stack.enter_context(in_memory())
         aws.moment = moment
         for patched in (
-            mock.patch.dict(registry.KINDS, {"probe": "tests.stage:probe"}),
+            mock.patch.dict(registry.KINDS, {"probe": "tests.support.simulator:probe"}),
             mock.patch("chalicelib.scheduling.tick.time", SimpleNamespace(monotonic=lambda: 0.0)),
             mock.patch("chalicelib.scheduling.tick.ThreadPoolExecutor", OneByOne),
             mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),

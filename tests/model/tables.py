@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.model.expressions import Item, condition, plain, update
-from tests.world import table_declarations
+from tests.support.world import table_declarations
 
 Key = tuple[Any, ...]
 # Told of every write: table, the item before and after it; None where there is none.

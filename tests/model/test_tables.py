@@ -8,7 +8,7 @@ import pytest
 
 from tests.model.aws import in_memory
 from tests.store.test_contract import *  # noqa: F403
-from tests.world import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from tests.model.expressions import Item
 from tests.model.tables import Key, Tables
-from tests.world import STAGE
+from tests.support.world import STAGE
 
 WAYS = {(before, after) for sources, targets in TRANSITIONS.values() for before in sources for after in targets}
 # What may change on an ended job without a move: its way out of the table.

@@ -1,1 +1,1 @@
-from tests.postgres import postgres_fixture  # noqa: F401
+from tests.support.postgres import postgres_fixture  # noqa: F401

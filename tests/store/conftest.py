@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.emulated import emulated_world, ministack  # noqa: F401
-from tests.world import World, a_world
+from tests.support.emulated import emulated_world, ministack  # noqa: F401
+from tests.support.world import World, a_world
 
 
 @pytest.fixture(params=["moto", "ministack"])

@@ -17,7 +17,7 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogLine
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
-from tests.world import START, World
+from tests.support.world import START, World
 
 NOW = START
 

@@ -24,7 +24,7 @@ from chalicelib.store import (
     tasks,
     tokens,
 )
-from tests.world import TABLES
+from tests.support.world import TABLES
 
 MODELS: list[type[Model]] = [
     audit.AuditRecord, batches.BatchRecord, catalogue.CalendarRecord, catalogue.ReportRecord, catalogue.SourceRecord,

@@ -12,9 +12,9 @@ from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import PAGE_SIZES
 from chalicelib.queue import pools
-from tests.store.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
-from tests.store.sorted_once import sorted_once
-from tests.world import World
+from tests.support.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
+from tests.support.sorted_once import sorted_once
+from tests.support.world import World
 
 SEARCHES = ["daily", "DAILY F", "报表", "straße", "STRASSE", "%", "_", "=", "'", '"', "x", "ü", "nothing has this"]
 COMBINATIONS = 200

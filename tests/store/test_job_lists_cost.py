@@ -10,10 +10,10 @@ from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
-from tests.store.crowd import NOW, SPAN, crowd, listed, write
-from tests.store.reads import Reads, reads
-from tests.store.sorted_once import sorted_once
-from tests.world import World
+from tests.support.crowd import NOW, SPAN, crowd, listed, write
+from tests.support.reads import Reads, reads
+from tests.support.sorted_once import sorted_once
+from tests.support.world import World
 
 # Each filter alone, with its commonest value and a rare one.
 FILTERS: list[dict[str, Any]] = [

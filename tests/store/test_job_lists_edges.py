@@ -14,9 +14,9 @@ from chalicelib.paging import Page
 from chalicelib.store import job_list_plan, job_list_reader, task_names
 from chalicelib.store import job_lists as store
 from chalicelib.store.job_list_plan import JobFilter, months_between, plan
-from tests.store.crowd import NOW, Made, write
-from tests.store.reads import reads
-from tests.world import World
+from tests.support.crowd import NOW, Made, write
+from tests.support.reads import reads
+from tests.support.world import World
 
 MONTH = datetime(2026, 2, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

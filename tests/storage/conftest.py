@@ -1,0 +1,1 @@
+from tests.support.s3 import client  # noqa: F401

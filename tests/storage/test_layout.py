@@ -1,0 +1,87 @@
+"""Where objects lie, and how a run's are removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import FileNotWritten
+from chalicelib.storage.layout import discard, file_key, manifest_key
+from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
+
+KIND = "report_export"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a.csv", "files/report_export/J1/2/3/a.csv"),
+        ("a b&c?.csv", "files/report_export/J1/2/3/a%20b%26c%3F.csv"),
+        ("航班.csv.gz", "files/report_export/J1/2/3/%E8%88%AA%E7%8F%AD.csv.gz"),
+        ("../up.csv", "files/report_export/J1/2/3/..%2Fup.csv"),
+    ],
+)
+def test_a_files_key_is_plain_ascii(name: str, key: str) -> None:
+    assert file_key(KIND, "J1", 2, 3, name) == key
+
+
+def test_the_longest_file_name_fits_into_a_key() -> None:
+    assert len(file_key(KIND, "J" * 26, 32, 100, "é" * 127)) <= 1024
+
+
+def test_the_manifest_lies_beside_the_files() -> None:
+    assert manifest_key(KIND, "J1", 2) == "files/report_export/J1/2/manifest.json"
+
+
+def fill(client: Any, job_id: str, run_no: int, objects: int = 2, uploads: int = 2) -> None:
+    for number in range(objects):
+        client.put_object(Bucket=BUCKET, Key=file_key(KIND, job_id, run_no, number, "a.csv"), Body=b"x")
+    for number in range(uploads):
+        client.create_multipart_upload(Bucket=BUCKET, Key=file_key(KIND, job_id, run_no, number, "b.csv"))
+    client.put_object(Bucket=BUCKET, Key=manifest_key(KIND, job_id, run_no), Body=b"{}")
+
+
+def test_discard_removes_everything_of_the_run(client: Any) -> None:
+    fill(client, "J1", 1)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 4
+    assert left_behind(client) == []
+
+
+def test_discard_leaves_other_runs_alone(client: Any) -> None:
+    fill(client, "J1", 1)
+    fill(client, "J1", 11)
+    fill(client, "J11", 1)
+    before = len(left_behind(client))
+    discard(client, BUCKET, KIND, "J1", 1)
+    assert len(left_behind(client)) == before - 5
+
+
+def test_discard_may_be_repeated(client: Any) -> None:
+    fill(client, "J1", 1)
+    discard(client, BUCKET, KIND, "J1", 1)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 0
+
+
+def test_discard_goes_through_every_page(client: Any) -> None:
+    def two_at_a_time(params: dict[str, Any], **_: Any) -> None:
+        params["MaxKeys"] = 2
+
+    client.meta.events.register("provide-client-params.s3.ListObjectsV2", two_at_a_time)
+    fill(client, "J1", 1, objects=5, uploads=3)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 8
+    assert discard(client, BUCKET, KIND, "J1", 1) == 0
+
+
+def test_discard_survives_an_upload_that_somebody_else_aborted(client: Any) -> None:
+    fill(client, "J1", 1)
+    racing = Saboteur(client, "abort_multipart_upload", client.exceptions.NoSuchUpload(
+        {"Error": {"Code": "NoSuchUpload", "Message": "gone"}}, "AbortMultipartUpload"
+    ))  # fmt: skip
+    discard(racing, BUCKET, KIND, "J1", 1)
+    assert discard(client, BUCKET, KIND, "J1", 1) == 1
+
+
+def test_a_failing_discard_says_so(client: Any) -> None:
+    with pytest.raises(FileNotWritten, match="InternalError"):
+        discard(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, KIND, "J1", 1)

@@ -1,0 +1,134 @@
+"""The house: its packages, what each may import, and the imports as the code has them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Modules right under `chalicelib`: every package may use them, and core. They use each other and core.
+GROUND = frozenset({"clock", "errors", "settings", "log", "masking", "paging", "retention"})
+# Package -> what it may import besides itself, the ground and core. Core itself may import `errors` alone.
+ALLOWED: dict[str, frozenset[str]] = {
+    package: frozenset(names.split())
+    for package, names in {
+        "store": "",
+        "aws": "",
+        "sources": "",
+        "storage": "aws",
+        "exports": "storage",
+        "kinds": "sources exports storage",
+        "access": "store",
+        "logs": "store storage",
+        "queue": "access store aws",
+        "scheduling": "queue store aws",
+        "catalogue": "queue access sources store aws",
+        "jobs": "queue logs access kinds storage store aws",
+        "tasks": "scheduling queue access kinds store aws",
+        "worker": "jobs queue logs kinds storage store aws",
+        "maintenance": "tasks jobs queue logs storage store",
+        "api": "tasks jobs catalogue scheduling queue logs access kinds sources store aws",
+    }.items()
+}
+# The module of a kind that puts it together with the tables and the services may import these too.
+WIRING = frozenset({"store", "aws"})
+# Each folder below these is a plug-in: it is named in its package's registry, and only its own modules import it.
+PLUGGED_INTO = ("chalicelib.kinds.", "chalicelib.sources.")
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    yield "app", ROOT / "app.py"
+    for path in sorted((ROOT / "chalicelib").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES: dict[str, Path] = dict(_modules())
+
+
+def package_of(module: str) -> str:
+    """`chalicelib.store.jobs` is of package store, `chalicelib.errors` of the ground."""
+    parts = module.split(".")
+    if module in ("app", "chalicelib"):
+        return module
+    return "ground" if parts[1] in GROUND else parts[1]
+
+
+@cache
+def imports_of(module: str, *, top_level_only: bool = False) -> frozenset[str]:
+    """The modules of this project that a module imports, at its top or anywhere."""
+    tree = ast.parse(MODULES[module].read_text())
+    found: set[str] = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in whole}
+    return frozenset(found & MODULES.keys()) - {module}
+
+
+def allowed(module: str, imported: str) -> bool:
+    """Whether the table lets a module import another one."""
+    own, other = package_of(module), package_of(imported)
+    if plug_in(imported) not in (None, plug_in(module)):
+        return False
+    if other in (own, "chalicelib"):
+        return True
+    if own == "core":
+        return imported == "chalicelib.errors"
+    if own == "ground":
+        return other == "core"
+    if other in ("ground", "core"):
+        return True
+    if own == "app":
+        # Its handlers import what they need when they run; a test of its own holds what it imports at its top.
+        return True
+    wiring = own == "kinds" and module.endswith(".wiring")
+    return other in ALLOWED.get(own, frozenset()) | (WIRING if wiring else frozenset())
+
+
+def plug_in(module: str) -> str | None:
+    """The plug-in that a module is of, `chalicelib.kinds.report_export.kind`; None for every other module."""
+    for package in PLUGGED_INTO:
+        if module.startswith(package):
+            folder = package + module.removeprefix(package).split(".")[0]
+            return folder if MODULES[folder].name == "__init__.py" else None
+    return None
+
+
+def arrows() -> set[tuple[str, str]]:
+    """(importing package, imported package) wherever a file of one imports a file of the other. The ground is none."""
+    whole = {module: imports_of(module) - BROKEN.get(module, set()) for module in MODULES}
+    pairs = {(package_of(module), package_of(name)) for module, names in whole.items() for name in names}
+    return {(one, other) for one, other in pairs if one != other and not {one, other} & {"chalicelib", "ground"}}
+
+
+def circle(graph: Mapping[str, frozenset[str]]) -> list[str]:
+    """The members of a circle, the first again at its end; empty when there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
+    """The packages of the longest way down the arrows, from the top."""
+    chains: dict[str, list[str]] = {}
+    for name in TopologicalSorter({one: {b for a, b in pairs if a == one} for one, _ in pairs}).static_order():
+        below = [chains[other] for one, other in pairs if one == name]
+        chains[name] = [name, *max(below, key=len, default=[])]
+    return max(chains.values(), key=len)
+
+
+# Imports that break the table and are to be mended.
+BROKEN: dict[str, set[str]] = {
+    "app": {"chalicelib.queue.claim"},
+    "chalicelib.api.models.catalogue": {"chalicelib.sources.postgres.source", "chalicelib.sources.sqlite.source"},
+    "chalicelib.api.models.tasks": {"chalicelib.kinds.report_export.spec"},
+}
