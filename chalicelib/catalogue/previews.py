@@ -10,10 +10,10 @@ from typing import Any
 
 from chalicelib.aws import secrets
 from chalicelib.core.moments import zone
-from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.window import accept_window, resolve, window_parameters
 from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
 from chalicelib.settings import settings
-from chalicelib.sources.parameters import Parameter, resolve
+from chalicelib.sources.parameters import Parameter, resolve_parameters
 from chalicelib.sources.protocol import Query, Source
 from chalicelib.sources.registry import open_source
 from chalicelib.store import catalogue as store
@@ -57,11 +57,11 @@ def preview_report(
     zone(timezone, field="timezone")
     bounds: tuple[datetime | None, datetime | None] = (None, None)
     if window is not None:
-        form = windows.accept(window, schedule_type="cron", timezone=timezone)
-        bounds = windows.resolve(form, scheduled_for=scheduled_for, timezone=timezone)
-    slot = windows.parameters(bounds[0], bounds[1], scheduled_for, timezone)
+        form = accept_window(window, schedule_type="cron", timezone=timezone)
+        bounds = resolve(form, scheduled_for=scheduled_for, timezone=timezone)
+    slot = window_parameters(bounds[0], bounds[1], scheduled_for, timezone)
     try:
-        values = resolve([Parameter.model_validate(each) for each in report.parameters], parameters, slot)
+        values = resolve_parameters([Parameter.model_validate(each) for each in report.parameters], parameters, slot)
     except ParametersRefused as error:
         raise Invalid(error.message, problems=list(error.problems)) from error
     started = time.monotonic()

@@ -14,9 +14,9 @@ from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.queue_keys import ready_key
 from chalicelib.core.rank import rank
-from chalicelib.core.schedules import fires as schedules
-from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.fires import runs_on, upcoming
 from chalicelib.core.schedules.jitter import jitter
+from chalicelib.core.schedules.window import resolve, window_is_empty
 from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
@@ -41,9 +41,7 @@ def zone_of(task: TaskRecord) -> str:
 
 def following(task: TaskRecord, slot: datetime) -> datetime | None:
     """The task's next slot after this one, None when there is none."""
-    fires = schedules.upcoming(
-        task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True
-    )
+    fires = upcoming(task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
     return fires[0] if fires else None
 
 
@@ -59,9 +57,7 @@ def apply_misfire(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
     """Whether the slot is still to be run, by the task's misfire policy."""
 
     def later(count: int) -> Sequence[datetime]:
-        return schedules.upcoming(
-            task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True
-        )
+        return upcoming(task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True)
 
     verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
     return Slot(slot, verdict, following(task, slot))
@@ -74,7 +70,7 @@ def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) ->
     if previous is None:
         start = task.schedule.get("start")
         previous = parse(start) if start else task.created_at
-    return windows.resolve(task.window, scheduled_for=slot, timezone=zone_of(task), previous=previous)
+    return resolve(task.window, scheduled_for=slot, timezone=zone_of(task), previous=previous)
 
 
 def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
@@ -92,7 +88,7 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     )
     if slot.verdict is Verdict.MISSED:
         return record_not_run(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
-    if not schedules.runs_on(task.schedule, slot.at, calendar=calendar_of(task.schedule)):
+    if not runs_on(task.schedule, slot.at, calendar=calendar_of(task.schedule)):
         return record_not_run(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
         return record_not_run(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
@@ -165,7 +161,7 @@ def build_job(
 
 def is_empty(task: TaskRecord, window: tuple[datetime, datetime] | None) -> bool:
     """Whether the slot has nothing to cover and the task does not want a job for nothing."""
-    return window is not None and windows.is_empty(*window) and not (task.window or {}).get("allow_empty")
+    return window is not None and window_is_empty(*window) and not (task.window or {}).get("allow_empty")
 
 
 def record_not_run(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:

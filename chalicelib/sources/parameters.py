@@ -40,7 +40,7 @@ class Parameter(BaseModel):
     required: bool = False
 
 
-def resolve(
+def resolve_parameters(
     declared: Sequence[Parameter], given: Mapping[str, Any], slot: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Every value a query may use, by name. `slot` holds those of the window, which nobody may override.

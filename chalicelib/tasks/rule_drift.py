@@ -14,8 +14,8 @@ from chalicelib.access.actor import Actor, Role
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
 from chalicelib.core.lifecycle import EVENTBRIDGE
-from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.eventbridge import from_eventbridge
+from chalicelib.core.schedules.window import accept_window
 from chalicelib.errors import Invalid, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import rule_watch
@@ -91,9 +91,9 @@ def _adopt(task: TaskRecord, found: Rule, *, now: datetime) -> TaskRecord:
 
 def _schedule(task: TaskRecord, expression: str, *, now: datetime) -> Mapping[str, Any]:
     given = from_eventbridge(expression)
-    schedule = validation.accept_schedule(given, now=now, trigger=EVENTBRIDGE)
+    schedule = validation.accept_task_schedule(given, now=now, trigger=EVENTBRIDGE)
     if task.window is not None:
-        windows.accept(task.window, schedule_type=schedule["type"], timezone=schedule["timezone"])
+        accept_window(task.window, schedule_type=schedule["type"], timezone=schedule["timezone"])
     return schedule
 
 

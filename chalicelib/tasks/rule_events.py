@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
-from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules.fires import fires_after, latest_fire
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.queue import leases
@@ -72,7 +72,7 @@ def _is_slot(task: TaskRecord, at: datetime, seen: Drift) -> bool:
         return False
     if seen is not Drift.STALE or task.schedule["type"] == "interval":
         return True
-    return schedules.latest(task.schedule, at_or_before=at) == at
+    return latest_fire(task.schedule, at_or_before=at) == at
 
 
 def _record_unreported(task: TaskRecord, *, before: datetime, now: datetime) -> None:
@@ -88,7 +88,7 @@ def _record_unreported(task: TaskRecord, *, before: datetime, now: datetime) -> 
 
 def _since_known(task: TaskRecord) -> Iterator[datetime]:
     known = max(task.previous_fire_at or task.updated_at, task.updated_at)
-    return schedules.iterate(task.schedule, after=known)
+    return fires_after(task.schedule, after=known)
 
 
 def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:

@@ -11,7 +11,7 @@ from chalicelib.access.actor import Actor
 from chalicelib.core.ids import job_id_of_request, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules.fires import latest_fire
 from chalicelib.errors import Invalid
 from chalicelib.log import event
 from chalicelib.queue.leases import send_token
@@ -89,7 +89,7 @@ def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
     """The schedule's last fire before the instant: where `since_previous_fire` begins for a start by hand."""
     if task.schedule["type"] in ("now", "once"):
         return None
-    before = schedules.latest(task.schedule, at_or_before=instant)
+    before = latest_fire(task.schedule, at_or_before=instant)
     if before == instant:
-        before = schedules.latest(task.schedule, at_or_before=instant - slots.SECOND)
+        before = latest_fire(task.schedule, at_or_before=instant - slots.SECOND)
     return before

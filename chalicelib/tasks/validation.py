@@ -13,10 +13,10 @@ from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
-from chalicelib.core.schedules import fires as schedules
-from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.eventbridge import to_eventbridge
-from chalicelib.core.schedules.form import normalise
+from chalicelib.core.schedules.fires import accept_schedule, latest_fire
+from chalicelib.core.schedules.form import normalise_schedule
+from chalicelib.core.schedules.window import accept_window
 from chalicelib.errors import Invalid
 from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.scheduling import slots
@@ -48,11 +48,11 @@ def accept(
     kind = given.get("kind")
     if kind not in KINDS:
         raise Invalid(f"There is no kind {kind!r}; there are {', '.join(sorted(KINDS))}.", field="kind")
-    schedule = accept_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known_schedule)
+    schedule = accept_task_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known_schedule)
     zone = str(schedule.get("timezone") or "UTC")
     window = given.get("window")
     if window is not None:
-        window = windows.accept(window, schedule_type=schedule["type"], timezone=zone)
+        window = accept_window(window, schedule_type=schedule["type"], timezone=zone)
     try:
         overlap = OverlapPolicy(given["overlap"])
     except ValueError:
@@ -86,7 +86,7 @@ def check_start(task: TaskRecord, parameters: Mapping[str, Any]) -> None:
     kind_of(task.kind).check_parameters(task.spec, given, has_window=task.window is not None, complete=True)
 
 
-def accept_schedule(
+def accept_task_schedule(
     given: Mapping[str, Any], *, now: datetime, trigger: str, known: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The schedule to store. A rule of its own takes what EventBridge can express: UTC, to the minute, without end."""
@@ -95,7 +95,7 @@ def accept_schedule(
         schedule = dict(known)
     else:
         given = _anchored(given, known or {})
-        schedule = schedules.accept(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
+        schedule = accept_schedule(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
     if trigger == EVENTBRIDGE:
         to_eventbridge(schedule)
     return schedule
@@ -109,7 +109,7 @@ def _anchored(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, A
 
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """Whether a schedule is the known one, perhaps without the anchor, which only acceptance fills in."""
-    form = normalise(given)
+    form = normalise_schedule(given)
     return form | {"anchor": known.get("anchor")} == dict(known) | {"anchor": known.get("anchor")}
 
 
@@ -126,7 +126,7 @@ def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
         else:
             following = slots.following(task, now)
             if following is None and fire_now and kind == "once" and task.schedule.get("run_if_past"):
-                following = schedules.latest(task.schedule, at_or_before=now)
+                following = latest_fire(task.schedule, at_or_before=now)
     task.next_fire_at = following
     task.due_shard = None if following is None else tasks.shard(task.task_id)
     task.tzdata_version = TZDATA_VERSION

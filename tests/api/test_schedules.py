@@ -8,8 +8,8 @@ from pydantic import BaseModel, TypeAdapter
 from chalicelib.api.models import schedules as shown
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.retry import Retry
-from chalicelib.core.schedules import fires as schedules
-from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.fires import accept_schedule
+from chalicelib.core.schedules.window import accept_window
 from tests.support.http import Http
 from tests.support.world import START
 
@@ -131,13 +131,13 @@ WINDOWS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda item: str(item["type"]))
 def test_a_documented_schedule_is_accepted(schedule: dict[str, Any]) -> None:
     TypeAdapter(shown.Schedule).validate_python(schedule)
-    schedules.accept(schedule, now=START)
+    accept_schedule(schedule, now=START)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda item: str(item["type"]))
 def test_a_documented_window_is_accepted(window: dict[str, Any]) -> None:
     TypeAdapter(shown.Window).validate_python(window)
-    windows.accept(window, schedule_type="cron")
+    accept_window(window, schedule_type="cron")
 
 
 def test_every_documented_field_was_tried() -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
 from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
-from chalicelib.core.schedules import fires as schedules
+from chalicelib.core.schedules.fires import upcoming
 from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
@@ -417,7 +417,7 @@ class Machine(RuleBasedStateMachine):
             if task.task_id in self.edited or task.previous_fire_at is None or task.schedule["type"] == "now":
                 continue
             after = task.created_at - timedelta(seconds=1)
-            slots = schedules.upcoming(task.schedule, after=after, count=400, with_skipped=True)
+            slots = upcoming(task.schedule, after=after, count=400, with_skipped=True)
             known = {job_id for (job_id,) in self.watch.jobs.items} | self.watch.deleted
             past = [slot for slot in slots if task.created_at < slot <= task.previous_fire_at]
             forgotten = [slot for slot in past if job_id_of_slot(task.task_id, slot) not in known]

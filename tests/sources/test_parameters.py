@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.schedules import window
+from chalicelib.core.schedules.window import window_parameters
 from chalicelib.errors import ParametersRefused
-from chalicelib.sources.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve
+from chalicelib.sources.parameters import GIVEN, WINDOW, Parameter, mistakes, resolve_parameters
 
 
 def declared(type: str = "string", **overrides: Any) -> list[Parameter]:
@@ -35,7 +35,7 @@ def declared(type: str = "string", **overrides: Any) -> list[Parameter]:
     ],
 )
 def test_a_value_is_converted_by_its_declared_type(type: str, given: Any, value: Any) -> None:
-    found = resolve(declared(type), {"p": given})["p"]
+    found = resolve_parameters(declared(type), {"p": given})["p"]
     assert found == value
     assert str(found) == str(value)
 
@@ -59,50 +59,50 @@ def test_a_value_is_converted_by_its_declared_type(type: str, given: Any, value:
 )
 def test_a_value_of_another_type_is_refused_by_name(type: str, given: Any, words: str) -> None:
     with pytest.raises(ParametersRefused, match=words) as refused:
-        resolve(declared(type), {"p": given})
+        resolve_parameters(declared(type), {"p": given})
     assert refused.value.field == "parameters.p"
 
 
 def test_a_job_overrides_the_default() -> None:
-    assert resolve(declared(default="a"), {"p": "b"}) == {"p": "b"}
+    assert resolve_parameters(declared(default="a"), {"p": "b"}) == {"p": "b"}
 
 
 def test_the_default_is_converted_too() -> None:
-    assert resolve(declared("date", default="2013-01-31"), {}) == {"p": date(2013, 1, 31)}
+    assert resolve_parameters(declared("date", default="2013-01-31"), {}) == {"p": date(2013, 1, 31)}
 
 
 def test_a_parameter_nobody_set_is_null() -> None:
-    assert resolve(declared(), {}) == {"p": None}
+    assert resolve_parameters(declared(), {}) == {"p": None}
 
 
 def test_a_required_parameter_must_be_set() -> None:
     with pytest.raises(ParametersRefused, match="p needs a value"):
-        resolve(declared(required=True), {"p": None})
+        resolve_parameters(declared(required=True), {"p": None})
 
 
 def test_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(ParametersRefused, match="no parameter named q") as refused:
-        resolve(declared(), {"q": 1})
+        resolve_parameters(declared(), {"q": 1})
     assert refused.value.field == "parameters.q"
 
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ParametersRefused) as refused:
-        resolve(declared("integer"), {"p": "x", "q": 1, "r": 2})
+        resolve_parameters(declared("integer"), {"p": "x", "q": 1, "r": 2})
     assert [problem.field for problem in refused.value.problems] == ["parameters.q", "parameters.r", "parameters.p"]
 
 
 def test_the_window_cannot_be_overridden() -> None:
     slot = {"window_start": datetime(2013, 1, 1, tzinfo=UTC)}
-    assert resolve([Parameter(name="window_start", default="x")], {}, slot) == slot
+    assert resolve_parameters([Parameter(name="window_start", default="x")], {}, slot) == slot
     with pytest.raises(ParametersRefused, match="comes from the window"):
-        resolve([], {"window_start": "2014-01-01"}, slot)
+        resolve_parameters([], {"window_start": "2014-01-01"}, slot)
 
 
 def test_what_a_job_gives_itself_is_what_the_window_says() -> None:
     at = datetime(2013, 1, 1, tzinfo=UTC)
-    assert set(window.parameters(at, at, at, "UTC")) == GIVEN
-    assert set(window.parameters(None, None, at, "UTC")) == GIVEN - WINDOW
+    assert set(window_parameters(at, at, at, "UTC")) == GIVEN
+    assert set(window_parameters(None, None, at, "UTC")) == GIVEN - WINDOW
 
 
 def test_mistakes_are_told_without_the_values_that_are_still_to_come() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from chalicelib.api.models.schedules import PreviewIn, PreviewOut
 from chalicelib.api.operation import Call, operation
-from chalicelib.core.schedules import fires as schedules
-from chalicelib.core.schedules import window as windows
+from chalicelib.core.schedules.fires import accept_schedule
+from chalicelib.core.schedules.preview import preview_fires
+from chalicelib.core.schedules.window import accept_window
 from chalicelib.core.schedules.words import describe
 from chalicelib.errors import InvalidSchedule
 from chalicelib.scheduling import calendars
@@ -25,7 +26,7 @@ from chalicelib.settings import settings
 )
 def preview_schedule(call: Call) -> Any:
     calendar = calendars.calendar_of(call.body.schedule)
-    schedule = schedules.accept(
+    schedule = accept_schedule(
         call.body.schedule,
         now=call.now,
         minimum_gap_seconds=settings().minimum_gap_seconds,
@@ -33,8 +34,8 @@ def preview_schedule(call: Call) -> Any:
     )
     window = call.body.window
     if window is not None:
-        window = windows.accept(window, schedule_type=schedule["type"], timezone=schedule["timezone"])
-    fires = schedules.preview(
+        window = accept_window(window, schedule_type=schedule["type"], timezone=schedule["timezone"])
+    fires = preview_fires(
         schedule, after=call.body.after or call.now, count=call.body.count, window=window, calendar=calendar
     )
     words = {language: describe(schedule, language) for language in ("en", "zh")}

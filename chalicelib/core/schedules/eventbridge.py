@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.cron_fields import WEEKDAYS, Field, LastDay, NthWeekday, refuse
-from chalicelib.core.schedules.form import normalise, read_time
+from chalicelib.core.schedules.form import normalise_schedule, read_time
 from chalicelib.core.schedules.recurrence import read_month_day, read_weekday
 from chalicelib.errors import InvalidSchedule
 
@@ -41,7 +41,7 @@ def from_eventbridge(text: str) -> dict[str, Any]:
 
 def to_eventbridge(schedule: Mapping[str, Any]) -> str:
     """The `cron(…)` or `rate(…)` text of a rule that fires at the same instants, or InvalidSchedule."""
-    form = normalise(schedule)
+    form = normalise_schedule(schedule)
     for key, reason in _NO_COUNTERPART.items():
         if key in form:
             raise InvalidSchedule(f"An EventBridge rule {reason}.", field=f"schedule.{key}")
@@ -70,7 +70,7 @@ def _from_rate(body: str) -> dict[str, Any]:
     if match is None or int(match[1]) == 0:
         raise refuse("A rate is a positive number of minutes, hours or days, such as rate(5 minutes).")
     factor, unit = _RATE_UNITS[match[2].lower()]
-    return normalise({"type": "interval", "every": int(match[1]) * factor, "unit": unit, "timezone": "UTC"})
+    return normalise_schedule({"type": "interval", "every": int(match[1]) * factor, "unit": unit, "timezone": "UTC"})
 
 
 def _from_cron(body: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _from_cron(body: str) -> dict[str, Any]:
     if re.search(r"L-|L.*W.*,|,.*L|L.*,|W.*,|,.*W", day):
         raise refuse(f"EventBridge knows L, LW and nW only on their own, not {day!r}.")
     fields = [minute, hour, day.replace("?", "*"), month, _weekdays_from(weekday), year]
-    return normalise({"type": "cron", "expression": " ".join(["0", *fields]), "timezone": "UTC"})
+    return normalise_schedule({"type": "cron", "expression": " ".join(["0", *fields]), "timezone": "UTC"})
 
 
 def _weekdays_from(text: str) -> str:

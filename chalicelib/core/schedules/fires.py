@@ -1,4 +1,4 @@
-"""When a schedule fires. Schedules are mappings as in the API (see `schedule_form`); instants are aware UTC datetimes.
+"""When a schedule fires. Schedules are mappings as in the API (see `form`); instants are aware UTC datetimes.
 
 Every function that can refuse raises InvalidSchedule with the field. None reads a clock.
 """
@@ -14,16 +14,13 @@ from chalicelib.core.moments import DAY, Gap, aware, from_seconds, local_text, p
 from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
 from chalicelib.core.schedules.cron import HORIZON_YEARS
 from chalicelib.core.schedules.cron_fields import WEEKDAYS
-from chalicelib.core.schedules.form import normalise
+from chalicelib.core.schedules.form import normalise_schedule
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
-from chalicelib.core.schedules.preview import Fire, preview
 from chalicelib.errors import InvalidSchedule
 
 # The stage may allow less; below a minute most work has no time to finish.
 MINIMUM_GAP_SECONDS = 60
-
-__all__ = ["MINIMUM_GAP_SECONDS", "Fire", "accept", "iterate", "latest", "preview", "runs_on", "upcoming"]
 
 _YEAR = 366 * DAY
 _HORIZON = HORIZON_YEARS * _YEAR
@@ -36,7 +33,7 @@ _TIMING = {
 }
 
 
-def iterate(
+def fires_after(
     schedule: Mapping[str, Any], *, after: datetime, calendar: Calendar | None = None, with_skipped: bool = False
 ) -> Iterator[datetime]:
     """The fires strictly after an instant, lazily, strictly ascending.
@@ -59,10 +56,10 @@ def upcoming(
     """At most `count` fires strictly after an instant; fewer when the schedule is exhausted."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise InvalidSchedule("A count of fires is needed.", field="count")
-    return list(islice(iterate(schedule, after=after, calendar=calendar, with_skipped=with_skipped), count))
+    return list(islice(fires_after(schedule, after=after, calendar=calendar, with_skipped=with_skipped), count))
 
 
-def latest(
+def latest_fire(
     schedule: Mapping[str, Any], *, at_or_before: datetime, calendar: Calendar | None = None, with_skipped: bool = False
 ) -> datetime | None:
     """The last fire at or before an instant, or None when there was none in 60 years."""
@@ -79,7 +76,7 @@ def runs_on(schedule: Mapping[str, Any], fire: datetime, *, calendar: Calendar |
     return (calendar or WEEKENDS_OFF).works(wall(aware(fire, field="fire"), plan.tz).date())
 
 
-def accept(
+def accept_schedule(
     schedule: Mapping[str, Any],
     *,
     now: datetime,
@@ -88,11 +85,11 @@ def accept(
 ) -> dict[str, Any]:
     """The canonical mapping to store and show, with what only the moment of acceptance can fill in.
 
-    Refuses what `normalise` refuses, and a `once` in a gap or in the past, fires nearer than the minimum gap anywhere
-    in a year, and a schedule with no fire within 60 years.
+    Refuses what `normalise_schedule` refuses, and also: a `once` in a gap or in the past, two fires of a year that are
+    closer than the minimum gap, and a schedule with no fire within 60 years.
     """
     moment = aware(now, field="now").replace(microsecond=0)
-    form = normalise(schedule)
+    form = normalise_schedule(schedule)
     if form["type"] == "now":
         return form
     if form["type"] == "once":
@@ -136,7 +133,7 @@ def _anchored(form: dict[str, Any], moment: datetime) -> dict[str, Any]:
         form.setdefault("weekdays", [WEEKDAYS[cron_weekday(day)]])
     if form.get("unit") == "month":
         form.setdefault("month_day", day.day)
-    return normalise(form)
+    return normalise_schedule(form)
 
 
 def _check_gap(plan: Plan, first: int, calendar: Calendar, minimum: int, *, field: str) -> None:

@@ -55,7 +55,7 @@ _UNIT_FIELDS = frozenset().union(*_CALENDAR_FIELDS.values())
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
 
 
-def normalise(schedule: Mapping[str, Any]) -> dict[str, Any]:
+def normalise_schedule(schedule: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical mapping, or InvalidSchedule naming the field. Idempotent."""
     if not isinstance(schedule, Mapping):
         raise InvalidSchedule("A schedule is an object.", field="schedule")

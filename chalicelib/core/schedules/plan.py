@@ -17,7 +17,7 @@ from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.schedules.cron import HORIZON_YEARS
 from chalicelib.core.schedules.dst import DstPolicy, Fires, Flag, Reading, fires
-from chalicelib.core.schedules.form import UNIT_SECONDS, normalise, read_time
+from chalicelib.core.schedules.form import UNIT_SECONDS, normalise_schedule, read_time
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.recurrence import (
     EPOCH_DATE,
@@ -169,7 +169,7 @@ def _instant_text(value: object) -> str:
 
 @lru_cache(maxsize=2048)
 def _compiled(key: str) -> Plan:
-    form = normalise(json.loads(key))
+    form = normalise_schedule(json.loads(key))
     tz = zone(form["timezone"])
     ends = [
         seconds(read_instant(form[end], tz, field=f"schedule.{end}")) if end in form else None

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import whole
 from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall
-from chalicelib.core.schedules import window as windows
 from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar
 from chalicelib.core.schedules.dst import Flag
-from chalicelib.core.schedules.form import normalise
+from chalicelib.core.schedules.form import normalise_schedule
 from chalicelib.core.schedules.plan import Plan, anchor_of, compile_plan
+from chalicelib.core.schedules.window import resolve
 
 MAX_PREVIEW = 100
 
@@ -31,7 +31,7 @@ class Fire:
     window_end: datetime | None = None
 
 
-def preview(
+def preview_fires(
     schedule: Mapping[str, Any],
     *,
     after: datetime,
@@ -52,7 +52,7 @@ def preview(
             if window.get("type") == "since_previous_fire" and previous is None:
                 previous = _before(schedule, at, plan, days)
             if previous is not None or window.get("type") != "since_previous_fire":
-                bounds = windows.resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
+                bounds = resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
         flags = {*batch.flags_of(fire), *_fold(at, plan.tz)}
         found.append(Fire(at, local_text(at, plan.tz), tuple(flag for flag in Flag if flag in flags), *bounds))
         previous = at
@@ -70,7 +70,7 @@ def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
 def _before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
     """The fire before the first one shown, else the range's start, else the anchor."""
     earlier = plan.latest(seconds(at) - 1, calendar)
-    anchor = anchor_of(normalise(schedule), plan.tz)
+    anchor = anchor_of(normalise_schedule(schedule), plan.tz)
     if earlier is None or (anchor is not None and from_seconds(earlier) < anchor < at):
         return anchor
     return from_seconds(earlier)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from chalicelib.core.fields import read_instant
 from chalicelib.core.moments import aware, from_seconds, seconds, settle, start_of_day, wall, z, zone
 from chalicelib.core.schedules.recurrence import day_in_month, month_number, read_weekday, start_of_week
-from chalicelib.core.schedules.window_form import normalise
+from chalicelib.core.schedules.window_form import normalise_window
 from chalicelib.errors import InvalidSchedule
 
 _ELAPSED = {
@@ -29,9 +29,9 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _ONE_DAY = timedelta(days=1)
 
 
-def accept(window: Mapping[str, Any], *, schedule_type: str, timezone: str = "UTC") -> dict[str, Any]:
+def accept_window(window: Mapping[str, Any], *, schedule_type: str, timezone: str = "UTC") -> dict[str, Any]:
     """The canonical mapping to store and show; InvalidSchedule names the field (`window.…`)."""
-    form = normalise(window, zone(timezone))
+    form = normalise_window(window, zone(timezone))
     if form["type"] == "since_previous_fire" and schedule_type == "now":
         raise InvalidSchedule("A task that runs now has no previous fire to start from.", field="window.type")
     if form["type"] == "custom":
@@ -61,20 +61,20 @@ def resolve(
     return _RESOLVERS[kind](form, fire, tz)
 
 
-def is_empty(start: datetime, end: datetime) -> bool:
+def window_is_empty(start: datetime, end: datetime) -> bool:
     return aware(end, field="end") <= aware(start, field="start")
 
 
 def union(windows: Iterable[tuple[datetime, datetime]]) -> tuple[datetime, datetime]:
     """The smallest window over all of them; empty ones count only when there is no other."""
     pairs = [(aware(start, field="start"), aware(end, field="end")) for start, end in windows]
-    filled = [pair for pair in pairs if not is_empty(*pair)] or pairs
+    filled = [pair for pair in pairs if not window_is_empty(*pair)] or pairs
     if not filled:
         raise ValueError("no windows to unite")
     return min(start for start, _ in filled), max(end for _, end in filled)
 
 
-def parameters(
+def window_parameters(
     start: datetime | None, end: datetime | None, scheduled_for: datetime, timezone: str
 ) -> dict[str, datetime | date | str]:
     """What queries are given. `<edge>` is `window_start`, `window_end` or `scheduled_for`:
@@ -105,7 +105,7 @@ def parameters(
 
 @lru_cache(maxsize=1024)
 def _form(key: str, timezone: str) -> dict[str, Any]:
-    return normalise(json.loads(key), zone(timezone))
+    return normalise_window(json.loads(key), zone(timezone))
 
 
 def _text(value: object) -> str:
@@ -209,6 +209,6 @@ def _check_order(form: Mapping[str, Any]) -> None:
     utc = zone("UTC")
     for hours in range(0, 366 * 24, 11):
         fire = from_seconds(seconds(begin.replace(tzinfo=utc)) + hours * 3600)
-        if not is_empty(*_custom(form, fire, utc)):
+        if not window_is_empty(*_custom(form, fire, utc)):
             return
     raise InvalidSchedule("The window ends before it starts.", field="window.end")

@@ -69,7 +69,7 @@ ALIASES: dict[str, dict[str, Any]] = {
 }
 
 
-def normalise(window: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
+def normalise_window(window: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
     """The canonical mapping, or InvalidSchedule naming the field. Idempotent."""
     if not isinstance(window, Mapping):
         raise InvalidSchedule("A window is an object.", field="window")

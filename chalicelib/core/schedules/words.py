@@ -11,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from chalicelib.core.moments import zone
-from chalicelib.core.schedules import form, window_form, words_en, words_zh
+from chalicelib.core.schedules import words_en, words_zh
+from chalicelib.core.schedules.form import normalise_schedule
+from chalicelib.core.schedules.window_form import normalise_window
 from chalicelib.errors import Invalid
 
 _LANGUAGES = {"en": words_en, "zh": words_zh}
@@ -20,13 +22,13 @@ LANGUAGES = tuple(_LANGUAGES)
 
 def describe(schedule: Mapping[str, Any], language: str) -> str:
     """One sentence: when it fires, in which zone and range, and what is not as by default."""
-    text: str = _language(language).schedule(form.normalise(schedule))
+    text: str = _language(language).schedule(normalise_schedule(schedule))
     return text
 
 
 def describe_window(window: Mapping[str, Any], language: str, *, timezone: str = "UTC") -> str:
     """One sentence: the data a slot covers."""
-    text: str = _language(language).window(window_form.normalise(window, zone(timezone)))
+    text: str = _language(language).window(normalise_window(window, zone(timezone)))
     return text
 
 

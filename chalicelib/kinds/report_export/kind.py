@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib.core import file_name
-from chalicelib.core.schedules import window
+from chalicelib.core.schedules.window import window_parameters
 from chalicelib.errors import (
     FieldProblem,
     Invalid,
@@ -25,7 +25,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext, Target
 from chalicelib.kinds.report_export.definition import definition_of, values_shown
 from chalicelib.kinds.report_export.export import Export
 from chalicelib.kinds.report_export.spec import Report, ReportExportSpec, SourceRecord
-from chalicelib.sources.parameters import mistakes, resolve
+from chalicelib.sources.parameters import mistakes, resolve_parameters
 from chalicelib.sources.protocol import Query
 from chalicelib.sources.registry import field_problems, open_source
 from chalicelib.sources.sql import DIALECTS, parse
@@ -78,7 +78,7 @@ class ReportExport:
         problems += mistakes(report.parameters, parameters)
         if complete and not problems:
             try:
-                resolve(report.parameters, {**wanted.parameters, **parameters})
+                resolve_parameters(report.parameters, {**wanted.parameters, **parameters})
             except ParametersRefused as error:
                 problems += error.problems
         if not has_window:
@@ -112,8 +112,8 @@ class ReportExport:
         spec = ReportExportSpec.model_validate(dict(facts.spec))
         report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report", NO_REPORT))
         record = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source", NO_SOURCE))
-        slot = window.parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
-        values = resolve(report.parameters, {**spec.parameters, **facts.parameters}, slot)
+        slot = window_parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
+        values = resolve_parameters(report.parameters, {**spec.parameters, **facts.parameters}, slot)
         try:
             source = open_source(
                 record.kind,

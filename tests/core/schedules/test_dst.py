@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib.core.schedules.fires import latest, upcoming
+from chalicelib.core.schedules.fires import latest_fire, upcoming
 from tests.core.schedules.expressions import Known, known
 
 MINUTE = timedelta(minutes=1)
@@ -103,7 +103,7 @@ def test_the_fires_around_a_change_are_those_of_a_walk_over_every_minute(zone: s
 
             assert found == expected, (expression.text, policy)
             if expected:
-                assert latest(schedule, at_or_before=end) == expected[-1]
+                assert latest_fire(schedule, at_or_before=end) == expected[-1]
             near = begin + REACH + pick.randrange(-90, 90) * MINUTE
             assert upcoming(schedule, after=near, count=3) == [fire for fire in expected if fire > near][:3]
 

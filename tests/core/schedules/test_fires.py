@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib.core.schedules.business_days import Calendar
-from chalicelib.core.schedules.fires import accept, iterate, latest, preview, runs_on, upcoming
+from chalicelib.core.schedules.fires import accept_schedule, fires_after, latest_fire, runs_on, upcoming
+from chalicelib.core.schedules.preview import preview_fires
 from chalicelib.errors import InvalidSchedule
 
 NOW = datetime(2026, 5, 1, 10, 30, 15, 999, tzinfo=UTC)
@@ -135,8 +136,8 @@ def cron(expression: str, **over: Any) -> dict[str, Any]:
     ],
 )
 def test_the_canonical_form_is_what_is_stored(given: dict[str, Any], stored: dict[str, Any]):
-    assert accept(given, now=NOW) == stored
-    assert accept(stored, now=NOW + timedelta(days=1)) == stored
+    assert accept_schedule(given, now=NOW) == stored
+    assert accept_schedule(stored, now=NOW + timedelta(days=1)) == stored
 
 
 ONCE = {"type": "once", "at": "2026-06-01T10:00:00"}
@@ -230,7 +231,7 @@ WEEKLY = {"type": "calendar", "every": 1, "unit": "week", "at": "09:00"}
 )
 def test_what_cannot_be_is_refused_with_its_field(given: dict[str, Any], field: str):
     with pytest.raises(InvalidSchedule) as refusal:
-        accept(given, now=NOW)
+        accept_schedule(given, now=NOW)
 
     assert refusal.value.field == field
     assert refusal.value.message
@@ -239,14 +240,14 @@ def test_what_cannot_be_is_refused_with_its_field(given: dict[str, Any], field: 
 def test_a_schedule_is_an_object():
     for value in (None, "daily", ["daily"]):
         with pytest.raises(InvalidSchedule):
-            accept(value, now=NOW)  # type: ignore[arg-type]
+            accept_schedule(value, now=NOW)  # type: ignore[arg-type]
         with pytest.raises(InvalidSchedule):
             upcoming(value, after=NOW, count=1)  # type: ignore[arg-type]
 
 
 def test_a_time_in_a_gap_is_refused_with_the_time_after_it():
     with pytest.raises(InvalidSchedule, match="2027-03-14T03:00:00") as refusal:
-        accept({"type": "once", "at": "2027-03-14T02:30:00", "timezone": NEW_YORK}, now=NOW)
+        accept_schedule({"type": "once", "at": "2027-03-14T02:30:00", "timezone": NEW_YORK}, now=NOW)
 
     assert refusal.value.field == "schedule.at"
 
@@ -259,7 +260,7 @@ def test_a_once_accepted_before_its_time_fell_into_a_gap_still_fires():
 
 def test_never_fires_says_so():
     with pytest.raises(InvalidSchedule, match="never_fires"):
-        accept(cron("0 0 30 2 *"), now=NOW)
+        accept_schedule(cron("0 0 30 2 *"), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -282,10 +283,10 @@ def test_never_fires_says_so():
 )
 def test_the_closest_two_fires_of_a_year_count(schedule: dict[str, Any], minimum: int, accepted: bool):
     if accepted:
-        accept(schedule, now=NOW, minimum_gap_seconds=minimum)
+        accept_schedule(schedule, now=NOW, minimum_gap_seconds=minimum)
         return
     with pytest.raises(InvalidSchedule, match="least allowed"):
-        accept(schedule, now=NOW, minimum_gap_seconds=minimum)
+        accept_schedule(schedule, now=NOW, minimum_gap_seconds=minimum)
 
 
 def test_both_ends_of_a_range_are_inclusive():
@@ -294,8 +295,8 @@ def test_both_ends_of_a_range_are_inclusive():
     fires = upcoming(schedule, after=NOW, count=10)
 
     assert fires == [utc(f"2026-06-0{day}T09:00Z") for day in (1, 2, 3)]
-    assert latest(schedule, at_or_before=utc("2027-01-01T00:00Z")) == fires[-1]
-    assert latest(schedule, at_or_before=utc("2026-06-01T08:59:59Z")) is None
+    assert latest_fire(schedule, at_or_before=utc("2027-01-01T00:00Z")) == fires[-1]
+    assert latest_fire(schedule, at_or_before=utc("2026-06-01T08:59:59Z")) is None
 
 
 def test_an_interval_is_elapsed_time_from_its_start():
@@ -317,17 +318,17 @@ def test_fires_are_strictly_after():
 
 def test_now_has_no_fires_of_its_own():
     assert upcoming({"type": "now"}, after=NOW, count=3) == []
-    assert latest({"type": "now"}, at_or_before=NOW) is None
+    assert latest_fire({"type": "now"}, at_or_before=NOW) is None
 
 
 def test_naive_datetimes_are_refused_at_every_door():
     naive = datetime(2026, 5, 1)  # noqa: DTZ001 - what is refused
     for call in (
         lambda: upcoming(cron("@daily"), after=naive, count=1),
-        lambda: iterate(cron("@daily"), after=naive),
-        lambda: latest(cron("@daily"), at_or_before=naive),
-        lambda: accept(cron("@daily"), now=naive),
-        lambda: preview(cron("@daily"), after=naive, count=1),
+        lambda: fires_after(cron("@daily"), after=naive),
+        lambda: latest_fire(cron("@daily"), at_or_before=naive),
+        lambda: accept_schedule(cron("@daily"), now=naive),
+        lambda: preview_fires(cron("@daily"), after=naive, count=1),
         lambda: upcoming({**INTERVAL, "start": naive}, after=NOW, count=1),
         lambda: upcoming({**ONCE, "at": naive}, after=NOW, count=1),
         lambda: runs_on(cron("@daily", on_non_business="skip"), naive),
@@ -343,13 +344,13 @@ def test_a_count_is_a_whole_number(count: Any):
 
 
 def test_iterate_is_lazy():
-    fires = iterate(cron("* * * * * *"), after=NOW)
+    fires = fires_after(cron("* * * * * *"), after=NOW)
 
     assert list(islice(fires, 2)) == [utc("2026-05-01T10:30:16Z"), utc("2026-05-01T10:30:17Z")]
 
 
 def test_a_preview_shows_local_time_flags_and_window():
-    shown = preview(
+    shown = preview_fires(
         cron("30 1 * * *", timezone=NEW_YORK), after=utc("2026-10-31T12:00Z"), count=2, window={"type": "yesterday"}
     )
 
@@ -362,9 +363,9 @@ def test_a_preview_shows_local_time_flags_and_window():
 
 
 def test_a_preview_flags_the_passes_of_a_fold_and_the_end_of_a_gap():
-    twice = preview(cron("0 * * * *", timezone=NEW_YORK), after=utc("2026-11-01T00:30-04:00"), count=3)
-    shifted = preview(cron("30 2 * * *", timezone=NEW_YORK), after=utc("2026-03-07T12:00Z"), count=2)
-    due_anyway = preview(cron("0 2,3 * * *", timezone=NEW_YORK), after=utc("2026-03-07T12:00Z"), count=1)
+    twice = preview_fires(cron("0 * * * *", timezone=NEW_YORK), after=utc("2026-11-01T00:30-04:00"), count=3)
+    shifted = preview_fires(cron("30 2 * * *", timezone=NEW_YORK), after=utc("2026-03-07T12:00Z"), count=2)
+    due_anyway = preview_fires(cron("0 2,3 * * *", timezone=NEW_YORK), after=utc("2026-03-07T12:00Z"), count=1)
 
     assert [fire.flags for fire in twice] == [("fold_first",), ("fold_second",), ()]
     assert [fire.flags for fire in shifted] == [("gap_shifted",), ()]
@@ -372,9 +373,9 @@ def test_a_preview_flags_the_passes_of_a_fold_and_the_end_of_a_gap():
 
 
 def test_a_preview_has_at_most_a_hundred_fires():
-    assert len(preview(cron("@daily"), after=NOW, count=100)) == 100
+    assert len(preview_fires(cron("@daily"), after=NOW, count=100)) == 100
     with pytest.raises(InvalidSchedule):
-        preview(cron("@daily"), after=NOW, count=101)
+        preview_fires(cron("@daily"), after=NOW, count=101)
 
 
 @pytest.mark.parametrize(
@@ -387,7 +388,7 @@ def test_a_preview_has_at_most_a_hundred_fires():
     ],
 )
 def test_a_preview_of_windows_since_the_previous_fire(schedule: dict[str, Any], first_start: str):
-    shown = preview(schedule, after=utc("2026-05-01T00:00Z"), count=3, window={"type": "since_previous_fire"})
+    shown = preview_fires(schedule, after=utc("2026-05-01T00:00Z"), count=3, window={"type": "since_previous_fire"})
 
     assert shown[0].window_start == utc(first_start)
     assert [fire.window_start for fire in shown[1:]] == [fire.at for fire in shown[:-1]]
@@ -438,7 +439,7 @@ def test_dates_that_land_on_one_collapse(rule: str, expected: list[int]):
 def test_a_date_off_rolls(day: int, rule: str, moved: str):
     schedule = cron(f"0 9 {day} 5 *", on_non_business=rule)
 
-    (fire,) = preview(schedule, after=utc("2026-01-01T00:00Z"), count=1, calendar=HOLIDAYS)
+    (fire,) = preview_fires(schedule, after=utc("2026-01-01T00:00Z"), count=1, calendar=HOLIDAYS)
 
     assert fire.at == utc(f"{moved}T09:00Z")
     assert fire.flags == (() if moved == f"2026-05-{day:02}" else ("holiday_moved",))
@@ -460,7 +461,7 @@ def test_the_date_rolls_before_the_clock_is_read():
 def test_beyond_its_cover_a_calendar_knows_weekends_only_and_says_so():
     schedule = cron("0 9 1 * *", on_non_business="next")
 
-    shown = preview(schedule, after=utc("2026-12-01T12:00Z"), count=2, calendar=HOLIDAYS)
+    shown = preview_fires(schedule, after=utc("2026-12-01T12:00Z"), count=2, calendar=HOLIDAYS)
 
     assert [(fire.at.date().isoformat(), fire.flags) for fire in shown] == [
         ("2027-01-01", ("beyond_calendar",)),
@@ -482,10 +483,10 @@ def test_skipped_slots_are_there_for_the_ledger():
     slots = upcoming(schedule, after=utc("2026-05-01T12:00Z"), count=3, with_skipped=True)
 
     assert [runs_on(schedule, slot) for slot in slots] == [False, False, True]
-    assert latest(schedule, at_or_before=utc("2026-05-03T12:00Z")) == utc("2026-05-01T09:00Z")
-    assert latest(schedule, at_or_before=utc("2026-05-03T12:00Z"), with_skipped=True) == utc("2026-05-03T09:00Z")
+    assert latest_fire(schedule, at_or_before=utc("2026-05-03T12:00Z")) == utc("2026-05-01T09:00Z")
+    assert latest_fire(schedule, at_or_before=utc("2026-05-03T12:00Z"), with_skipped=True) == utc("2026-05-03T09:00Z")
 
 
 def test_a_schedule_of_weekends_that_skips_weekends_never_fires():
     with pytest.raises(InvalidSchedule, match="never_fires"):
-        accept(cron("0 9 * * 6", on_non_business="skip"), now=NOW)
+        accept_schedule(cron("0 9 * * 6", on_non_business="skip"), now=NOW)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.schedules.cron import canonical
-from chalicelib.core.schedules.fires import accept, iterate, latest, preview, upcoming
+from chalicelib.core.schedules.fires import accept_schedule, fires_after, latest_fire, upcoming
+from chalicelib.core.schedules.preview import preview_fires
 from tests.core.schedules.expressions import known
 
 ZONES = [
@@ -101,7 +102,7 @@ def test_fires_strictly_increase_and_do_not_depend_on_where_one_starts(schedule:
     for _ in fires:
         one_by_one += upcoming(schedule, after=one_by_one[-1] if one_by_one else after, count=1)
     assert one_by_one == fires
-    assert [fire.at for fire in preview(schedule, after=after, count=8)] == fires
+    assert [fire.at for fire in preview_fires(schedule, after=after, count=8)] == fires
     assert all(fire.tzinfo is UTC and not fire.microsecond for fire in fires)
 
 
@@ -111,8 +112,8 @@ def test_the_latest_fire_is_the_one_before_the_next(schedule: dict[str, Any], af
     fires = upcoming(schedule, after=after, count=4)
 
     for earlier, later in pairwise(fires):
-        assert latest(schedule, at_or_before=earlier) == earlier
-        assert latest(schedule, at_or_before=later - SECOND) == earlier
+        assert latest_fire(schedule, at_or_before=earlier) == earlier
+        assert latest_fire(schedule, at_or_before=later - SECOND) == earlier
 
 
 @given(cron_schedules(), instants)
@@ -127,9 +128,9 @@ def test_the_canonical_form_fires_at_the_same_times(schedule: dict[str, Any], af
 @given(st.one_of(calendar_schedules(), intervals).map(whole_seconds), instants)
 @settings(max_examples=100, deadline=None)
 def test_what_is_accepted_fires_as_what_was_given(schedule: dict[str, Any], now: datetime):
-    stored = accept(schedule, now=now, minimum_gap_seconds=0)
+    stored = accept_schedule(schedule, now=now, minimum_gap_seconds=0)
 
-    assert accept(stored, now=now + timedelta(days=3), minimum_gap_seconds=0) == stored
+    assert accept_schedule(stored, now=now + timedelta(days=3), minimum_gap_seconds=0) == stored
     assert upcoming(stored, after=now, count=5) == upcoming(schedule, after=now, count=5)
 
 
@@ -151,7 +152,7 @@ def test_a_range_cuts_and_changes_nothing_else(schedule: dict[str, Any], after: 
     ranged = upcoming({**schedule, "start": start, "end": end}, after=after, count=30)
 
     unranged = []
-    for fire in iterate(schedule, after=max(after, start - SECOND)):
+    for fire in fires_after(schedule, after=max(after, start - SECOND)):
         if fire > end or len(unranged) == 30:
             break
         unranged.append(fire)

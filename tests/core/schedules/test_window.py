@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.schedules.fires import iterate, upcoming
-from chalicelib.core.schedules.window import accept, is_empty, parameters, resolve, union
+from chalicelib.core.schedules.fires import fires_after, upcoming
+from chalicelib.core.schedules.window import accept_window, resolve, union, window_is_empty, window_parameters
 from chalicelib.errors import InvalidSchedule
 
 NEW_YORK = "America/New_York"
@@ -140,7 +140,7 @@ def test_windows_around_clock_changes(window: dict[str, Any], zone: str, fire: s
     ],
 )
 def test_empty_windows(window: dict[str, Any], zone: str, fire: str):
-    assert is_empty(*resolve(window, scheduled_for=utc(fire), timezone=zone))
+    assert window_is_empty(*resolve(window, scheduled_for=utc(fire), timezone=zone))
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_empty_windows(window: dict[str, Any], zone: str, fire: str):
     ],
 )
 def test_the_canonical_form(given: dict[str, Any], stored: dict[str, Any]):
-    assert accept(given, schedule_type="cron", timezone="Asia/Shanghai") == stored
-    assert accept(stored, schedule_type="cron", timezone="Asia/Shanghai") == stored
+    assert accept_window(given, schedule_type="cron", timezone="Asia/Shanghai") == stored
+    assert accept_window(stored, schedule_type="cron", timezone="Asia/Shanghai") == stored
 
 
 @pytest.mark.parametrize(
@@ -214,17 +214,17 @@ def test_the_canonical_form(given: dict[str, Any], stored: dict[str, Any]):
 )
 def test_what_cannot_be_is_refused_with_its_field(window: dict[str, Any], field: str):
     with pytest.raises(InvalidSchedule) as refusal:
-        accept(window, schedule_type="cron")
+        accept_window(window, schedule_type="cron")
 
     assert refusal.value.field == field
 
 
 def test_a_task_that_runs_now_has_no_previous_fire():
     with pytest.raises(InvalidSchedule) as refusal:
-        accept({"type": "since_previous_fire"}, schedule_type="now")
+        accept_window({"type": "since_previous_fire"}, schedule_type="now")
 
     assert refusal.value.field == "window.type"
-    assert accept({"type": "since_previous_fire"}, schedule_type="cron") == {"type": "since_previous_fire"}
+    assert accept_window({"type": "since_previous_fire"}, schedule_type="cron") == {"type": "since_previous_fire"}
 
 
 def test_naive_datetimes_are_refused_at_every_door():
@@ -234,9 +234,9 @@ def test_naive_datetimes_are_refused_at_every_door():
         lambda: resolve({"type": "yesterday"}, scheduled_for=naive, timezone="UTC"),
         lambda: resolve({"type": "since_previous_fire"}, scheduled_for=aware, timezone="UTC", previous=naive),
         lambda: resolve({"type": "fixed", "start": naive, "end": later}, scheduled_for=aware, timezone="UTC"),
-        lambda: is_empty(naive, aware),
+        lambda: window_is_empty(naive, aware),
         lambda: union([(naive, aware)]),
-        lambda: parameters(naive, aware, aware, "UTC"),
+        lambda: window_parameters(naive, aware, aware, "UTC"),
     ):
         with pytest.raises(InvalidSchedule):
             call()
@@ -286,7 +286,7 @@ CHANGES = [
 
 def tiles(schedule: dict[str, Any], window: dict[str, Any], zone: str, begin: str) -> bool:
     after = utc(begin)
-    walk = iterate({**schedule, "timezone": zone, "start": after}, after=after)
+    walk = fires_after({**schedule, "timezone": zone, "start": after}, after=after)
     fires = list(islice(walk, 4))
     fires += takewhile(lambda fire: fire < after + timedelta(days=6), walk)
     windows = [
@@ -345,7 +345,7 @@ def test_a_union_covers_all():
 def test_parameters_for_queries():
     start, end = utc("2026-03-08T00:00-05:00"), utc("2026-03-09T00:00-04:00")
 
-    given = parameters(start, end, utc("2026-03-09T02:30-04:00"), NEW_YORK)
+    given = window_parameters(start, end, utc("2026-03-09T02:30-04:00"), NEW_YORK)
 
     assert given == {
         "window_start": start,
@@ -363,7 +363,7 @@ def test_parameters_for_queries():
 
 
 def test_without_a_window_there_are_the_parameters_of_the_slot():
-    assert set(parameters(None, None, utc(FIRE), "UTC")) == {
+    assert set(window_parameters(None, None, utc(FIRE), "UTC")) == {
         "scheduled_for",
         "scheduled_for_local",
         "scheduled_for_date",
