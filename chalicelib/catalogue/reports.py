@@ -12,7 +12,8 @@ from chalicelib.catalogue import records
 from chalicelib.core.ids import ulid
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound
 from chalicelib.sources.parameters import GIVEN
-from chalicelib.sources.sql import DIALECTS, Statement, parse_reading
+from chalicelib.sources.registry import dialect_of
+from chalicelib.sources.sql import Statement, parse_reading
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord
@@ -66,7 +67,7 @@ def check(body: Mapping[str, Any]) -> None:
     for number, query in enumerate(body["queries"]):
         field = f"queries.{number}.sql"
         try:
-            statement: Statement = parse_reading(query["sql"], DIALECTS[source.kind], query["name"])
+            statement: Statement = parse_reading(query["sql"], dialect_of(source.kind), query["name"])
         except QueryFailed as error:
             problems.append(FieldProblem(field, error.message))
             continue

@@ -17,12 +17,9 @@ from chalicelib.core.ids import ulid
 from chalicelib.errors import Invalid
 from chalicelib.queue import concurrency
 from chalicelib.settings import settings
-from chalicelib.sources.registry import check_settings
+from chalicelib.sources.registry import address_of, check_settings
 from chalicelib.store import catalogue as store
 from chalicelib.store.catalogue import SourceRecord
-
-# Where a password is sent to: keeping the old one across a change of these would hand it to somebody else.
-ADDRESS = ("host", "port", "user")
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
@@ -61,7 +58,7 @@ def replace(
     source = records.current(SourceRecord, source_id, revision)
     before, wanted = audit.snapshot(source), _checked_settings(body)
     keeps = "password" not in body
-    if keeps and source.has_secret and _address(source.kind, source.settings) != _address(body["kind"], wanted):
+    if keeps and source.has_secret and address_of(source.kind, source.settings) != address_of(body["kind"], wanted):
         message = "Give the password again: it is not sent to another address than the one it was given for."
         raise Invalid(message, field="password")
     changes = {
@@ -105,10 +102,6 @@ def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime)
 
 def _checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
     return check_settings(body["kind"], body["settings"], data_folder=settings().data_folder or None)
-
-
-def _address(kind: str, given: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (kind, *(given.get(name) for name in ADDRESS))
 
 
 def _password(body: Mapping[str, Any]) -> dict[str, Any]:

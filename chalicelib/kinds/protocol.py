@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 # A run's definition stands in its record, which is written thrice and read with the job.
 DEFINITION_BYTES = 200_000
@@ -79,7 +82,12 @@ class Target:
 
 
 class Kind(Protocol):
-    """One kind of task. Modules of `kinds/` name themselves in `kinds/__init__.py`'s KINDS."""
+    """One kind of task: a folder of `kinds/`, and a row in `kinds/registry.py`."""
+
+    # What a task of this kind says in `spec`; the API documents it.
+    Spec: ClassVar[type[BaseModel]]
+    # What `definition` holds, in words that end "for a <kind> …".
+    definition_holds: ClassVar[str]
 
     def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
         """The canonical spec, or `Invalid` naming each field (`spec.report_id` …) that cannot be."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel
 
 from chalicelib.sources.csv_options import CsvOptions
+from chalicelib.sources.sql import Dialect
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ Sink = Callable[[bytes], object]
 
 class Source(Protocol):
     """A connection to a source. It connects when first used; every method may raise a `RunError`."""
+
+    # What a source of this kind says about itself; the API documents it. The password is never among it.
+    Settings: ClassVar[type[BaseModel]]
+    dialect: ClassVar[Dialect]
+    # The settings that say where the password goes: who changes one of them has to give the password again.
+    address: ClassVar[tuple[str, ...]]
 
     def test(self) -> SourceInfo: ...
 

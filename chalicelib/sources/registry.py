@@ -15,6 +15,7 @@ import pydantic
 
 from chalicelib.errors import FieldProblem, Invalid
 from chalicelib.sources.protocol import Source
+from chalicelib.sources.sql import Dialect
 
 SOURCES: dict[str, str] = {
     "postgres": "chalicelib.sources.postgres.source:PostgresSource",
@@ -47,6 +48,22 @@ def check_settings(kind: str, settings: Mapping[str, Any], *, data_folder: str |
     """The settings as they are stored, or `Invalid` naming `kind` or each `settings.<name>` at fault."""
     canonical: dict[str, Any] = _validated(_source_class(kind), settings, data_folder).model_dump(mode="json")
     return canonical
+
+
+def settings_models() -> dict[str, type[pydantic.BaseModel]]:
+    """The model of each kind's settings."""
+    return {kind: _source_class(kind).Settings for kind in SOURCES}
+
+
+def dialect_of(kind: str) -> Dialect:
+    """How this kind of database reads SQL; `Invalid` for a kind that does not exist."""
+    dialect: Dialect = _source_class(kind).dialect
+    return dialect
+
+
+def address_of(kind: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where the password of a source of these settings goes."""
+    return (kind, *(settings.get(name) for name in _source_class(kind).address))
 
 
 def _source_class(kind: str) -> Any:

@@ -23,7 +23,7 @@ from chalicelib.sources.parameters import WINDOW
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the databases' lexers differ."""
+    """Where the databases' lexers differ. Each source class has its own in `dialect`."""
 
     escape_strings: bool = False  # E'it\'s'
     dollar_quotes: bool = False  # $tag$ … $tag$
@@ -32,11 +32,6 @@ class Dialect:
     other_parameters: str = ""  # what begins a parameter that is not written :name
     line_ends: str = "\n\r"  # what ends a -- comment
 
-
-POSTGRES = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
-SQLITE = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
-# By kind of source.
-DIALECTS = {"postgres": POSTGRES, "sqlite": SQLITE}
 
 # What a query may begin with. Everything else has no rows to give, or cannot stand inside parentheses.
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})

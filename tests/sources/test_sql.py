@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.errors import QueryFailed
-from chalicelib.sources.sql import POSTGRES, SQLITE, parse, parse_reading
+from chalicelib.sources.postgres.source import DIALECT as POSTGRES
+from chalicelib.sources.sql import parse, parse_reading
+from chalicelib.sources.sqlite.source import DIALECT as SQLITE
 
 
 @pytest.mark.parametrize(

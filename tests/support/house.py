@@ -103,8 +103,7 @@ def plug_in(module: str) -> str | None:
 
 def arrows() -> set[tuple[str, str]]:
     """(importing package, imported package) wherever a file of one imports a file of the other. The ground is none."""
-    whole = {module: imports_of(module) - BROKEN.get(module, set()) for module in MODULES}
-    pairs = {(package_of(module), package_of(name)) for module, names in whole.items() for name in names}
+    pairs = {(package_of(module), package_of(name)) for module in MODULES for name in imports_of(module)}
     return {(one, other) for one, other in pairs if one != other and not {one, other} & {"chalicelib", "ground"}}
 
 
@@ -124,11 +123,3 @@ def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
         below = [chains[other] for one, other in pairs if one == name]
         chains[name] = [name, *max(below, key=len, default=[])]
     return max(chains.values(), key=len)
-
-
-# Imports that break the table and are to be mended.
-BROKEN: dict[str, set[str]] = {
-    "app": {"chalicelib.queue.claim"},
-    "chalicelib.api.models.catalogue": {"chalicelib.sources.postgres.source", "chalicelib.sources.sqlite.source"},
-    "chalicelib.api.models.tasks": {"chalicelib.kinds.report_export.spec"},
-}

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
 
 from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs as aws_sqs
@@ -35,9 +37,16 @@ VISIBILITY = timedelta(seconds=960)
 WORK_TIME = timedelta(seconds=900)
 
 
+class ProbeSpec(BaseModel):
+    """Takes anything."""
+
+
 @dataclass
 class Probe:
     """A kind that does what the test says: counts its runs, and fails or succeeds."""
+
+    Spec: ClassVar[type[BaseModel]] = ProbeSpec
+    definition_holds: ClassVar[str] = "words"
 
     behaviour: Callable[[RunContext], Outcome] = lambda context: Outcome(rows=1, summary="done")
     runs: list[str] = field(default_factory=list)

@@ -6,10 +6,9 @@ from pydantic import Field, StringConstraints
 
 from chalicelib.api.models import patterns
 from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
-from chalicelib.api.models.schedules import Object, ShownAs, WindowObject
+from chalicelib.api.models.schedules import Object, ShownAsOneOf, WindowObject
 from chalicelib.api.models.tasks import MaxConcurrency
-from chalicelib.sources.postgres.source import PostgresSettings
-from chalicelib.sources.sqlite.source import SqliteSettings
+from chalicelib.sources.registry import SOURCES, settings_models
 
 ParameterName = Annotated[str, StringConstraints(pattern=patterns.PARAMETER_NAME)]
 Scalar = str | int | float | bool | None
@@ -22,7 +21,7 @@ Password = Annotated[
 DateText = Annotated[str, StringConstraints(pattern=patterns.DATE)]
 
 # Judged by the kind of source; shown for each kind there is.
-Settings = Annotated[Object, ShownAs(PostgresSettings | SqliteSettings)]
+Settings = Annotated[Object, ShownAsOneOf(settings_models)]
 
 
 class SearchQuery(PageQuery):
@@ -35,7 +34,7 @@ class SearchQuery(PageQuery):
 class SourceIn(Request):
     name: Name
     description: Text = ""
-    kind: Annotated[str, Field(max_length=64, examples=["postgres", "sqlite"])]
+    kind: Annotated[str, Field(max_length=64, json_schema_extra=lambda shown: shown.update(examples=list(SOURCES)))]
     settings: Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
     max_concurrency: MaxConcurrency | None = None
     password: Annotated[

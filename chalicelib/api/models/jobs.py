@@ -9,6 +9,7 @@ from chalicelib.api.models.schedules import Object, RetryObject
 from chalicelib.api.models.tasks import Priority
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
 from chalicelib.core.prices import PRICE_LIST
+from chalicelib.kinds.registry import definition_words
 
 
 def _or_list(value: Any) -> Any:
@@ -172,7 +173,13 @@ class Definition(Answer):
     frozen: bool
     run_no: int | None
     document: Annotated[
-        Object, Field(description="The kind says what is in it; for a report_export its report, SQL and file options")
+        Object,
+        Field(
+            description="The kind says what is in it",
+            json_schema_extra=lambda shown: shown.update(
+                description=f"The kind says what is in it; {definition_words()}"
+            ),
+        ),
     ]
 
 

@@ -6,7 +6,10 @@ what is shown here is what it accepts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
@@ -204,6 +207,16 @@ class ShownAs:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(TypeAdapter(self.shape).core_schema)
+
+
+@dataclass(frozen=True)
+class ShownAsOneOf:
+    """Validate as the annotated type, document as one of the models that a registry has when the document is made."""
+
+    models: Callable[[], Mapping[str, type[BaseModel]]]
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(TypeAdapter(reduce(or_, self.models().values())).core_schema)
 
 
 Object = dict[str, Any]

@@ -10,7 +10,7 @@ from chalicelib.api.models.schedules import (
     Object,
     RetryObject,
     ScheduleObject,
-    ShownAs,
+    ShownAsOneOf,
     WindowObject,
     Words,
 )
@@ -18,7 +18,7 @@ from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
 from chalicelib.core.schedules.words import describe
-from chalicelib.kinds.report_export.spec import ReportExportSpec
+from chalicelib.kinds.registry import KINDS, spec_models
 from chalicelib.tasks.listing import SORTS
 
 LONGEST_SECONDS = 30 * 86_400
@@ -32,13 +32,13 @@ DeadlineSeconds = Annotated[Seconds, Field(description="How long a job may take,
 MaxConcurrency = Annotated[
     int, Field(ge=1, le=1_000, description="How many of its jobs may be active at once; null: any number")
 ]
-KindName = Annotated[str, Field(max_length=64, examples=["report_export"])]
+KindName = Annotated[str, Field(max_length=64, json_schema_extra=lambda shown: shown.update(examples=list(KINDS)))]
 Pool = Annotated[
     Id, AfterValidator(lambda name: _served(name)), Field(description="Only `cloud` has workers", examples=[CLOUD])
 ]
 Parameters = Annotated[Object, Field(description="Values of the report's parameters, by name")]
 # Judged by the kind, as the schedule is by `core/`; shown for each kind there is.
-Spec = Annotated[Object, ShownAs(ReportExportSpec), Field(description="What to do; its fields are the kind's")]
+Spec = Annotated[Object, ShownAsOneOf(spec_models), Field(description="What to do; its fields are the kind's")]
 TriggerName = Annotated[
     Literal["tick", "eventbridge"],
     Field(

@@ -27,8 +27,8 @@ from chalicelib.kinds.report_export.export import Export
 from chalicelib.kinds.report_export.spec import Report, ReportExportSpec, SourceRecord
 from chalicelib.sources.parameters import mistakes, resolve_parameters
 from chalicelib.sources.protocol import Query
-from chalicelib.sources.registry import field_problems, open_source
-from chalicelib.sources.sql import DIALECTS, parse
+from chalicelib.sources.registry import SOURCES, dialect_of, field_problems, open_source
+from chalicelib.sources.sql import parse
 
 NO_REPORT = "no_report"
 NO_SOURCE = "no_source"
@@ -48,6 +48,9 @@ class Ports:
 
 
 class ReportExport:
+    Spec = ReportExportSpec
+    definition_holds = "its report, SQL and file options"
+
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
@@ -89,9 +92,10 @@ class ReportExport:
     def _needing_a_window(self, report: Report) -> list[FieldProblem]:
         """A report is checked when it is saved, so what cannot be read any more is left to the run."""
         found = self._find(self._ports.load_source, report.source_id)
-        dialect = None if found is None else DIALECTS.get(SourceRecord.model_validate(found).kind)
-        if dialect is None:
+        kind = None if found is None else SourceRecord.model_validate(found).kind
+        if kind not in SOURCES:
             return []
+        dialect = dialect_of(kind)
         words: list[str] = []
         for query in report.queries:
             with suppress(QueryFailed):

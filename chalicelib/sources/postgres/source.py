@@ -28,9 +28,10 @@ from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error
 from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Described, guarded
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.sql import POSTGRES, Statement, parse_reading
+from chalicelib.sources.sql import Dialect, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
 
+DIALECT = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
 # What shapes the text of a value, the same for every database and role. The order of day and month in what a query
 # reads is not among it: `ISO` alone leaves that as the database has it.
 OUTPUT = {
@@ -84,6 +85,8 @@ class PostgresSettings(BaseModel):
 
 class PostgresSource:
     Settings = PostgresSettings
+    dialect = DIALECT
+    address = ("host", "port", "user")
 
     def __init__(
         self,
@@ -311,4 +314,4 @@ def _set(cursor: Any, settings: dict[str, str]) -> None:
 
 
 def _parse(query: Query) -> Statement:
-    return parse_reading(query.sql, POSTGRES, query.name)
+    return parse_reading(query.sql, DIALECT, query.name)

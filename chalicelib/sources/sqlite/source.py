@@ -24,13 +24,14 @@ from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.sql import SQLITE, Statement, parse_reading
+from chalicelib.sources.sql import Dialect, Statement, parse_reading
 from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
 from chalicelib.sources.stopping import Stopping
 
 if TYPE_CHECKING:
     import sqlite3
 
+DIALECT = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
 BUSY_SECONDS = 5.0
 
 
@@ -64,6 +65,8 @@ class SqliteSettings(BaseModel):
 
 class SqliteSource:
     Settings = SqliteSettings
+    dialect = DIALECT
+    address = ()
 
     def __init__(
         self,
@@ -250,7 +253,7 @@ def _text(statement: Statement) -> str:
 
 
 def _parse(query: Query) -> Statement:
-    return parse_reading(query.sql, SQLITE, query.name)
+    return parse_reading(query.sql, DIALECT, query.name)
 
 
 def _refusal(error: Exception, name: str) -> RunError:
