@@ -19,7 +19,7 @@ from chalicelib.access.actor import Actor
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
 from chalicelib.jobs import deletion
-from chalicelib.logs import reader as log_reader
+from chalicelib.logs import end_line
 from chalicelib.queue import completion, leases
 from chalicelib.store import job_transitions, job_updates
 from chalicelib.store import jobs as store
@@ -168,8 +168,8 @@ def _cancel(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
 def _rerun(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
     # The runs of an open job have no end of their own; whoever ends the job gives them one.
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
-    # The record is about to forget it.
-    log_reader.archive_tail(job, now=now)
+    # The update below clears why the job had ended.
+    end_line.write(job, now=now)
     return job_transitions.rerun(
         job, by=asked.actor.name, now=now, lease_until=leases.token_lease(now, now=now), mark=asked.mark
     )

@@ -20,6 +20,7 @@ from chalicelib.errors import ConnectionDropped, Invalid, QueryFailed, RunNotFou
 from chalicelib.jobs import actions, deletion
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.logs import archive as log_archive
+from chalicelib.logs import end_line
 from chalicelib.logs import reader as log_reader
 from chalicelib.logs.writer import RunLog
 from chalicelib.maintenance import sweep
@@ -535,7 +536,7 @@ def test_a_rerun_keeps_why_the_job_had_ended_without_a_run(stage: Stage) -> None
     job = canceled(stage)
     before = pages(job, run=0)
     for _ in range(2):
-        log_reader.archive_tail(job_store.get(job.job_id), now=stage.now)
+        end_line.write(job_store.get(job.job_id), now=stage.now)
     assert pages(job, run=0) == before
     actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.deliver()
