@@ -1,7 +1,8 @@
-"""Logs of ended runs, in S3: two objects at most for each run, all lines and the alerts among them.
+"""Logs of ended runs in S3: one object with all lines of a run, and one with its alerts where it has any.
 
-An archive holds the run's lines from the first to some line; what came later stands in the table. It is written before
-the run's end is, by whoever ends the run, so that a run that has ended has its archive. Writing it again is harmless.
+An archive holds the run's lines from the first to some line; lines written later are in the table. The worker, or the
+sweep in its place, writes the archive before it writes the run's end, so every ended run has one. Writing it again is
+harmless.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from chalicelib.storage.upload import storage_errors
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 
-# Read first, from the end: the index, and with it all of most logs.
+# The first read takes this much from the end: it holds the index, and most logs fit whole.
 TAIL_BYTES = 64 * 1024
-# Members read at once when reading on: twice as many each time, at most 32,000 lines.
+# Each further read takes twice as many members as the one before, up to this many: 32,000 lines.
 LARGEST_READ = 16
 MISSING = frozenset({"NoSuchKey", "404"})
-LAST = "last-sequence"
+# Metadata of the object: the sequence of its last line, read by `last_sequence` without the body.
+LAST_SEQUENCE = "last-sequence"
 
 
 def folder(job: JobRecord) -> str:
-    """Below this lies whatever the logs of a job left in the bucket (`storage/layout.py` removes it with the job)."""
+    """The prefix of all log objects of a job; `storage/layout.py` removes them with the job."""
     return f"{prefix('logs', job.kind)}/{job.job_id}/"
 
 
@@ -43,32 +45,34 @@ def key(job: JobRecord, run_no: int, *, alerts: bool = False) -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def put(job: JobRecord, run_no: int, packer: RunPacker) -> None:
-    """Write the archive of the lines packed. The alerts go first: where all lines are, theirs are too."""
+def write(job: JobRecord, run_no: int, packer: RunPacker) -> None:
+    """Write the archive of the packed lines. The alerts go first: a reader that finds the lines finds the alerts."""
     if packer.last is None:
         return
     for alerts, lines in ((True, packer.alerts), (False, packer.lines)):
         if not lines.empty:
-            _put(key(job, run_no, alerts=alerts), lines.packed(last=packer.last.sequence), last=packer.last.sequence)
+            _put_object(
+                key(job, run_no, alerts=alerts), lines.packed(last=packer.last.sequence), last=packer.last.sequence
+            )
 
 
-def _put(name: str, body: bytes, *, last: int) -> None:
+def _put_object(name: str, body: bytes, *, last: int) -> None:
     with storage_errors(name):
         s3().put_object(
             Bucket=settings().bucket,
             Key=name,
             Body=body,
             ContentType="application/gzip",
-            Metadata={LAST: str(last)},
+            Metadata={LAST_SEQUENCE: str(last)},
         )
 
 
-def from_table(job: JobRecord, run_no: int) -> None:
-    """Archive what the table has of the run, whoever wrote it."""
-    put(job, run_no, packed_table(job, run_no))
+def write_from_table(job: JobRecord, run_no: int) -> None:
+    """Write the archive of all lines that the table has of the run, those of other writers included."""
+    write(job, run_no, _pack_table(job, run_no))
 
 
-def packed_table(job: JobRecord, run_no: int) -> RunPacker:
+def _pack_table(job: JobRecord, run_no: int) -> RunPacker:
     packer = RunPacker()
     for line in log_store.read(job.job_id, run_no):
         packer.add(line)
@@ -76,19 +80,19 @@ def packed_table(job: JobRecord, run_no: int) -> RunPacker:
 
 
 def close_log(job: JobRecord, run_no: int, *, level: str, message: str, type: str, now: datetime) -> None:
-    """End the log of a run whose worker cannot: with a line that says why, once, and the archive."""
-    packer = packed_table(job, run_no)
+    """End the log of a run whose worker was lost: append a line that says why, unless it is there, and archive."""
+    packer = _pack_table(job, run_no)
     last = packer.last
     if last is None or (last.type, last.message) != (type, message):
         line = LogLine(0, rfc3339(now), level, type, message)
         after = 0 if last is None else last.sequence
         written = log_store.append(job.job_id, run_no, [line], after=after, now=now)
         if written[0].sequence != after + 1:
-            # The worker was not that lost: it wrote lines since the table was read.
-            packer = packed_table(job, run_no)
+            # The worker is alive after all: it wrote lines since the table was read.
+            packer = _pack_table(job, run_no)
         else:
             packer.add(written[0])
-    put(job, run_no, packer)
+    write(job, run_no, packer)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -96,7 +100,7 @@ def close_log(job: JobRecord, run_no: int, *, level: str, message: str, type: st
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive whose index is known."""
+    """An archive whose index was read, and the end of it that was read with the index."""
 
     key: str
     etag: str
@@ -105,15 +109,15 @@ class Archive:
     tail_from: int
 
     def lines(self, *, after: int = 0) -> Iterator[LogLine]:
-        """The lines with a sequence above `after`, in order. Reads about as far as the lines are taken."""
+        """The lines with a sequence above `after`, in order. Reads little further than the caller takes lines."""
         number, count = self.index.holding(after + 1), 1
         while number < len(self.index.members):
-            for line in unpack(self._bytes(*self.index.span(number, count))):
+            for line in unpack(self._read(*self.index.span(number, count))):
                 if line.sequence > after:
                     yield line
             number, count = number + count, min(2 * count, LARGEST_READ)
 
-    def _bytes(self, start: int, stop: int) -> bytes:
+    def _read(self, start: int, stop: int) -> bytes:
         if start >= self.tail_from:
             return self.tail[start - self.tail_from : stop - self.tail_from]
         try:
@@ -128,7 +132,7 @@ class Archive:
 
 
 def find(job: JobRecord, run_no: int, *, alerts: bool = False) -> Archive | None:
-    """The run's archive, of its alerts alone if so asked; None when there is none."""
+    """The archive of the run's lines, or of its alerts alone; None when there is none. Reads its end."""
     name, wanted = key(job, run_no, alerts=alerts), TAIL_BYTES
     while True:
         try:
@@ -142,21 +146,21 @@ def find(job: JobRecord, run_no: int, *, alerts: bool = False) -> Archive | None
         index = index_in(tail, size=size)
         if index is not None:
             return Archive(name, answer["ETag"], index, tail, size - len(tail))
-        # The index of some ten million lines is longer than this.
+        # The index begins before the part that was read: it is that long from some ten million lines on.
         assert len(tail) < size, f"{name} is not an archived log"
         wanted *= 8
 
 
 def last_sequence(job: JobRecord, run_no: int) -> int | None:
-    """The last line that the run's archive holds; None when there is no archive. Costs no line."""
+    """The sequence of the archive's last line; None when there is no archive. Reads no line."""
     try:
         answer = s3().head_object(Bucket=settings().bucket, Key=key(job, run_no))
     except ClientError as error:
-        # Who may not list the bucket is not told what is missing.
+        # S3 answers 403 for a missing object when the caller may not list the bucket.
         if _code(error) in MISSING | {"403"}:
             return None
         raise
-    return int(answer["Metadata"][LAST])
+    return int(answer["Metadata"][LAST_SEQUENCE])
 
 
 def _code(error: ClientError) -> str:

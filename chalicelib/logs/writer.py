@@ -1,5 +1,5 @@
-"""The log of a run while its worker lives: lines wait a moment and go out together, to the table and, at the end, to
-the archive."""
+"""Writes the log of a run while its worker lives: buffers lines, writes them to the table in chunks, archives at the
+run's end."""
 
 from __future__ import annotations
 
@@ -16,91 +16,91 @@ from chalicelib.logs import archive as log_archive
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 
-# Lines wait this long, or until they fill a chunk, so that one write carries many.
+# Lines stay in the buffer this long, or until they fill a chunk, so one write carries many.
 FLUSH_AFTER = timedelta(seconds=2)
-# Characters. One line of a database's error can be long; many of them must fit one chunk.
+# Characters. A line with a database's error can be long; a chunk must hold many such lines.
 LINE_LIMIT = 1_500
-# A chunk is written when it has so many bytes; one more line, each letter escaped, still fits.
+# The buffer is flushed at this size; one more line still fits the chunk, even with each letter escaped.
 FULL_BYTES = log_store.CHUNK_BYTES - 32 * 1024
 
 
 @dataclass
 class RunLog:
-    """Takes lines from the run's threads. They are numbered when they are written: others may write to the log too."""
+    """Takes lines from the run's threads. A line gets its sequence when it is written: the sweep may write here too."""
 
     job: JobRecord
     clock: Clock
-    _waiting: list[LogLine] = field(default_factory=list)
-    _waiting_bytes: int = 0
-    # Cut off and not yet known to be written: tried again as it is, so that no line is doubled.
+    _buffer: list[LogLine] = field(default_factory=list)
+    _buffer_bytes: int = 0
+    # Taken from the buffer and not yet known to be written. A retry writes the same chunk, so no line is doubled.
     _chunk: list[LogLine] = field(default_factory=list)
-    _last: int = 0
+    _last_sequence: int = 0
     _flushed_at: datetime | None = None
-    # What the archive will be, unless somebody else wrote to this log.
+    # The archive of the lines so far. Not used once another writer has put lines among them.
     _packer: RunPacker = field(default_factory=RunPacker)
-    _alone: bool = True
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _sole_writer: bool = True
+    _buffer_lock: threading.Lock = field(default_factory=threading.Lock)
+    _flush_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, level: str, message: str, *, type: str, picture: str | None = None) -> None:
         text = message if len(message) <= LINE_LIMIT else message[:LINE_LIMIT] + " …"
         # Text that cannot be UTF-8 (half a surrogate pair) must not stop the log.
         text = text.encode("utf-8", "replace").decode()
         line = LogLine(0, rfc3339(self.clock.now()), level, type, text, picture)
-        with self._lock:
-            self._waiting.append(line)
-            self._waiting_bytes += _size(line)
-            full = len(self._waiting) >= log_store.CHUNK_LINES or self._waiting_bytes >= FULL_BYTES
+        with self._buffer_lock:
+            self._buffer.append(line)
+            self._buffer_bytes += _size(line)
+            full = len(self._buffer) >= log_store.CHUNK_LINES or self._buffer_bytes >= FULL_BYTES
         if full:
             self.flush()
 
     @property
-    def due(self) -> bool:
-        """Whether the lines have waited long enough."""
+    def flush_due(self) -> bool:
+        """Whether the last flush is FLUSH_AFTER ago."""
         return self._flushed_at is None or self.clock.now() - self._flushed_at >= FLUSH_AFTER
 
     def flush(self) -> None:
-        """Write the lines collected so far."""
-        with self._writing:
-            while self._cut():
+        """Write the buffered lines to the table."""
+        with self._flush_lock:
+            while self._next_chunk():
                 written = log_store.append(
-                    self.job.job_id, int(self.job.run_no), self._chunk, after=self._last, now=self.clock.now()
+                    self.job.job_id, int(self.job.run_no), self._chunk, after=self._last_sequence, now=self.clock.now()
                 )
-                self._alone &= written[0].sequence == self._last + 1
-                self._last = written[-1].sequence
-                for line in written if self._alone else ():
+                self._sole_writer &= written[0].sequence == self._last_sequence + 1
+                self._last_sequence = written[-1].sequence
+                for line in written if self._sole_writer else ():
                     self._packer.add(line)
                 self._chunk = []
             self._flushed_at = self.clock.now()
 
-    def _cut(self) -> list[LogLine]:
-        """The lines to be written next: as many as fit a chunk."""
-        with self._lock:
+    def _next_chunk(self) -> list[LogLine]:
+        """The lines to write next, taken from the buffer: as many as fit a chunk."""
+        with self._buffer_lock:
             if not self._chunk:
-                count = len(self._waiting) if self._waiting_bytes <= log_store.CHUNK_BYTES else self._fitting()
-                self._chunk, self._waiting = self._waiting[:count], self._waiting[count:]
-                self._waiting_bytes = sum(map(_size, self._waiting))
+                count = len(self._buffer) if self._buffer_bytes <= log_store.CHUNK_BYTES else self._count_that_fits()
+                self._chunk, self._buffer = self._buffer[:count], self._buffer[count:]
+                self._buffer_bytes = sum(map(_size, self._buffer))
             return self._chunk
 
-    def _fitting(self) -> int:
-        """How many of the lines fit: more wait only when the table refused to take them for a while."""
-        sizes = accumulate(map(_size, self._waiting))
+    def _count_that_fits(self) -> int:
+        """How many buffered lines fit a chunk. There are more only after the table refused writes for a while."""
+        sizes = accumulate(map(_size, self._buffer))
         return max(1, sum(1 for size in sizes if size <= log_store.CHUNK_BYTES))
 
     def archive(self) -> None:
-        """Write what is left, and the archive. To be done before the run's end is written."""
+        """Flush, and write the archive. Call it before the run's end is written."""
         self.flush()
-        if self._alone:
-            log_archive.put(self.job, int(self.job.run_no), self._packer)
+        if self._sole_writer:
+            log_archive.write(self.job, int(self.job.run_no), self._packer)
         else:
-            self.archive_again()
+            self.archive_from_table()
 
-    def archive_again(self) -> None:
-        """Write what is left, and the archive as the table has it: others wrote to this log, or archived it."""
+    def archive_from_table(self) -> None:
+        """Flush, and write the archive of all lines in the table: another writer wrote to this log, or archived it."""
         self.flush()
-        log_archive.from_table(self.job, int(self.job.run_no))
+        log_archive.write_from_table(self.job, int(self.job.run_no))
 
 
 def _size(line: LogLine) -> int:
-    """Bytes in a chunk before it is compressed, with room for the number it will have."""
+    """Bytes of the line in a chunk before compression, with room for its sequence."""
     return len(as_json(line).encode()) + 10

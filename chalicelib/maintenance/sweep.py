@@ -145,7 +145,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         log_archive.close_log(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)
         if not runs.end(lost):
             # Somebody ended it in this moment, and may have archived more than was there to read before.
-            log_archive.from_table(job, int(job.run_no))
+            log_archive.write_from_table(job, int(job.run_no))
             return
         run = lost
         swept.lost += 1

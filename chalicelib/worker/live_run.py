@@ -134,7 +134,7 @@ class LiveRun:
         while not self._over.wait(WATCH_SECONDS):
             try:
                 self.check_for_stop()
-                if self.lines.due:
+                if self.lines.flush_due:
                     self.lines.flush()
             except (PynamoDBException, BotoCoreError) as error:
                 # A table that does not answer for a moment must not end the watch: the next look comes in a second.

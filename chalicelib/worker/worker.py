@@ -172,7 +172,7 @@ def end_run(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Me
         event("late result of a deleted job removed", level="WARN", job_id=job.job_id, run_no=int(job.run_no))
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
-    live.lines.archive_again()
+    live.lines.archive_from_table()
     discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     event("late result ignored", level="WARN", job_id=job.job_id, run_no=int(job.run_no), status=run.status)
 

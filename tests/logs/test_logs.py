@@ -360,7 +360,7 @@ def test_two_writers_of_one_log_never_overwrite_each_other(stage: Stage) -> None
 
 def test_a_write_whose_answer_was_lost_is_not_doubled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     job = job_store.get(talked(stage).job_id)
-    log = RunLog(job, stage.clock, _last=453)
+    log = RunLog(job, stage.clock, _last_sequence=453)
     log.add("WARN", "once", type="run")
     append = log_store.append
 
