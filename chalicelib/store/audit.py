@@ -17,15 +17,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 
 from chalicelib.core.ids import ulid
-from chalicelib.store.base import (
-    DocumentAttribute,
-    InstantAttribute,
-    Record,
-    Refused,
-    count_up_to,
-    refusing,
-    table_name,
-)
+from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, count_up_to, saved, table_name
 
 
 class ByRecordIndex(GlobalSecondaryIndex["AuditRecord"]):
@@ -89,11 +81,7 @@ class AuditRecord(Record):
 
 def add(entry: AuditRecord) -> None:
     """Adding an entry a second time changes nothing."""
-    try:
-        with refusing():
-            entry.save(AuditRecord.entry_id.does_not_exist())
-    except Refused:
-        return
+    saved(entry, AuditRecord.entry_id.does_not_exist())
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -26,21 +25,6 @@ E = TypeVar("E", bound=StrEnum)
 
 # Ticks write from several threads over one client.
 POOL_CONNECTIONS = 32
-
-
-class Refused(Exception):
-    """A conditional write found the record not as the condition says; the caller decides what that means."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a failed condition into `Refused`; any other failure goes on as it is."""
-    try:
-        yield
-    except (PutError, UpdateError, DeleteError) as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
-            raise Refused from error
-        raise
 
 
 @lru_cache(maxsize=1)
@@ -74,6 +58,43 @@ class Record(Model):
         return connection
 
 
+# --- conditional writes -----------------------------------------------------------------------------------------------
+
+
+def saved(record: Record, condition: Condition) -> bool:
+    """Put the whole record; False, and nothing is written, when the table's record is not as the condition says."""
+    return _accepted(lambda: record.save(condition))
+
+
+def written(record: Record, actions: list[Any], condition: Condition | None) -> bool:
+    """Update these columns and bring `record` up to date; False, and nothing changes, when the condition fails."""
+    return _accepted(lambda: record.update(actions, condition=condition))
+
+
+def deleted(record: Record, condition: Condition | None) -> bool:
+    """Delete the record; False, and it stays, when the condition fails."""
+    return _accepted(lambda: record.delete(condition=condition))
+
+
+def set_or_remove(column: Attribute[Any], value: Any) -> Any:
+    """The action that gives a column this value; None removes it, since no key of an index may be null."""
+    return column.remove() if value is None else column.set(value)
+
+
+def _accepted(write: Callable[[], object]) -> bool:
+    """Turn a failed condition into False; any other failure is raised as it is."""
+    try:
+        write()
+    except (PutError, UpdateError, DeleteError) as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+# --- queries ----------------------------------------------------------------------------------------------------------
+
+
 def count_up_to(
     limit: int, source: Any, key: str, keys: Condition | None = None, *, matching: Condition | None = None
 ) -> int:
@@ -99,6 +120,9 @@ def count_up_to(
         if start is None:
             break
     return min(found, limit)
+
+
+# --- attributes -------------------------------------------------------------------------------------------------------
 
 
 class InstantAttribute(Attribute[datetime]):

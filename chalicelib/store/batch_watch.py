@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, deleted, table_name
 from chalicelib.store.jobs import lease_shard
 
 # Ids in the API have no full stop.
@@ -40,8 +40,4 @@ def keep(batch_id: str, *, until: datetime) -> None:
 
 def drop(batch_id: str, *, before: datetime | None = None) -> None:
     """Look no more; `before`: unless somebody asked for a look later than that."""
-    try:
-        with refusing():
-            BatchWatch(PREFIX + batch_id).delete(condition=None if before is None else BatchWatch.lease_until < before)
-    except Refused:
-        return
+    deleted(BatchWatch(PREFIX + batch_id), None if before is None else BatchWatch.lease_until < before)

@@ -22,9 +22,9 @@ from chalicelib.store.base import (
     EnumAttribute,
     InstantAttribute,
     Record,
-    Refused,
-    refusing,
+    saved,
     table_name,
+    written,
 )
 
 # Jobs in a part: as many as DynamoDB reads at once. Every size of a page divides it, so a page is in one part.
@@ -118,7 +118,7 @@ def put_part(batch_id: str, number: int, job_ids: Sequence[str], *, expires_at: 
 def insert(batch: BatchRecord) -> bool:
     """Put the batch itself, after its parts; False when it is there."""
     batch.month = month_bucket(batch.batch_id)
-    return _written(batch, None, BatchRecord.batch_id.does_not_exist())
+    return saved(batch, BatchRecord.batch_id.does_not_exist())
 
 
 def find(batch_id: str, part: int = 0) -> BatchRecord | None:
@@ -160,7 +160,7 @@ def acquire(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) 
     """Hold a running batch, alone; False when another worker does, or it has ended."""
     free = BatchRecord.held_until.does_not_exist() | (BatchRecord.held_until <= now)
     actions = [BatchRecord.holder.set(holder), BatchRecord.held_until.set(until)]
-    return _written(batch, actions, (BatchRecord.status == BatchStatus.RUNNING) & free)
+    return written(batch, actions, (BatchRecord.status == BatchStatus.RUNNING) & free)
 
 
 def open_part(part: BatchRecord, before: list[Any]) -> None:
@@ -171,7 +171,7 @@ def open_part(part: BatchRecord, before: list[Any]) -> None:
 
 def close_part(part: BatchRecord, outcomes: list[OutcomeRow]) -> bool:
     """Write the outcomes; False when they are written, which stand."""
-    return _written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
+    return written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
 
 
 def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) -> bool:
@@ -181,12 +181,12 @@ def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) 
         BatchRecord.counts.set(counts),
         BatchRecord.held_until.set(until),
     ]
-    return _written(batch, actions, _held(batch) & (BatchRecord.closed == batch.closed))
+    return written(batch, actions, _held(batch) & (BatchRecord.closed == batch.closed))
 
 
 def release(batch: BatchRecord) -> bool:
     """Leave the rest to another worker."""
-    return _written(batch, [BatchRecord.holder.remove(), BatchRecord.held_until.remove()], _held(batch))
+    return written(batch, [BatchRecord.holder.remove(), BatchRecord.held_until.remove()], _held(batch))
 
 
 def end(batch: BatchRecord, status: BatchStatus, counts: dict[str, int], *, now: datetime) -> bool:
@@ -197,29 +197,16 @@ def end(batch: BatchRecord, status: BatchStatus, counts: dict[str, int], *, now:
         BatchRecord.holder.remove(),
         BatchRecord.held_until.remove(),
     ]
-    return _written(batch, actions, _held(batch))
+    return written(batch, actions, _held(batch))
 
 
 def request_cancel(batch: BatchRecord, *, by: str, now: datetime) -> bool:
     """Ask that no further job be tried; the first request stands. False when the batch has ended."""
     requested_at, requested_by = BatchRecord.cancel_requested_at, BatchRecord.cancel_requested_by
     actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
-    return _written(batch, actions, BatchRecord.status == BatchStatus.RUNNING)
+    return written(batch, actions, BatchRecord.status == BatchStatus.RUNNING)
 
 
 def _held(batch: BatchRecord) -> Condition:
     held: Condition = (BatchRecord.holder == batch.holder) & (BatchRecord.status == BatchStatus.RUNNING)
     return held
-
-
-def _written(record: BatchRecord, actions: list[Any] | None, condition: Condition) -> bool:
-    """Update the record, or put it where there are no actions, under a condition; False when it does not hold."""
-    try:
-        with refusing():
-            if actions is None:
-                record.save(condition)
-            else:
-                record.update(actions, condition=condition)
-    except Refused:
-        return False
-    return True

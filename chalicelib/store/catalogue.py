@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 
 from chalicelib.errors import NotFound, ReportNotFound, SourceNotFound, StaleRevision
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import (
+    DocumentAttribute,
+    InstantAttribute,
+    Record,
+    deleted,
+    saved,
+    set_or_remove,
+    table_name,
+    written,
+)
 
 
 class ReportRecord(Record):
@@ -104,12 +113,7 @@ def everything(model: type[R]) -> list[R]:
 
 def insert(record: ReportRecord | SourceRecord | CalendarRecord) -> bool:
     """Put a new record; False when its id is there already, as it is when a request is repeated."""
-    try:
-        with refusing():
-            record.save(type(record).revision.does_not_exist())
-    except Refused:
-        return False
-    return True
+    return saved(record, type(record).revision.does_not_exist())
 
 
 def overwrite(record: R, changes: dict[str, Any], *, revision: int) -> R:
@@ -117,25 +121,18 @@ def overwrite(record: R, changes: dict[str, Any], *, revision: int) -> R:
     model = type(record)
     actions: list[Any] = [model.revision.set(revision + 1)]
     for name, value in changes.items():
-        column = getattr(model, name)
-        actions.append(column.remove() if value is None else column.set(value))
-    try:
-        with refusing():
-            record.update(actions, condition=model.revision == revision)
-    except Refused:
+        actions.append(set_or_remove(getattr(model, name), value))
+    if not written(record, actions, model.revision == revision):
         get(model, id_of(record))
-        raise StaleRevision from None
+        raise StaleRevision
     return record
 
 
 def remove(record: R, *, revision: int) -> None:
     model = type(record)
-    try:
-        with refusing():
-            record.delete(condition=model.revision == revision)
-    except Refused:
+    if not deleted(record, model.revision == revision):
         get(model, id_of(record))
-        raise StaleRevision from None
+        raise StaleRevision
 
 
 def id_of(record: ReportRecord | SourceRecord | CalendarRecord) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.expressions.condition import Condition, size
 
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, table_name, written
 from chalicelib.store.pools import APART
 
 
@@ -41,12 +41,7 @@ def acquire(limit: str, permit: str, *, capacity: int) -> bool:
     """Take one of `capacity` permits; False when all are taken. Taking it again is no error."""
     column = LimitRecord.holders
     free: Condition = column.does_not_exist() | (size(column) < capacity) | column.contains(permit)
-    try:
-        with refusing():
-            LimitRecord(_key(limit)).update([column.add({permit})], condition=free)
-    except Refused:
-        return False
-    return True
+    return written(LimitRecord(_key(limit)), [column.add({permit})], free)
 
 
 def record(limit: str, permit: str) -> None:
@@ -64,14 +59,7 @@ def release(limit: str, permits: set[str]) -> int:
 def begin_check(limit: str, *, now: datetime, not_since: datetime) -> bool:
     """Whether the caller is to compare the permits with the jobs; False when somebody did after `not_since`."""
     looked_at = LimitRecord.looked_at
-    try:
-        with refusing():
-            LimitRecord(_key(limit)).update(
-                [looked_at.set(now)], condition=looked_at.does_not_exist() | (looked_at < not_since)
-            )
-    except Refused:
-        return False
-    return True
+    return written(LimitRecord(_key(limit)), [looked_at.set(now)], looked_at.does_not_exist() | (looked_at < not_since))
 
 
 def remove(limit: str) -> None:

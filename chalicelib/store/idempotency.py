@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, deleted, saved, table_name, written
 
 
 class RequestRecord(Record):
@@ -34,10 +34,7 @@ def accept(
     record = RequestRecord(
         request_id, fingerprint=fingerprint, accepted_at=now, lease_until=now + lease, expires_at=now + kept
     )
-    try:
-        with refusing():
-            record.save(RequestRecord.request_id.does_not_exist() | (RequestRecord.expires_at <= now))
-    except Refused:
+    if not saved(record, RequestRecord.request_id.does_not_exist() | (RequestRecord.expires_at <= now)):
         return None
     return record
 
@@ -58,44 +55,28 @@ def find(request_id: str) -> RequestRecord | None:
 
 def take_over(record: RequestRecord, *, now: datetime, lease: timedelta) -> bool:
     """Take an unfinished request whose lease ran out; False when somebody else was faster."""
-    try:
-        with refusing():
-            record.update([RequestRecord.lease_until.set(now + lease)], condition=_held(record))
-    except Refused:
-        return False
-    return True
+    return written(record, [RequestRecord.lease_until.set(now + lease)], _held(record))
 
 
 def keep_answer(record: RequestRecord, *, status: int, headers: dict[str, str], body: str) -> None:
-    try:
-        with refusing():
-            record.update(
-                [
-                    RequestRecord.status.set(status),
-                    RequestRecord.headers.set(headers),
-                    RequestRecord.body.set(body),
-                ],
-                condition=_held(record),
-            )
-    except Refused:
-        return
+    written(
+        record,
+        [
+            RequestRecord.status.set(status),
+            RequestRecord.headers.set(headers),
+            RequestRecord.body.set(body),
+        ],
+        _held(record),
+    )
 
 
 def release(record: RequestRecord, *, at: datetime) -> None:
     """Give up the lease, so that the next asking takes over at once with the same instant of acceptance."""
-    try:
-        with refusing():
-            record.update([RequestRecord.lease_until.set(at)], condition=_held(record))
-    except Refused:
-        return
+    written(record, [RequestRecord.lease_until.set(at)], _held(record))
 
 
 def forget(record: RequestRecord) -> None:
-    try:
-        with refusing():
-            record.delete(condition=_held(record))
-    except Refused:
-        return
+    deleted(record, _held(record))
 
 
 def _held(record: RequestRecord) -> Condition:

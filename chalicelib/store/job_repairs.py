@@ -8,7 +8,7 @@ from typing import Any
 from pynamodb.attributes import Attribute
 from pynamodb.expressions.condition import Condition
 
-from chalicelib.store.base import Record, Refused, refusing
+from chalicelib.store.base import Record, saved, set_or_remove, written
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -27,20 +27,14 @@ def mend_job(job: JobRecord, columns: Mapping[str, Any]) -> bool:
 def mend_run(job_id: str, run_no: int, run: RunRecord | None, columns: Mapping[str, Any]) -> bool:
     """Write columns of a run, or record it where it is missing; False when it is not as it was read."""
     if run is None:
-        return _save(RunRecord(job_id, run_no, **columns))
+        return saved(RunRecord(job_id, run_no, **columns), RunRecord.job_id.does_not_exist())
     return _mend(run, columns, {*RUN_STATE, *columns})
 
 
 def _mend(record: Record, columns: Mapping[str, Any], as_read: set[str]) -> bool:
     named = {name: getattr(type(record), name) for name in as_read | set(columns)}
-    actions = [named[name].remove() if value is None else named[name].set(value) for name, value in columns.items()]
-    condition = _same(named, record, sorted(as_read))
-    try:
-        with refusing():
-            record.update(actions, condition=condition)
-    except Refused:
-        return False
-    return True
+    actions = [set_or_remove(named[name], value) for name, value in columns.items()]
+    return written(record, actions, _same(named, record, sorted(as_read)))
 
 
 def _same(columns: Mapping[str, Attribute[Any]], record: Record, names: list[str]) -> Condition:
@@ -51,12 +45,3 @@ def _same(columns: Mapping[str, Attribute[Any]], record: Record, names: list[str
         condition = same if condition is None else condition & same
     assert condition is not None
     return condition
-
-
-def _save(run: RunRecord) -> bool:
-    try:
-        with refusing():
-            run.save(RunRecord.job_id.does_not_exist())
-    except Refused:
-        return False
-    return True

@@ -1,6 +1,6 @@
 """What changes a job's status: each write under the condition that allows it. `job_updates.py` leaves status alone.
 
-`_move` is the one function that writes a job's status.
+`_transition` is the one function that writes a job's status.
 
 Where a function answers with a bool, False means that the job was not as the caller had read it: somebody was quicker.
 """
@@ -16,7 +16,7 @@ from chalicelib import retention
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.queue_keys import minute_key
 from chalicelib.core.rank import rank as rank_of
-from chalicelib.store.base import Refused, refusing
+from chalicelib.store.base import set_or_remove, written
 from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
@@ -26,15 +26,13 @@ from chalicelib.store.jobs import facets, lease_shard
 
 def _transition(
     job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
-) -> JobRecord:
-    """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date. Raises Refused."""
+) -> bool:
+    """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date."""
     before = sorted(sources_of(move, target))
     condition: Condition = JobRecord.status == before[0] if len(before) == 1 else JobRecord.status.is_in(*before)
     if guard is not None:
         condition &= guard
-    with refusing():
-        job.update([JobRecord.status.set(target), *actions], condition=condition)
-    return job
+    return written(job, [JobRecord.status.set(target), *actions], condition)
 
 
 def claim(
@@ -65,11 +63,7 @@ def claim(
         # What is shown from here on is this attempt's; the runs keep theirs.
         JobRecord.error.remove(),
     ]
-    try:
-        _transition(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
 
 
 def start(job: JobRecord, *, now: datetime) -> bool:
@@ -81,11 +75,7 @@ def start(job: JobRecord, *, now: datetime) -> bool:
         JobRecord.first_started_at.set(JobRecord.first_started_at | now),
         JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
     ]
-    try:
-        _transition(job, Move.START, JobStatus.RUNNING, actions, held_by_run(job))
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.START, JobStatus.RUNNING, actions, held_by_run(job))
 
 
 def wait_again(
@@ -105,16 +95,12 @@ def wait_again(
         JobRecord.ready_pool.set(minute_key(job.pool, not_before)),
         JobRecord.lease_until.set(lease_until),
         JobRecord.tokens_sent.set(1),
-        JobRecord.error.remove() if error is None else JobRecord.error.set(error),
+        set_or_remove(JobRecord.error, error),
         *([] if cost is None else [JobRecord.cost.set(cost)]),
     ]
     # The rank is of the priority as it was read.
     wanted = JobRecord.cancel_requested_at.does_not_exist() & (JobRecord.priority == job.priority)
-    try:
-        _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & wanted)
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & wanted)
 
 
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
@@ -122,8 +108,8 @@ def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datet
         JobRecord.facets.set(facets(job, target, reason)),
         JobRecord.ended_at.set(now),
         JobRecord.expires_at.set(retention.expires_at(job.kind, now)),
-        JobRecord.reason.remove() if reason is None else JobRecord.reason.set(reason),
-        JobRecord.error.remove() if error is None else JobRecord.error.set(error),
+        set_or_remove(JobRecord.reason, reason),
+        set_or_remove(JobRecord.error, error),
         *([JobRecord.canceled_at.set(now)] if target == JobStatus.CANCELED else []),
         JobRecord.ready_pool.remove(),
         JobRecord.lease_shard.remove(),
@@ -152,11 +138,7 @@ def end_with_run(
     actions = _ending(job, reason, error, now, target)
     left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files, "cost": cost}
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
-    try:
-        _transition(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
 
 
 def end_without_run(
@@ -184,11 +166,7 @@ def end_without_run(
         else None
     )
     marking, guard = marked_once(mark, guard)
-    try:
-        _transition(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
 
 
 def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:
@@ -220,8 +198,4 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
     ]
     as_read = (JobRecord.run_no == job.run_no) & (JobRecord.priority == job.priority)
     marking, guard = marked_once(mark, as_read & JobRecord.deleted_at.does_not_exist())
-    try:
-        _transition(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)
-    except Refused:
-        return False
-    return True
+    return _transition(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)

@@ -13,19 +13,10 @@ from pynamodb.expressions.condition import Condition
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.core.queue_keys import parked_key
 from chalicelib.core.rank import rank as rank_of
-from chalicelib.store.base import Refused, refusing
+from chalicelib.store.base import deleted, written
 from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import lease_shard
-
-
-def _update(job: JobRecord, actions: list[Any], condition: Condition | None) -> bool:
-    try:
-        with refusing():
-            job.update(actions, condition=condition)
-    except Refused:
-        return False
-    return True
 
 
 def _unclaimed(job: JobRecord) -> Condition:
@@ -36,13 +27,13 @@ def _unclaimed(job: JobRecord) -> Condition:
 def make_ready(job: JobRecord) -> bool:
     """Put a waiting job whose time has come, and that the overlap policy let in, into its pool's line."""
     actions = [JobRecord.ready_pool.set(job.pool), JobRecord.admitted.set(True), JobRecord.buffered.set(False)]
-    return _update(job, actions, _unclaimed(job))
+    return written(job, actions, _unclaimed(job))
 
 
 def buffer(job: JobRecord, *, lease_until: datetime) -> bool:
     """Keep a waiting job out of every line until an earlier job of its task has ended."""
     actions = [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until), JobRecord.ready_pool.remove()]
-    return _update(job, actions, _unclaimed(job))
+    return written(job, actions, _unclaimed(job))
 
 
 def park(job: JobRecord, limit: str) -> bool:
@@ -52,27 +43,27 @@ def park(job: JobRecord, limit: str) -> bool:
         JobRecord.admitted.set(True),
         JobRecord.buffered.set(False),
     ]
-    return _update(job, actions, _unclaimed(job))
+    return written(job, actions, _unclaimed(job))
 
 
 def refuse_claims(job: JobRecord, *, fence: str) -> bool:
     """Make every claim fail that began from the job as it was read: for who is about to take back its place."""
-    return _update(job, [JobRecord.fence.set(fence)], (JobRecord.status == job.status) & fence_is(job.fence))
+    return written(job, [JobRecord.fence.set(fence)], (JobRecord.status == job.status) & fence_is(job.fence))
 
 
 def count_against(job: JobRecord, limit: str) -> bool:
     """Have the end of an active job's run give back its place in a limit that was set since its claim."""
-    return _update(job, [JobRecord.holds.add({limit})], JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
+    return written(job, [JobRecord.holds.add({limit})], JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
 
 
 def outlive_task(job: JobRecord) -> bool:
     """Let a waiting job that is due run although its task is being deleted."""
-    return _update(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
+    return written(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
 
 
 def token_sent_again(job: JobRecord, *, lease_until: datetime) -> bool:
     actions = [JobRecord.lease_until.set(lease_until), JobRecord.tokens_sent.set(JobRecord.tokens_sent + 1)]
-    return _update(job, actions, _unclaimed(job))
+    return written(job, actions, _unclaimed(job))
 
 
 def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> bool:
@@ -80,7 +71,7 @@ def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> b
     actions = [JobRecord.priority.set(priority), JobRecord.rank.set(rank_of(job.enqueued_at, priority))]
     open_ = JobRecord.status.is_in(JobStatus.WAITING, *sorted(ACTIVE)) & (JobRecord.enqueued_at == job.enqueued_at)
     marking, guard = marked_once(mark, open_)
-    return _update(job, [*actions, *marking], guard)
+    return written(job, [*actions, *marking], guard)
 
 
 def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None) -> bool:
@@ -88,7 +79,7 @@ def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None =
     requested_at, requested_by = JobRecord.cancel_requested_at, JobRecord.cancel_requested_by
     actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
     marking, guard = marked_once(mark, JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
-    return _update(job, [*actions, *marking], guard)
+    return written(job, [*actions, *marking], guard)
 
 
 # --- deleting ---------------------------------------------------------------------------------------------------------
@@ -110,14 +101,9 @@ def begin_delete(
     ]
     as_read = (JobRecord.status == job.status) & (JobRecord.run_no == job.run_no) & JobRecord.ended_at.exists()
     marking, guard = marked_once(mark, as_read & JobRecord.deleted_at.does_not_exist())
-    return _update(job, [*actions, *marking], guard)
+    return written(job, [*actions, *marking], guard)
 
 
 def delete(job: JobRecord) -> bool:
     """Remove the record of a job that is going, after all that hangs on it; False when it is not."""
-    try:
-        with refusing():
-            job.delete(condition=JobRecord.deleted_at.exists())
-    except Refused:
-        return False
-    return True
+    return deleted(job, JobRecord.deleted_at.exists())

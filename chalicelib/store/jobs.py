@@ -10,10 +10,8 @@ from chalicelib.core.facets import EQUALITIES, facet, facets_of, folded
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
-from chalicelib.store.base import Refused, count_up_to, refusing
+from chalicelib.store.base import count_up_to, saved
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
-
-__all__ = ["JobRecord", "Refused"]
 
 # Entries of a line are small: so many are half a read unit or one.
 READY_PAGE = 25
@@ -51,12 +49,7 @@ def statuses_of(job_ids: Iterable[str]) -> dict[str, JobStatus]:
 def insert(job: JobRecord) -> bool:
     """Put a new job; False when the slot or the request has its job already."""
     job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
-    try:
-        with refusing():
-            job.save(JobRecord.job_id.does_not_exist())
-    except Refused:
-        return False
-    return True
+    return saved(job, JobRecord.job_id.does_not_exist())
 
 
 def replan(job: JobRecord) -> bool:
@@ -70,12 +63,7 @@ def replan(job: JobRecord) -> bool:
     withdrawn = (JobRecord.status == JobStatus.CANCELED) & (JobRecord.reason == Reason.BY_POLICY)
     job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
     assert sources_of(Move.REPLAN, job.status) == {JobStatus.WAITING, JobStatus.CANCELED}
-    try:
-        with refusing():
-            job.save(never_run & (planned | withdrawn))
-    except Refused:
-        return False
-    return True
+    return saved(job, never_run & (planned | withdrawn))
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.log_lines import ALERTS, LogLine, as_json, of_json
-from chalicelib.store.base import Record, Refused, refusing, table_name
+from chalicelib.store.base import Record, saved, table_name
 
 # An item holds 400 KB. Chunks are compressed, ten to one as a rule, and never larger than their lines, of which a chunk
 # has at most so many, and so many bytes.
@@ -55,15 +55,12 @@ def append(
     while True:
         numbered = [replace(line, sequence=after + number) for number, line in enumerate(lines, 1)]
         chunk = _chunk(key, numbered, kept)
-        try:
-            with refusing():
-                chunk.save(LogRecord.run.does_not_exist())
+        if saved(chunk, LogRecord.run.does_not_exist()):
             break
-        except Refused:
-            there = next(iter(LogRecord.query(key, LogRecord.sequence == after + 1, consistent_read=True)), None)
-            if there is not None and there.packed == chunk.packed:
-                break  # ours: the write had succeeded, its answer was lost
-            after = last_sequence(job_id, run_no)
+        there = next(iter(LogRecord.query(key, LogRecord.sequence == after + 1, consistent_read=True)), None)
+        if there is not None and there.packed == chunk.packed:
+            break  # ours: the write had succeeded, its answer was lost
+        after = last_sequence(job_id, run_no)
     alerts = [line for line in numbered if line.level in ALERTS]
     # What was written for the job and not by a run has few lines: its alerts are found among them.
     if alerts and expires_at is None:

@@ -12,7 +12,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, set_or_remove, table_name, written
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -39,17 +39,14 @@ def walk_of(lapsed_id: str) -> str | None:
 def begin(walk: str, *, at: datetime) -> None:
     """Have the walk looked after from an instant on, unless it is already."""
     entry_id = f"{PREFIX}{walk}"
-    try:
-        with refusing():
-            PatrolEntry(entry_id).update(
-                [
-                    PatrolEntry.lease_shard.set(shard_of(entry_id, LEASE_SHARDS)),
-                    PatrolEntry.lease_until.set(at),
-                ],
-                condition=PatrolEntry.lease_until.does_not_exist(),
-            )
-    except Refused:
-        return
+    written(
+        PatrolEntry(entry_id),
+        [
+            PatrolEntry.lease_shard.set(shard_of(entry_id, LEASE_SHARDS)),
+            PatrolEntry.lease_until.set(at),
+        ],
+        PatrolEntry.lease_until.does_not_exist(),
+    )
 
 
 def find(walk: str) -> PatrolEntry | None:
@@ -61,15 +58,8 @@ def find(walk: str) -> PatrolEntry | None:
 
 def go_on(entry: PatrolEntry, *, cursor: str | None, at: datetime) -> None:
     """The next turn begins at `cursor`, at the earliest at an instant, unless somebody else has taken this one."""
-    cursor_is = PatrolEntry.cursor.remove() if cursor is None else PatrolEntry.cursor.set(cursor)
-    try:
-        with refusing():
-            entry.update(
-                [cursor_is, PatrolEntry.lease_until.set(at)],
-                condition=PatrolEntry.lease_until == entry.lease_until,
-            )
-    except Refused:
-        return
+    cursor_is = set_or_remove(PatrolEntry.cursor, cursor)
+    written(entry, [cursor_is, PatrolEntry.lease_until.set(at)], PatrolEntry.lease_until == entry.lease_until)
 
 
 # --- what is walked ---------------------------------------------------------------------------------------------------

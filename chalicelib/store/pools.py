@@ -13,7 +13,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.errors import StaleRevision
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, saved, table_name
 
 # Ids in the API have no `~`.
 APART = "~"
@@ -68,11 +68,8 @@ def put(pool: PoolRecord, *, expected_revision: int, now: datetime) -> None:
         PoolRecord.pool_id.does_not_exist() if expected_revision == 0 else PoolRecord.revision == expected_revision
     )
     pool.revision, pool.updated_at = expected_revision + 1, now
-    try:
-        with refusing():
-            pool.save(unchanged)
-    except Refused:
-        raise StaleRevision from None
+    if not saved(pool, unchanged):
+        raise StaleRevision
 
 
 def register(limit: str) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.ids import shard_of
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, table_name, written
 from chalicelib.store.job_record import LEASE_SHARDS
 
 # Ids in the API have no full stop.
@@ -47,11 +47,8 @@ def keep(task_id: str, *, until: datetime) -> None:
 
 def drop(task_id: str, *, until: datetime, now: datetime) -> None:
     """Look no more, unless somebody asked for another look than the one at `until`. The rest of the entry expires."""
-    try:
-        with refusing():
-            RuleWatch(f"{PREFIX}{task_id}").update(
-                [RuleWatch.lease_shard.remove(), RuleWatch.lease_until.remove(), RuleWatch.expires_at.set(now)],
-                condition=RuleWatch.lease_until == until,
-            )
-    except Refused:
-        return
+    written(
+        RuleWatch(f"{PREFIX}{task_id}"),
+        [RuleWatch.lease_shard.remove(), RuleWatch.lease_until.remove(), RuleWatch.expires_at.set(now)],
+        RuleWatch.lease_until == until,
+    )

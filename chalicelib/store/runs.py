@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +14,9 @@ from chalicelib.store.base import (
     EnumAttribute,
     InstantAttribute,
     Record,
-    Refused,
-    refusing,
+    saved,
     table_name,
+    written,
 )
 
 
@@ -52,11 +51,7 @@ class RunRecord(Record):
 
 def create(run: RunRecord) -> None:
     """Record a claim. Repeating it, or coming after `end` made the record, changes nothing."""
-    try:
-        with refusing():
-            run.save(RunRecord.job_id.does_not_exist())
-    except Refused:
-        return
+    saved(run, RunRecord.job_id.does_not_exist())
 
 
 def find(job_id: str, run_no: int) -> RunRecord | None:
@@ -68,28 +63,20 @@ def find(job_id: str, run_no: int) -> RunRecord | None:
 
 def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
     """created -> running; False when the run was ended meanwhile."""
-    try:
-        with refusing():
-            RunRecord(job_id, run_no).update(
-                [RunRecord.status.set(RunStatus.RUNNING), RunRecord.started_at.set(at)],
-                condition=(RunRecord.fence == fence) & (RunRecord.status == RunStatus.CREATED),
-            )
-    except Refused:
-        return False
-    return True
+    return written(
+        RunRecord(job_id, run_no),
+        [RunRecord.status.set(RunStatus.RUNNING), RunRecord.started_at.set(at)],
+        (RunRecord.fence == fence) & (RunRecord.status == RunStatus.CREATED),
+    )
 
 
 def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) -> bool:
     """Write down what an open run runs; False when it was ended meanwhile."""
-    try:
-        with refusing():
-            RunRecord(job_id, run_no).update(
-                [RunRecord.definition.set(definition)],
-                condition=(RunRecord.fence == fence) & RunRecord.status.is_in(*sorted(RUN_OPEN)),
-            )
-    except Refused:
-        return False
-    return True
+    return written(
+        RunRecord(job_id, run_no),
+        [RunRecord.definition.set(definition)],
+        (RunRecord.fence == fence) & RunRecord.status.is_in(*sorted(RUN_OPEN)),
+    )
 
 
 def end(run: RunRecord, *, made: bool = False) -> bool:
@@ -119,19 +106,13 @@ def end(run: RunRecord, *, made: bool = False) -> bool:
     unended = (RunRecord.fence == run.fence) & RunRecord.status.is_in(*sorted(RUN_OPEN))
     if not made:
         unended = RunRecord.job_id.does_not_exist() | unended
-    try:
-        with refusing():
-            RunRecord(run.job_id, run.run_no).update(actions, condition=unended)
-    except Refused:
-        return False
-    return True
+    return written(RunRecord(run.job_id, run.run_no), actions, unended)
 
 
 def keep(job_id: str, numbers: Iterable[int], *, until: datetime) -> None:
     """Let these runs of a job live until then. One whose record was never made, or is gone, is left out."""
     for number in numbers:
-        with suppress(Refused), refusing():
-            RunRecord(job_id, number).update([RunRecord.expires_at.set(until)], condition=RunRecord.job_id.exists())
+        written(RunRecord(job_id, number), [RunRecord.expires_at.set(until)], RunRecord.job_id.exists())
 
 
 def newest(job_id: str, limit: int | None) -> Iterable[RunRecord]:

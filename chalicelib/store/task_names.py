@@ -13,7 +13,7 @@ from typing import Any
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.facets import folded
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, saved, table_name, written
 
 # One partition: names are few beside jobs, and change only when somebody edits a task.
 REGISTRY = "tasks"
@@ -38,12 +38,8 @@ class NameRecord(Record):
 def register(task_id: str, name: str, *, revision: int) -> None:
     """Before the task is saved with this name as this revision."""
     row = NameRecord(REGISTRY, _key(task_id, name), task_id=task_id, search_name=folded(name), revision=revision)
-    try:
-        with refusing():
-            row.save(NameRecord.name_key.does_not_exist() | (NameRecord.revision <= revision))
-    except Refused:
-        # A later edit has it already; this one will be refused.
-        return
+    # A later edit has it already; this one will be refused.
+    saved(row, NameRecord.name_key.does_not_exist() | (NameRecord.revision <= revision))
 
 
 def release(task_id: str, name: str, *, revision: int, now: datetime, expires_at: datetime) -> None:
@@ -53,11 +49,7 @@ def release(task_id: str, name: str, *, revision: int, now: datetime, expires_at
     """
     actions: list[Any] = [NameRecord.lost_at.set(now), NameRecord.expires_at.set(expires_at)]
     row = NameRecord(REGISTRY, _key(task_id, name))
-    try:
-        with refusing():
-            row.update(actions, condition=NameRecord.revision <= revision)
-    except Refused:
-        return
+    written(row, actions, NameRecord.revision <= revision)
 
 
 def tasks_named(text: str, *, limit: int) -> dict[str, datetime | None]:

@@ -18,9 +18,11 @@ from chalicelib.store.base import (
     EnumAttribute,
     InstantAttribute,
     Record,
-    Refused,
-    refusing,
+    deleted,
+    saved,
+    set_or_remove,
     table_name,
+    written,
 )
 
 # An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
@@ -127,12 +129,7 @@ def get_many(task_ids: Iterable[str]) -> list[TaskRecord]:
 
 def insert(task: TaskRecord) -> bool:
     """Put a new task; False when its id is taken (the same request, repeated)."""
-    try:
-        with refusing():
-            task.save(TaskRecord.task_id.does_not_exist())
-    except Refused:
-        return False
-    return True
+    return saved(task, TaskRecord.task_id.does_not_exist())
 
 
 def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
@@ -149,21 +146,14 @@ def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
     ]  # fmt: skip
     actions: list[Any] = [TaskRecord.revision.set(expected_revision + 1)]
     for name in columns:
-        column, value = getattr(TaskRecord, name), getattr(task, name)
-        actions.append(column.remove() if value is None else column.set(value))
-    try:
-        with refusing():
-            task.update(actions, condition=TaskRecord.revision == expected_revision)
-    except Refused:
-        raise StaleRevision from None
+        actions.append(set_or_remove(getattr(TaskRecord, name), getattr(task, name)))
+    if not written(task, actions, TaskRecord.revision == expected_revision):
+        raise StaleRevision
 
 
 def remove(task_id: str, *, expected_revision: int) -> None:
-    try:
-        with refusing():
-            TaskRecord(task_id).delete(condition=TaskRecord.revision == expected_revision)
-    except Refused:
-        raise StaleRevision from None
+    if not deleted(TaskRecord(task_id), TaskRecord.revision == expected_revision):
+        raise StaleRevision
 
 
 def due_ids(shard: int, *, before: datetime) -> Iterator[str]:
@@ -185,18 +175,13 @@ def advance(
     actions: list[Any] = [
         TaskRecord.previous_fire_at.set(previous_fire_at),
         TaskRecord.tzdata_version.set(tzdata_version),
-        TaskRecord.missed_since.remove() if missed_since is None else TaskRecord.missed_since.set(missed_since),
+        set_or_remove(TaskRecord.missed_since, missed_since),
     ]
     if next_fire_at is None:
         actions += [TaskRecord.next_fire_at.remove(), TaskRecord.due_shard.remove()]
     else:
         actions.append(TaskRecord.next_fire_at.set(next_fire_at))
-    try:
-        with refusing():
-            task.update(actions, condition=condition)
-    except Refused:
-        return False
-    return True
+    return written(task, actions, condition)
 
 
 def note_fire(task: TaskRecord, *, at: datetime, missed_since: datetime | None) -> bool:
@@ -204,14 +189,9 @@ def note_fire(task: TaskRecord, *, at: datetime, missed_since: datetime | None) 
     previous = TaskRecord.previous_fire_at
     actions: list[Any] = [
         previous.set(at),
-        TaskRecord.missed_since.remove() if missed_since is None else TaskRecord.missed_since.set(missed_since),
+        set_or_remove(TaskRecord.missed_since, missed_since),
     ]
-    try:
-        with refusing():
-            task.update(actions, condition=TaskRecord.name.exists() & (previous.does_not_exist() | (previous < at)))
-    except Refused:
-        return False
-    return True
+    return written(task, actions, TaskRecord.name.exists() & (previous.does_not_exist() | (previous < at)))
 
 
 def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) -> bool:
@@ -226,43 +206,27 @@ def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) ->
             TaskRecord.rule_state.set(state),
             TaskRecord.rule_revision.set(task.revision),
         ]
-    try:
-        with refusing():
-            task.update(actions, condition=TaskRecord.revision == task.revision)
-    except Refused:
-        return False
-    return True
+    return written(task, actions, TaskRecord.revision == task.revision)
 
 
 def note(task: TaskRecord, text: str) -> None:
     """Tell those who look at the task something; no edit, so its revision stays."""
-    try:
-        with refusing():
-            task.update([TaskRecord.note.set(text)], condition=TaskRecord.revision == task.revision)
-    except Refused:
-        return
+    written(task, [TaskRecord.note.set(text)], TaskRecord.revision == task.revision)
 
 
 def set_source(task_id: str, source_id: str) -> None:
     """The report that the task exports reads another source now; what is planned from here on says so."""
-    try:
-        with refusing():
-            TaskRecord(task_id).update([TaskRecord.source_id.set(source_id)], condition=TaskRecord.name.exists())
-    except Refused:
-        return
+    written(TaskRecord(task_id), [TaskRecord.source_id.set(source_id)], TaskRecord.name.exists())
 
 
 def note_latest(task_id: str, *, job_id: str, status: JobStatus, at: datetime) -> None:
     """Show a job's status as the task's latest, unless a later job's is shown already or the task is gone."""
     latest = TaskRecord.latest_job_id
-    try:
-        with refusing():
-            TaskRecord(task_id).update(
-                [latest.set(job_id), TaskRecord.latest_status.set(status), TaskRecord.latest_at.set(at)],
-                condition=TaskRecord.name.exists() & (latest.does_not_exist() | (latest <= job_id)),
-            )
-    except Refused:
-        return
+    written(
+        TaskRecord(task_id),
+        [latest.set(job_id), TaskRecord.latest_status.set(status), TaskRecord.latest_at.set(at)],
+        TaskRecord.name.exists() & (latest.does_not_exist() | (latest <= job_id)),
+    )
 
 
 def listed() -> Iterator[TaskRecord]:

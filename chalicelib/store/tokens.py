@@ -7,7 +7,7 @@ from datetime import datetime
 from pynamodb.attributes import UnicodeAttribute
 
 from chalicelib.errors import TokenNotFound
-from chalicelib.store.base import InstantAttribute, Record, Refused, refusing, table_name
+from chalicelib.store.base import InstantAttribute, Record, saved, table_name, written
 
 
 class TokenRecord(Record):
@@ -42,12 +42,7 @@ def get(token_id: str) -> TokenRecord:
 
 
 def insert(token: TokenRecord) -> bool:
-    try:
-        with refusing():
-            token.save(TokenRecord.token_id.does_not_exist())
-    except Refused:
-        return False
-    return True
+    return saved(token, TokenRecord.token_id.does_not_exist())
 
 
 def everything() -> list[TokenRecord]:
@@ -56,24 +51,12 @@ def everything() -> list[TokenRecord]:
 
 def revoke(token: TokenRecord, *, now: datetime) -> bool:
     """False when it was revoked already."""
-    try:
-        with refusing():
-            token.update(
-                [TokenRecord.revoked_at.set(now)],
-                condition=TokenRecord.hash.exists() & TokenRecord.revoked_at.does_not_exist(),
-            )
-    except Refused:
-        return False
-    return True
+    return written(
+        token, [TokenRecord.revoked_at.set(now)], TokenRecord.hash.exists() & TokenRecord.revoked_at.does_not_exist()
+    )
 
 
 def note_use(token: TokenRecord, *, now: datetime, unless_since: datetime) -> None:
     """Write the time of use, unless another process wrote one since `unless_since`."""
     last = TokenRecord.last_used_at
-    try:
-        with refusing():
-            token.update(
-                [last.set(now)], condition=TokenRecord.hash.exists() & (last.does_not_exist() | (last <= unless_since))
-            )
-    except Refused:
-        return
+    written(token, [last.set(now)], TokenRecord.hash.exists() & (last.does_not_exist() | (last <= unless_since)))

@@ -18,6 +18,7 @@ from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
 from chalicelib.logs.writer import RunLog
 from chalicelib.store import jobs, runs
+from chalicelib.store.job_record import JobRecord
 
 # A cancel is seen within this time, so that the statement is gone within two seconds.
 WATCH_SECONDS = 1.0
@@ -38,7 +39,7 @@ class LiveRun:
     """Implements kinds.protocol.RunContext."""
 
     facts: JobFacts
-    job: jobs.JobRecord
+    job: JobRecord
     clock: Clock
     # When the worker itself must be done, and when the whole job must be.
     worker_until: datetime

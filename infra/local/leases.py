@@ -15,7 +15,7 @@ def end(stack: str, *, now: datetime) -> int:
     from chalicelib.core.lifecycle import ACTIVE
     from chalicelib.settings import settings
     from chalicelib.store import jobs
-    from chalicelib.store.base import Refused, refusing
+    from chalicelib.store.base import written
     from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
     settings.cache_clear()
@@ -24,10 +24,5 @@ def end(stack: str, *, now: datetime) -> int:
         if job.status not in ACTIVE:
             continue
         still = (JobRecord.status == job.status) & (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
-        try:
-            with refusing():
-                job.update([JobRecord.lease_until.set(now)], condition=still)
-        except Refused:
-            continue
-        ended += 1
+        ended += written(job, [JobRecord.lease_until.set(now)], still)
     return ended
