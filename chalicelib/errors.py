@@ -38,6 +38,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chalicelib.core.lifecycle import Reason
+
 
 @dataclass(frozen=True)
 class FieldProblem:
@@ -172,7 +174,9 @@ class PreconditionMissing(RunError):
     """Something the run needs does not exist."""
 
     def __init__(self, message: str | None = None, *, reason: str):
-        """`reason` is the reason of the blocked job, e.g. no_source."""
+        """`reason` is the reason of the blocked job, e.g. no_source; `ValueError` for one of another form."""
+        if not Reason(reason).is_precondition:
+            raise ValueError(f"{reason!r} is the reason of another end: a missing precondition is no_<thing>")
         super().__init__(message)
         self.reason = reason
 

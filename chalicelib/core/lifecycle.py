@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Self
 
 
 class JobStatus(StrEnum):
@@ -29,6 +31,12 @@ class RunStatus(StrEnum):
     CANCELED = "canceled"
 
 
+# The form of every reason that says that a precondition is missing.
+_PRECONDITION = re.compile(r"no_[a-z][a-z0-9_]{0,60}")
+
+
+# Why a job or a run ended as it did. A kind of task may bring reasons of its own for a precondition that is missing:
+# `Reason("no_robot")` is one without being listed here, so a record reads also when its kind is gone.
 class Reason(StrEnum):
     ERROR = "error"  # the kind failed with an error it knows
     UNKNOWN_ERROR = "unknown_error"  # the kind failed with an error nobody expected
@@ -46,6 +54,20 @@ class Reason(StrEnum):
     EMPTY_WINDOW = "empty_window"
     NON_BUSINESS_DAY = "non_business_day"
     MISFIRE = "misfire"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not _PRECONDITION.fullmatch(value):
+            return None
+        reason = str.__new__(cls, value)
+        reason._name_, reason._value_ = value.upper(), value
+        # Reading the same text twice gives the same object, as with every member; iteration leaves it out.
+        return cls._value2member_map_.setdefault(value, reason)  # type: ignore[return-value]
+
+    @property
+    def is_precondition(self) -> bool:
+        """Whether nothing was tried because something that the job needs does not exist."""
+        return _PRECONDITION.fullmatch(self) is not None
 
 
 class Trigger(StrEnum):

@@ -86,6 +86,8 @@ class Kind(Protocol):
 
     # What a task of this kind says in `spec`; the API documents it.
     Spec: ClassVar[type[BaseModel]]
+    # The reasons of the `PreconditionMissing` that `run` may raise, each of the form `no_<thing>`.
+    preconditions: ClassVar[frozenset[str]]
     # What `definition` holds, in words that end "for a <kind> …".
     definition_holds: ClassVar[str]
 

@@ -30,6 +30,11 @@ def spec_models() -> dict[str, type[BaseModel]]:
     return {name: kind_of(name).Spec for name in KINDS}
 
 
+def preconditions() -> list[str]:
+    """The reasons that a job of any kind may be blocked for."""
+    return sorted(set().union(*(kind_of(name).preconditions for name in KINDS)))
+
+
 def definition_words() -> str:
     """What the definition of a job holds, kind by kind."""
     return "; ".join(f"for a {name} {kind_of(name).definition_holds}" for name in KINDS)

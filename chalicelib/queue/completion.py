@@ -21,8 +21,6 @@ from chalicelib.store import job_transitions, job_updates, jobs, runs, tasks
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
-# A run that failed for one of these never tried anything.
-PRECONDITIONS = frozenset({Reason.NO_SOURCE, Reason.NO_REPORT, Reason.NO_ACCOUNT, Reason.NO_PROXY})
 # Under these policies a later job of the task may be held back until this one has ended.
 BUFFERING = frozenset({OverlapPolicy.BUFFER_ONE, OverlapPolicy.BUFFER_ALL, OverlapPolicy.CANCEL_OTHER})
 
@@ -35,7 +33,7 @@ def complete(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
         _end_job(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
     elif run.status == RunStatus.CANCELED or job.cancel_requested_at is not None:
         _end_job(job, run, JobStatus.CANCELED, _who_canceled(job, run), run.error, now=now)
-    elif run.reason in PRECONDITIONS:
+    elif run.reason is not None and run.reason.is_precondition:
         _end_job(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
     elif not _try_again(job, run, now=now):
         status = JobStatus.TIMED_OUT if run.reason == Reason.STATEMENT else JobStatus.FAILED

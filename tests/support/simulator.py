@@ -46,6 +46,7 @@ class Probe:
     """A kind that does what the test says: counts its runs, and fails or succeeds."""
 
     Spec: ClassVar[type[BaseModel]] = ProbeSpec
+    preconditions: ClassVar[frozenset[str]] = frozenset()
     definition_holds: ClassVar[str] = "words"
 
     behaviour: Callable[[RunContext], Outcome] = lambda context: Outcome(rows=1, summary="done")

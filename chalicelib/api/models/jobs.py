@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Request
+from chalicelib.api.models.reasons import ReasonFilter, ReasonName
 from chalicelib.api.models.schedules import Object, RetryObject
 from chalicelib.api.models.tasks import Priority
-from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
+from chalicelib.core.lifecycle import JobStatus, RunStatus, Trigger
 from chalicelib.core.prices import PRICE_LIST
 from chalicelib.kinds.registry import definition_words
 
@@ -42,7 +43,7 @@ class JobQuery(PageQuery):
     timezone: Annotated[str, Field(description="Whose days `created` means", examples=["Europe/Paris"])] = "UTC"
     search: Annotated[Part | None, Field(description="A part of the task's name, in any case of letters")] = None
     status: Annotated[list[JobStatus], Field(description="May be repeated", default_factory=list)]
-    reason: Reason | None = None
+    reason: ReasonFilter | None = None
     job_id: Id | None = None
     task_id: Id | None = None
     account_id: Id | None = None
@@ -63,7 +64,7 @@ class JobRow(Answer):
     kind: str
     group: Annotated[str, BeforeValidator(lambda value: value or "")]
     status: JobStatus
-    reason: Reason | None
+    reason: ReasonName | None
     trigger: Trigger
     pool: str
     priority: int
@@ -146,7 +147,7 @@ class RunOut(Answer):
     job_id: str
     run_no: int
     status: RunStatus
-    reason: Reason | None
+    reason: ReasonName | None
     error: str | None
     worker: str | None
     created_at: Instant
@@ -163,7 +164,7 @@ class Failure(Answer):
     run_no: int
     at: Instant | None
     status: RunStatus
-    reason: Reason | None
+    reason: ReasonName | None
     error: str | None
 
 

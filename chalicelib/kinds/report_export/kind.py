@@ -49,6 +49,7 @@ class Ports:
 
 class ReportExport:
     Spec = ReportExportSpec
+    preconditions = frozenset({NO_REPORT, NO_SOURCE})
     definition_holds = "its report, SQL and file options"
 
     def __init__(self, ports: Ports) -> None:
