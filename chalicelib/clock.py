@@ -1,4 +1,4 @@
-"""The only place that reads the clock. Use cases take it as an argument; handlers hand this one in."""
+"""The only module that reads the clock. Rules and use cases take `now` as an argument; their callers read it here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
+    """The present instant, in UTC."""
     return datetime.now(tz=UTC)
+
+
+def monotonic() -> float:
+    """Seconds on a clock that is never set back: the difference of two readings is a duration."""
+    return time.monotonic()
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What a worker may do with time."""
+    """The clock of a worker, which tests replace."""
 
     now: Callable[[], datetime] = now
     sleep: Callable[[float], None] = time.sleep

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from chalicelib import clock
 from chalicelib.core.instants import rfc3339
 from chalicelib.masking import masked
 
 
 def event(message: str, *, level: str = "INFO", **fields: Any) -> None:
     """`log.event("A job was fired", job_id=…, task_id=…)`."""
-    line = {"time": rfc3339(datetime.now(UTC)), "level": level, "message": message, **masked(fields)}
+    line = {"time": rfc3339(clock.now()), "level": level, "message": message, **masked(fields)}
     sys.stdout.write(json.dumps(line, ensure_ascii=False, default=_plain, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 

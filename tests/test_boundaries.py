@@ -63,6 +63,38 @@ def test_the_core_knows_no_aws_and_reads_no_clock(path: Path) -> None:
     assert not re.search(r"\.(now|today|utcnow)\(|time\.time\(", path.read_text())
 
 
+@pytest.mark.parametrize("path", PRODUCT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_clock_reads_the_clock(path: Path) -> None:
+    if path == ROOT / "chalicelib" / "clock.py":
+        return
+    assert "time" not in imported(path)
+    assert not re.search(r"\bdatetime\.now\(|\.(utcnow|today)\(|\btime\.time\(", path.read_text())
+
+
+def defined_in(module: str) -> set[str]:
+    """The names that a module defines itself, at its top."""
+    found: set[str] = set()
+    for node in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        else:
+            names = (each for each in ast.walk(node) if isinstance(each, ast.Name))
+            found |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    return found
+
+
+def test_names_are_imported_from_where_they_are_defined() -> None:
+    """No module re-exports what it imported, and none keeps an `__all__`."""
+    wrong = []
+    for path in [ROOT / "app.py", *PRODUCT, *sorted((ROOT / "tests").rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+                names = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in MODULES}
+                wrong += [f"{path.relative_to(ROOT)}: {node.module}.{name}" for name in names - defined_in(node.module)]
+    assert wrong == []
+    assert [str(path.relative_to(ROOT)) for path in PRODUCT if "__all__" in path.read_text()] == []
+
+
 def test_importing_the_app_loads_nothing_heavy() -> None:
     script = "import sys, app; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -6,12 +6,12 @@ which API Gateway maps to 401 too, would be a failed invocation with a traceback
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from chalice.app import AuthRequest, AuthResponse, Blueprint
 
-from chalicelib import log
+from chalicelib import clock, log
 from chalicelib.access import tokens
 from chalicelib.access.actor import Actor
 from chalicelib.errors import Unauthenticated
@@ -33,7 +33,7 @@ bp = Blueprint(__name__)
 @bp.authorizer(name="authorize", ttl_seconds=AUTHORIZER_TTL_SECONDS)
 def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
     try:
-        actor = authenticate(request.token, now=datetime.now(UTC))
+        actor = authenticate(request.token, now=clock.now())
     except Unauthenticated:
         log.event("A token was not accepted", level="WARN")
         return DENIED

@@ -7,14 +7,13 @@ and use cases, are imported when first called: the functions that fire and work 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from time import monotonic
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import chalice.app
 from chalice.app import Request, Response
 
-from chalicelib import log
+from chalicelib import clock, log
 from chalicelib.access import tokens
 from chalicelib.access.actor import Actor, allows
 from chalicelib.api import BASE, errors, idempotency, routes
@@ -51,12 +50,12 @@ class Blueprint(chalice.app.Blueprint):
         self.route(path, **options)(handle)
 
     def _respond(self, method: str, path: str, values: dict[str, str]) -> Response:
-        request, started = self.current_request, monotonic()
+        request, started = self.current_request, clock.monotonic()
         caller = api_request.actor(request)
         try:
             if method not in SAFE:
                 # What API Gateway knows of the token may be AUTHORIZER_TTL_SECONDS old.
-                caller = tokens.refreshed(caller, now=datetime.now(UTC))
+                caller = tokens.refreshed(caller, now=clock.now())
             _check_role(method, path, caller)
             answer = _answer(routes.operation(method, path), request, caller, values)
         except Exception as error:
@@ -68,7 +67,7 @@ class Blueprint(chalice.app.Blueprint):
             ids=values,
             status=answer.status,
             actor=caller.name,
-            milliseconds=round((monotonic() - started) * 1000),
+            milliseconds=round((clock.monotonic() - started) * 1000),
         )
         return Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
 
@@ -84,7 +83,7 @@ def _answer(operation: Operation, request: Request, caller: Actor, values: dict[
         call = Call(actor=caller, now=now, body=body, query=query, key=key, revision=revision)
         return shape(operation, operation.view(call, **ids))
 
-    now = datetime.now(UTC)
+    now = clock.now()
     key = request.headers.get(idempotency.HEADER)
     if operation.method != "POST" or key is None:
         return do(now, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
-from chalicelib import log
+from chalicelib import clock, log
 from chalicelib.access.actor import LADDER, Actor
 from chalicelib.errors import Unauthenticated
 from chalicelib.settings import settings
@@ -68,7 +67,7 @@ def _key(issuer: str, header: dict[str, Any]) -> Any:
     if header.get("alg") not in ALGORITHMS:
         raise Unauthenticated
     key_id = str(header.get("kid") or "")
-    keys, asked = _kept.get(issuer), time.monotonic()
+    keys, asked = _kept.get(issuer), clock.monotonic()
     if keys is None or asked - keys.fetched_at > KEYS_KEPT_SECONDS:
         keys = _fetch(issuer)
     if key_id not in keys.by_id and asked - keys.fetched_at > ASK_AGAIN_SECONDS:
@@ -89,7 +88,7 @@ def _fetch(issuer: str) -> _Keys:
         if issuer in _kept:
             return _kept[issuer]
         raise Unauthenticated from error
-    _kept[issuer] = _Keys(time.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
+    _kept[issuer] = _Keys(clock.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
     return _kept[issuer]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
@@ -11,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import clock
 from chalicelib.aws.clients import client
 from chalicelib.settings import settings
 from chalicelib.store.base import client as dynamodb
@@ -34,20 +34,20 @@ _kept: dict[str, tuple[float, list[Check]]] = {}
 def checks() -> list[Check]:
     """One check per service, made at the same time, at most a few seconds old."""
     kept = _kept.get("checks")
-    if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
+    if kept is not None and clock.monotonic() - kept[0] < KEPT_SECONDS:
         return kept[1]
     pool = ThreadPoolExecutor(max_workers=len(PROBES))
-    started = time.monotonic()
+    started = clock.monotonic()
     running = {name: pool.submit(_timed, probe) for name, probe in PROBES.items()}
     found = []
     for name, future in running.items():
         try:
-            reachable, milliseconds = future.result(timeout=max(0.0, started + PATIENCE_SECONDS - time.monotonic()))
+            reachable, milliseconds = future.result(timeout=max(0.0, started + PATIENCE_SECONDS - clock.monotonic()))
         except TookTooLong:
             reachable, milliseconds = False, round(PATIENCE_SECONDS * 1000)
         found.append(Check(name, reachable, milliseconds))
     pool.shutdown(wait=False, cancel_futures=True)
-    _kept["checks"] = (time.monotonic(), found)
+    _kept["checks"] = (clock.monotonic(), found)
     return found
 
 
@@ -57,14 +57,14 @@ def forget() -> None:
 
 
 def _timed(probe: Callable[[], Any]) -> tuple[bool, int]:
-    started = time.monotonic()
+    started = clock.monotonic()
     try:
         probe()
     except (BotoCoreError, ClientError):
         reachable = False
     else:
         reachable = True
-    return reachable, round((time.monotonic() - started) * 1000)
+    return reachable, round((clock.monotonic() - started) * 1000)
 
 
 def _ask_dynamodb() -> None:

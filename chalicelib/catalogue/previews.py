@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from chalicelib import clock
 from chalicelib.aws import secrets
 from chalicelib.core.moments import zone
 from chalicelib.core.schedules.window import accept_window, resolve, window_parameters
@@ -28,7 +28,7 @@ ROWS_LIMIT = 4_000_000
 
 def test_source(source_id: str) -> dict[str, Any]:
     """What answered. Raises the source's RunError when it does not."""
-    started = time.monotonic()
+    started = clock.monotonic()
     with opened(store.get_source(source_id)) as source:
         info = source.test()
     return {
@@ -64,7 +64,7 @@ def preview_report(
         values = resolve_parameters([Parameter.model_validate(each) for each in report.parameters], parameters, slot)
     except ParametersRefused as error:
         raise Invalid(error.message, problems=list(error.problems)) from error
-    started = time.monotonic()
+    started = clock.monotonic()
     try:
         with opened(store.get_source(report.source_id)) as source:
             found = source.preview(Query(chosen["name"], chosen["sql"], values), limit)
@@ -118,4 +118,4 @@ def _shown(rows: list[list[str | None]]) -> list[list[str | None]]:
 
 
 def _since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
+    return round((clock.monotonic() - started) * 1000)

@@ -10,7 +10,7 @@ from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import job_lists
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 
 # Slots planned ahead stand in the list too.
 AHEAD = timedelta(minutes=5)

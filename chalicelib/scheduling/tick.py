@@ -6,13 +6,13 @@ may be repeated: the put is refused, the token is spare, the move goes through o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
+from chalicelib import clock
 from chalicelib.aws import sqs
 from chalicelib.core import TZDATA_VERSION
 from chalicelib.core.misfire import Verdict
@@ -65,14 +65,14 @@ def tick(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")
 
     A task whose record cannot be planned must not keep the others from firing: raises FiringIncomplete at the end.
     """
-    budget, begun = Budget(time_left=time_left), time.monotonic()
+    budget, begun = Budget(time_left=time_left), clock.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
         shards = pool.map(lambda shard: list(tasks.due_ids(shard, before=now + HORIZON)), range(tasks.DUE_SHARDS))
         due = tasks.get_many(task_id for ids in shards for task_id in ids)
         planned = list(pool.map(lambda task: _plan_safely(task, now=now, budget=budget), due))
         to_send = [job for found in planned if found is not None for job in found]
         # Planning may have taken seconds: tokens are held back from the moment they are sent.
-        sent_at = now + timedelta(seconds=time.monotonic() - begun)
+        sent_at = now + timedelta(seconds=clock.monotonic() - begun)
         list(pool.map(lambda batch: _send(batch, now=sent_at), _batches(to_send)))
     fired = Fired(len(due), len(to_send))
     if due:

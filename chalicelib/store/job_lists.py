@@ -13,8 +13,6 @@ from chalicelib.store.base import client
 from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, months_between, plan
 from chalicelib.store.job_record import JobRecord
 
-__all__ = ["REACH", "JobFilter", "open_counts", "page"]
-
 # A page is found by reading the entries before it. Farther in nobody leafs; a range of time leads there.
 REACH = 100_000
 

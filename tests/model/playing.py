@@ -41,7 +41,7 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
         aws.moment = moment
         for patched in (
             mock.patch.dict(registry.KINDS, {"probe": "tests.support.simulator:probe"}),
-            mock.patch("chalicelib.scheduling.tick.time", SimpleNamespace(monotonic=lambda: 0.0)),
+            mock.patch("chalicelib.scheduling.tick.clock", SimpleNamespace(monotonic=lambda: 0.0)),
             mock.patch("chalicelib.scheduling.tick.ThreadPoolExecutor", OneByOne),
             mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),
         ):

@@ -9,12 +9,12 @@ import pytest
 
 from chalicelib.core.ids import job_id_of_slot, month_bucket, ulid
 from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus, Trigger
+from chalicelib.core.log_lines import LogLine
 from chalicelib.core.rank import rank
 from chalicelib.errors import StaleRevision, TaskNotFound
 from chalicelib.store import idempotency, job_lists, job_transitions, job_updates, jobs, logs, runs, tasks
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.logs import LogLine
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
 from tests.support.world import START, World

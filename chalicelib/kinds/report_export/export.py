@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from time import monotonic
 from typing import Any
 
+from chalicelib import clock
 from chalicelib.core import file_name
 from chalicelib.errors import (
     EmptyResult,
@@ -49,7 +48,7 @@ class Export:
     def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
         context, facts, spec = self._context, self._facts, self._spec
         context.check()
-        started_at, began = datetime.now(UTC), monotonic()
+        started_at, began = clock.now(), clock.monotonic()
         name = self._file_name(query.name)
         key = layout.file_key(facts.kind, facts.job_id, facts.run_no, number, name)
         columns = source.describe(query)
@@ -67,7 +66,7 @@ class Export:
         self._rows += written.rows
         self._bytes += written.uncompressed_bytes
         context.progress(rows=self._rows, bytes=self._bytes)
-        seconds = monotonic() - began
+        seconds = clock.monotonic() - began
         context.log(
             "INFO",
             f"File {name} finished: {written.rows:,} rows, {written.bytes:,} bytes"
@@ -90,7 +89,7 @@ class Export:
             window_start=facts.window_start,
             window_end=facts.window_end,
             started_at=started_at,
-            finished_at=datetime.now(UTC),
+            finished_at=clock.now(),
         )
 
     def write_manifest(self, files: list[manifest.Manifest]) -> None:
@@ -138,11 +137,11 @@ class _Progress:
         self._context = context
         self._bytes_before = bytes_before
         self._query_name = query_name
-        self._told_at = monotonic()
+        self._told_at = clock.monotonic()
         self._told_bytes = 0
 
     def tell(self, total: int) -> None:
         self._context.progress(bytes=self._bytes_before + total)
-        if monotonic() - self._told_at >= LINE_SECONDS or total - self._told_bytes >= LINE_BYTES:
-            self._told_at, self._told_bytes = monotonic(), total
+        if clock.monotonic() - self._told_at >= LINE_SECONDS or total - self._told_bytes >= LINE_BYTES:
+            self._told_at, self._told_bytes = clock.monotonic(), total
             self._context.log("INFO", f"Query {self._query_name!r}: {total / 1e6:,.0f} MB so far.", type="progress")

@@ -14,12 +14,12 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from chalicelib import clock
 from chalicelib.core.moments import zone
 from chalicelib.errors import QueryFailed, Stopped
 from chalicelib.sources.blocks import BlockWriter
@@ -214,11 +214,11 @@ class PostgresSource:
         """
         import psycopg2
 
-        began = monotonic()
+        began = clock.monotonic()
         with self._stopping.interruptible():
             try:
                 self._begin()
-                began = monotonic()
+                began = clock.monotonic()
                 with self._connection.cursor() as cursor:
                     yield cursor
             except psycopg2.Error as error:
@@ -230,7 +230,7 @@ class PostgresSource:
                 if self._stopping.asked:
                     raise Stopped() from None
                 raise statement_error(
-                    error, name, gone=gone, seconds=monotonic() - began, limit=self._timeout, secret=self._secret
+                    error, name, gone=gone, seconds=clock.monotonic() - began, limit=self._timeout, secret=self._secret
                 ) from None
             except BaseException:
                 self._abandon()
