@@ -27,6 +27,7 @@ from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
+from chalicelib.store.job_lists import JobFilter
 
 # So many ids fit a request, and so many jobs are frozen well within the time of one.
 MOST_JOBS = 10_000
@@ -40,15 +41,15 @@ class BatchRequest:
 
     action: Action
     job_ids: Sequence[str] | None = None
-    # The filters of the list of jobs as its use case takes them, and as they were asked, in JSON.
-    filters: Mapping[str, Any] | None = None
-    asked: Mapping[str, Any] | None = None
+    filter: JobFilter | None = None
+    # The filter as the caller wrote it, a JSON object: what the batch's record and its audit show.
+    filter_document: Mapping[str, Any] | None = None
     priority: int | None = None
 
     def check(self) -> None:
-        if (self.job_ids is None) == (self.filters is None):
+        if (self.job_ids is None) == (self.filter is None):
             raise Invalid("Give job_ids or filter, one of the two.", field="job_ids")
-        if self.filters is not None and not self._narrows():
+        if self.filter is not None and not self._narrows():
             message = 'Name what the jobs have in common; {"created": "all"} is every job.'
             raise Invalid(message, field="filter")
         if (self.action is Action.SET_PRIORITY) != (self.priority is not None):
@@ -56,8 +57,8 @@ class BatchRequest:
 
     def _narrows(self) -> bool:
         """Whether the filter names anything: a zone, an empty list or null lets every job through."""
-        asked = (self.asked or {}).items()
-        return any(value not in (None, []) for name, value in asked if name != "timezone")
+        given = (self.filter_document or {}).items()
+        return any(value not in (None, []) for name, value in given if name != "timezone")
 
 
 @contextmanager
@@ -72,10 +73,10 @@ def within_filter() -> Iterator[None]:
 
 def _chosen(wish: BatchRequest, *, now: datetime) -> list[str]:
     """The ids, each once, in the order of the request or of the list."""
-    if wish.job_ids is not None:
-        return list(dict.fromkeys(wish.job_ids))
+    if wish.filter is None:
+        return list(dict.fromkeys(wish.job_ids or ()))
     with within_filter():
-        found = job_listing.ids(now=now, limit=MOST_JOBS + 1, **(wish.filters or {}))
+        found = job_listing.ids(wish.filter, now=now, limit=MOST_JOBS + 1)
     if len(found) > MOST_JOBS:
         raise Invalid(f"More than {MOST_JOBS:,} jobs match; narrow the filter, by time for example.", field="filter")
     return found
@@ -136,7 +137,7 @@ def _freeze(batch_id: str, wish: BatchRequest, *, actor: Actor, now: datetime) -
         0,
         action=wish.action,
         priority=wish.priority,
-        filter=None if wish.asked is None else dict(wish.asked),
+        filter=None if wish.filter_document is None else dict(wish.filter_document),
         actor=actor.name,
         role=actor.role,
         created_at=now,

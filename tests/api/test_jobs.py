@@ -18,6 +18,7 @@ from chalicelib.clock import Clock
 from chalicelib.paging import Page
 from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
+from chalicelib.store.job_lists import JobFilter
 from chalicelib.worker.worker import handle
 from tests.support.http import Http, as_role
 from tests.support.made import Made
@@ -129,17 +130,24 @@ def test_a_name_is_registered_before_its_task_is_saved(
 
 
 def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr("chalicelib.jobs.listing.listing", lambda **given: asked.append(given) or Page([], 1, 20, 0))
+    asked: list[tuple[JobFilter, datetime]] = []
+
+    def listing(wanted: JobFilter, *, now: datetime, **_: Any) -> Page:
+        asked.append((wanted, now))
+        return Page([], 1, 20, 0)
+
+    monkeypatch.setattr("chalicelib.jobs.listing.listing", listing)
     for timezone in ("UTC", "Asia/Shanghai", "America/Los_Angeles"):
         assert admin.get("/jobs", created="yesterday", timezone=timezone).status == 200
-        given = asked.pop()
-        local = given["now"].astimezone(ZoneInfo(timezone))
+        wanted, now = asked.pop()
+        local = now.astimezone(ZoneInfo(timezone))
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        assert given["created_to"] == midnight
-        assert given["created_from"] == (midnight - timedelta(days=1)).replace(tzinfo=ZoneInfo(timezone))
+        assert wanted.created_to == midnight
+        assert wanted.created_from == (midnight - timedelta(days=1)).replace(tzinfo=ZoneInfo(timezone))
     assert admin.get("/jobs", created="week", timezone="Asia/Shanghai").status == 200
-    assert (asked[0]["created_from"].astimezone(ZoneInfo("Asia/Shanghai")).hour, asked[0]["created_to"]) == (0, None)
+    wanted, _ = asked.pop()
+    assert wanted.created_from is not None
+    assert (wanted.created_from.astimezone(ZoneInfo("Asia/Shanghai")).hour, wanted.created_to) == (0, None)
 
 
 def test_counts_are_exact(admin: Http, made: Made) -> None:

@@ -61,11 +61,12 @@ def main() -> None:
 
 def report(jobs: list[Made], filters: dict[str, Any]) -> None:
     from chalicelib.jobs import listing as job_listing
+    from chalicelib.store.job_lists import JobFilter
     from tests.support.reads import reads
 
     started = time.perf_counter()
     with reads() as found:
-        listing = job_listing.listing(now=NOW, page_size=PAGE_SIZE, **filters)
+        listing = job_listing.listing(JobFilter(**filters), now=NOW, page_size=PAGE_SIZE)
     milliseconds = (time.perf_counter() - started) * 1000
     entry, row = sizes(jobs)
     units = {

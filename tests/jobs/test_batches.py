@@ -26,17 +26,18 @@ from chalicelib.store import jobs as job_store
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.base import client
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome
+from chalicelib.store.job_lists import JobFilter
 from chalicelib.store.job_record import JobRecord
 from tests.support.copies import a_job, copies
 from tests.support.emulated import emulated_world, ministack  # noqa: F401
 from tests.support.simulator import OPERATOR, PROBE, Stage, a_stage
 
-ALL: dict[str, Any] = {"filters": {}, "asked": {"created": "all"}}
+ALL: dict[str, Any] = {"filter": JobFilter(), "filter_document": {"created": "all"}}
 STATUSES = list(JobStatus)
 
 
 def waiting() -> dict[str, Any]:
-    return {"filters": {"status": ["waiting"]}, "asked": {"status": ["waiting"]}}
+    return {"filter": JobFilter(status=[JobStatus.WAITING]), "filter_document": {"status": ["waiting"]}}
 
 
 def begin(stage: Stage, action: Action | str, *, key: str | None = None, **wish: Any) -> BatchRecord:
@@ -177,8 +178,8 @@ def test_a_job_that_came_to_another_end_meanwhile_is_not_deleted(stage: Stage) -
     PROBE.behaviour = fails
     job = a_job(stage)
     stage.deliver()
-    failed = {"filters": {"status": ["failed"]}, "asked": {"status": ["failed"]}}
-    batch = begin(stage, "delete", **failed)
+    failed = JobFilter(status=[JobStatus.FAILED])
+    batch = begin(stage, "delete", filter=failed, filter_document={"status": ["failed"]})
     PROBE.behaviour = lambda context: Result(rows=1)
     actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
     stage.collect()
@@ -266,7 +267,7 @@ def test_a_preview_counts_and_changes_nothing(
     [
         ({"action": "cancel"}, "job_ids"),
         ({"action": "cancel", "job_ids": ["a"], **ALL}, "job_ids"),
-        ({"action": "cancel", "filters": {}, "asked": {}}, "filter"),  # would be every job
+        ({"action": "cancel", "filter": JobFilter(), "filter_document": {}}, "filter"),  # would be every job
         ({"action": "set_priority", "job_ids": ["a"]}, "priority"),
         ({"action": "cancel", "job_ids": ["a"], "priority": 1}, "priority"),
     ],
@@ -284,7 +285,7 @@ def test_a_wish_that_cannot_be_is_refused_by_name(stage: Stage, wish: dict[str, 
 def test_a_filter_that_matches_too_many_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def many(*, limit: int, **filters: Any) -> list[str]:
+    def many(wanted: JobFilter, *, limit: int, **_: Any) -> list[str]:
         asked.append(limit)
         return [str(number) for number in range(limit)]
 
@@ -307,7 +308,7 @@ def test_a_filter_that_matches_nothing_gives_a_batch_that_is_done(stage: Stage) 
 def test_a_filter_means_the_jobs_that_the_list_shows(stage: Stage) -> None:
     mine, other = a_job(stage), a_job(stage)
     ids = [mine.job_id, *copies(stage, mine, 25)]
-    batch = begin(stage, "cancel", filters={"task_id": mine.task_id}, asked={"task_id": mine.task_id})
+    batch = begin(stage, "cancel", filter=JobFilter(task_id=mine.task_id), filter_document={"task_id": mine.task_id})
     copies(stage, mine, 3, status=JobStatus.FAILED)
     step(stage, batch)
     assert sorted(told(store.get(batch.batch_id))) == sorted(ids)

@@ -12,6 +12,7 @@ from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import PAGE_SIZES
 from chalicelib.queue import pools
+from chalicelib.store.job_lists import JobFilter
 from tests.support.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
 from tests.support.sorted_once import sorted_once
 from tests.support.world import World
@@ -88,7 +89,7 @@ def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pyte
         sort = "created_at" if oldest_first else draw.choice([None, "-created_at"])
         expected = listed(jobs, oldest_first=oldest_first, **filters)
         for number in pages(filters, len(expected), page_size, draw):
-            found = job_listing.listing(now=NOW, sort=sort, page=number, page_size=page_size, **filters)
+            found = job_listing.listing(JobFilter(**filters), now=NOW, sort=sort, page=number, page_size=page_size)
             shown = ([row.job_id for row in found.items], found.total, found.pages, found.total_is_lower_bound)
             start = (number - 1) * page_size
             right = (expected[start : start + page_size], len(expected), -(-len(expected) // page_size), False)

@@ -10,6 +10,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
+from chalicelib.store.job_lists import JobFilter
 from tests.support.crowd import NOW, SPAN, crowd, listed, write
 from tests.support.reads import Reads, reads
 from tests.support.sorted_once import sorted_once
@@ -39,7 +40,7 @@ FILTERS: list[dict[str, Any]] = [
 
 def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
     with reads() as found:
-        listing = job_listing.listing(now=NOW, page_size=page_size, **filters)
+        listing = job_listing.listing(JobFilter(**filters), now=NOW, page_size=page_size)
     return [row.job_id for row in listing.items], found
 
 
@@ -79,7 +80,7 @@ def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
     assert whole == len(listed(crowd(300), pool="cloud"))
     monkeypatch.setattr(job_listing, "TOTAL_LIMIT", 30)
     with reads() as found:
-        listing = job_listing.listing(now=NOW, page_size=10, pool="cloud")
+        listing = job_listing.listing(JobFilter(pool="cloud"), now=NOW, page_size=10)
     assert (listing.total, listing.total_is_lower_bound, listing.pages) == (30, True, 3)
     assert found.entries + found.counted == 31
     assert TOTAL_LIMIT == 10_000

@@ -40,36 +40,40 @@ def test_pages_go_on_over_the_border_of_a_month_and_among_ids_of_one_instant(bac
     write(jobs)
     expected = sorted((job.job_id for job in jobs), reverse=sort == "-created_at")
     seen = [
-        each for page in (1, 2, 3) for each in ids(job_listing.listing(now=NOW, sort=sort, page=page, page_size=10))
+        each
+        for page in (1, 2, 3)
+        for each in ids(job_listing.listing(JobFilter(), now=NOW, sort=sort, page=page, page_size=10))
     ]
     assert seen == expected
-    before = job_listing.listing(now=NOW, created_to=MONTH, page_size=20)
-    since = job_listing.listing(now=NOW, created_from=MONTH, page_size=20)
+    before = job_listing.listing(JobFilter(created_to=MONTH), now=NOW, page_size=20)
+    since = job_listing.listing(JobFilter(created_from=MONTH), now=NOW, page_size=20)
     assert set(ids(before)) == {job.job_id for job in jobs if job.at < MONTH}
     assert set(ids(since)) == {job.job_id for job in jobs if job.at >= MONTH}
-    assert ids(job_listing.listing(now=NOW, created_from=MONTH, created_to=MONTH)) == []
+    assert ids(job_listing.listing(JobFilter(created_from=MONTH, created_to=MONTH), now=NOW)) == []
 
 
 def test_bounds_as_far_as_time_goes_are_bounds(backend: World) -> None:
     job = a_job()
     write([job])
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    assert ids(job_listing.listing(now=NOW, created_from=first, created_to=last, pool="cloud")) == [job.job_id]
-    assert ids(job_listing.listing(now=NOW, created_from=first, created_to=last)) == [job.job_id]
-    assert ids(job_listing.listing(now=NOW, created_to=first, pool="cloud")) == []
-    assert ids(job_listing.listing(now=NOW, created_from=last)) == []
+    assert ids(job_listing.listing(JobFilter(created_from=first, created_to=last, pool="cloud"), now=NOW)) == [
+        job.job_id
+    ]
+    assert ids(job_listing.listing(JobFilter(created_from=first, created_to=last), now=NOW)) == [job.job_id]
+    assert ids(job_listing.listing(JobFilter(created_to=first, pool="cloud"), now=NOW)) == []
+    assert ids(job_listing.listing(JobFilter(created_from=last), now=NOW)) == []
 
 
 def test_a_job_that_was_run_again_late_in_its_life_stays_in_the_list(world: World) -> None:
     job = a_job(NOW - timedelta(days=170))
     write([job])
-    assert ids(job_listing.listing(now=NOW)) == [job.job_id]
+    assert ids(job_listing.listing(JobFilter(), now=NOW)) == [job.job_id]
 
 
 def test_a_filter_that_matches_nothing_reads_no_row(world: World) -> None:
     write([a_job(number=number) for number in range(12)])
     with reads() as found:
-        page = job_listing.listing(now=NOW, search="nothing", operator="nobody")
+        page = job_listing.listing(JobFilter(search="nothing", operator="nobody"), now=NOW)
     assert (ids(page), page.total, page.pages) == ([], 0, 0)
     assert (found.entries, found.rows) == (0, 0)
 
@@ -79,7 +83,7 @@ def test_a_row_that_is_gone_meanwhile_is_left_out(world: World, monkeypatch: pyt
     write(jobs)
     whole, gone = store.jobs.get_many, jobs[1].job_id
     monkeypatch.setattr(store.jobs, "get_many", lambda asked: [job for job in whole(asked) if job.job_id != gone])
-    assert ids(job_listing.listing(now=NOW)) == sorted({job.job_id for job in jobs} - {gone}, reverse=True)
+    assert ids(job_listing.listing(JobFilter(), now=NOW)) == sorted({job.job_id for job in jobs} - {gone}, reverse=True)
 
 
 def test_a_page_too_far_in_is_refused_and_one_beyond_the_last_is_empty(
@@ -87,11 +91,11 @@ def test_a_page_too_far_in_is_refused_and_one_beyond_the_last_is_empty(
 ) -> None:
     monkeypatch.setattr(store, "REACH", 20)
     write([a_job(number=number, pool="cloud" if number < 25 else "lab") for number in range(30)])
-    assert len(job_listing.listing(now=NOW, pool="cloud", page=2, page_size=10).items) == 10
+    assert len(job_listing.listing(JobFilter(pool="cloud"), now=NOW, page=2, page_size=10).items) == 10
     with pytest.raises(Invalid) as refused:
-        job_listing.listing(now=NOW, pool="cloud", page=3, page_size=10)
+        job_listing.listing(JobFilter(pool="cloud"), now=NOW, page=3, page_size=10)
     assert [problem.field for problem in refused.value.problems] == ["page"]
-    beyond = job_listing.listing(now=NOW, pool="lab", page=1_000_000, page_size=10)
+    beyond = job_listing.listing(JobFilter(pool="lab"), now=NOW, page=1_000_000, page_size=10)
     assert (ids(beyond), beyond.total, beyond.pages) == ([], 5, 1)
 
 
@@ -109,7 +113,7 @@ def test_a_name_that_was_lost_before_the_time_asked_for_is_not_sought(world: Wor
     write([a_job(NOW - timedelta(days=40), task_name="Old"), a_job(task_name="New")])
     task_names.release("task-1", "Old", revision=1, now=NOW - timedelta(days=30), expires_at=NOW + timedelta(days=60))
     with reads() as found:
-        page = job_listing.listing(now=NOW, search="old", created_from=NOW - timedelta(days=7))
+        page = job_listing.listing(JobFilter(search="old", created_from=NOW - timedelta(days=7)), now=NOW)
     # DynamoDB would refuse the range, which ends before it begins.
     assert (ids(page), page.total, found.queries) == ([], 0, [])
 
@@ -185,6 +189,6 @@ def test_jobs_of_the_former_name_are_not_sought_among_those_made_since(world: Wo
     write([*former, *since])
     task_names.release("task-1", "Old", revision=1, now=renamed, expires_at=NOW)
     with reads() as found:
-        page = job_listing.listing(now=NOW, search="old")
+        page = job_listing.listing(JobFilter(search="old"), now=NOW)
     assert ids(page) == [job.job_id for job in former]
     assert found.entries == 3

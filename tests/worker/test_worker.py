@@ -19,6 +19,7 @@ from chalicelib.maintenance import sweep
 from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
+from chalicelib.store.job_lists import JobFilter
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.worker import worker
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
@@ -283,7 +284,7 @@ def test_a_job_run_again_is_listed_by_who_asked_for_that(stage: Stage) -> None:
     stage.deliver()
 
     def found(**filters: str) -> list[str]:
-        return [row.job_id for row in job_listing.listing(now=stage.now, **filters).items]
+        return [row.job_id for row in job_listing.listing(JobFilter(**filters), now=stage.now).items]
 
     assert found(trigger="rerun") == []
     actions.rerun(job.job_id, actor=replace(OPERATOR, name="rita"), now=stage.now)

@@ -5,15 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, create_model
 
 from chalicelib.api.models.base import Answer, Id, Instant, Listing, PageQuery, Request
+from chalicelib.api.models.job_filters import SHOWING
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.api.models.schedules import Object
 from chalicelib.api.models.tasks import Priority
 from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import MOST_JOBS
 from chalicelib.store.batches import BatchStatus, Outcome
-
-# What says how a list is shown, not what is in it.
-SHOWING = frozenset({"page", "page_size", "sort"})
 
 # The filters of the list of jobs, whatever they are: in JSON, and strict as every body is.
 JobFilterIn: type[BaseModel] = create_model(

@@ -1,27 +1,32 @@
-"""The filters of a list of jobs, from the words of a request to the instants of the use case."""
+"""Builds the filter of a list of jobs from the fields of a request."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.moments import start_of_day, zone
 from chalicelib.errors import Invalid
+from chalicelib.store.job_lists import JobFilter
 
+# The fields of a request that say how a list is shown, not which jobs are in it.
+SHOWING = frozenset({"page", "page_size", "sort"})
 # What `created=` stands for, in days back from the caller's today.
 DAYS_BACK = {"week": 7, "month": 30}
 
 
-def filters_of(given: dict[str, Any], *, now: datetime) -> dict[str, Any]:
-    """The filters as the list's use case takes them: what `created` says in words as two instants."""
+def job_filter(fields: Mapping[str, Any], *, now: datetime) -> JobFilter:
+    """The filter that a request's fields ask for: the word of `created` becomes two instants. Raises Invalid."""
+    given = {name: value for name, value in fields.items() if name not in SHOWING}
     preset, timezone = given.pop("created"), given.pop("timezone")
     tz = zone(timezone, field="timezone")
     if preset != "all":
         if given["created_from"] is not None or given["created_to"] is not None:
             raise Invalid("Give created, or created_from and created_to.", field="created")
         given["created_from"], given["created_to"] = _range(preset, tz, now)
-    return given
+    return JobFilter(**given)
 
 
 def _range(preset: str, tz: ZoneInfo, now: datetime) -> tuple[datetime, datetime | None]:

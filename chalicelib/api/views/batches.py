@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.base import Listing, PageQuery
 from chalicelib.api.models.batches import BatchIn, BatchOut, BatchPreview, BatchRow, OutcomeQuery
-from chalicelib.api.models.job_filters import filters_of
+from chalicelib.api.models.job_filters import job_filter
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import BatchNotFound, WrongState
 from chalicelib.jobs import batches
@@ -30,20 +30,20 @@ BODY_LIMIT_BYTES = 1_048_576
     summary="Cancel, re-run, re-prioritise or delete many jobs",
 )
 def start_batch(call: Call) -> Any:
-    asked = call.body.filter
+    given = call.body.filter
     with within_filter():
-        filters = None if asked is None else filters_of(asked.model_dump(), now=call.now)
-    wish = BatchRequest(
+        wanted = None if given is None else job_filter(given.model_dump(), now=call.now)
+    request = BatchRequest(
         action=call.body.action,
         job_ids=call.body.job_ids,
-        filters=filters,
-        asked=None if asked is None else asked.model_dump(mode="json", exclude_unset=True),
+        filter=wanted,
+        filter_document=None if given is None else given.model_dump(mode="json", exclude_unset=True),
         priority=call.body.priority,
     )
     if call.body.dry_run:
-        shown = BatchPreview.model_validate(batches.preview(wish, now=call.now)).model_dump(mode="json")
+        shown = BatchPreview.model_validate(batches.preview(request, now=call.now)).model_dump(mode="json")
         return Answer(200, json.dumps(shown, ensure_ascii=False))
-    return _row(batches.accept(wish, actor=call.actor, now=call.now, key=call.key))
+    return _row(batches.accept(request, actor=call.actor, now=call.now, key=call.key))
 
 
 @operation("GET", "/batches", query=PageQuery, answer=Listing[BatchRow], summary="List batches, newest first")

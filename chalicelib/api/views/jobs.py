@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.base import Listing
-from chalicelib.api.models.job_filters import filters_of
+from chalicelib.api.models.job_filters import job_filter
 from chalicelib.api.models.jobs import (
     Counts,
     DownloadQuery,
@@ -36,7 +36,9 @@ from chalicelib.queue import pools, position
 
 @operation("GET", "/jobs", query=JobQuery, answer=Listing[JobRow], summary="List jobs, newest first")
 def list_jobs(call: Call) -> Any:
-    return job_listing.listing(now=call.now, **filters_of(call.query.model_dump(), now=call.now))
+    query = call.query
+    wanted = job_filter(query.model_dump(), now=call.now)
+    return job_listing.listing(wanted, now=call.now, sort=query.sort, page=query.page, page_size=query.page_size)
 
 
 @operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")
