@@ -27,7 +27,7 @@ from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 
 # So many ids fit a request, and so many jobs are frozen well within the time of one.
 MOST_JOBS = 10_000

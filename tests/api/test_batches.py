@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.access.actor import Role
-from chalicelib.api.models.batches import SHOWING, JobFilterIn
+from chalicelib.api.models.batches import JobFilterIn
+from chalicelib.api.models.job_filters import SHOWING
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock
 from chalicelib.queue import claim

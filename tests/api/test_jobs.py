@@ -18,7 +18,7 @@ from chalicelib.clock import Clock
 from chalicelib.paging import Page
 from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.worker.worker import handle
 from tests.support.http import Http, as_role
 from tests.support.made import Made

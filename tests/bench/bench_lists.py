@@ -61,7 +61,7 @@ def main() -> None:
 
 def report(jobs: list[Made], filters: dict[str, Any]) -> None:
     from chalicelib.jobs import listing as job_listing
-    from chalicelib.store.job_lists import JobFilter
+    from chalicelib.store.job_list_plan import JobFilter
     from tests.support.reads import reads
 
     started = time.perf_counter()

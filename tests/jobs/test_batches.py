@@ -26,7 +26,7 @@ from chalicelib.store import jobs as job_store
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.base import client
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import JobRecord
 from tests.support.copies import a_job, copies
 from tests.support.emulated import emulated_world, ministack  # noqa: F401

@@ -12,7 +12,7 @@ from chalicelib.core.lifecycle import OPEN, JobStatus, Reason
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import PAGE_SIZES
 from chalicelib.queue import pools
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from tests.support.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
 from tests.support.sorted_once import sorted_once
 from tests.support.world import World

@@ -10,7 +10,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from tests.support.crowd import NOW, SPAN, crowd, listed, write
 from tests.support.reads import Reads, reads
 from tests.support.sorted_once import sorted_once

@@ -19,7 +19,7 @@ from chalicelib.maintenance import sweep
 from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.worker import worker
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of

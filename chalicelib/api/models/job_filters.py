@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from chalicelib.core.moments import start_of_day, zone
 from chalicelib.errors import Invalid
-from chalicelib.store.job_lists import JobFilter
+from chalicelib.store.job_list_plan import JobFilter
 
 # The fields of a request that say how a list is shown, not which jobs are in it.
 SHOWING = frozenset({"page", "page_size", "sort"})
