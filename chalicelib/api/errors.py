@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +14,7 @@ from pynamodb.exceptions import PynamoDBException
 from chalicelib import errors, log
 from chalicelib.api.idempotency import Answer
 from chalicelib.api.models.patterns import WORDS
+from chalicelib.core.model_errors import field_problems, said
 
 STATUS: dict[type[errors.CarillonError], int] = {
     errors.Malformed: 400,
@@ -94,28 +96,23 @@ def invalid(error: ValidationError, *, depth: int | None = None) -> errors.Caril
     """Our error for pydantic's, each field with its dotted name, of `depth` parts at most. Rejected values are left
     out: they may be secrets.
     """
-    found = error.errors(include_url=False, include_input=False)
-    if any(item["type"] == "json_invalid" for item in found):
+    if any(item["type"] == "json_invalid" for item in error.errors(include_url=False, include_input=False)):
         return errors.Malformed("The body is not JSON.")
-    problems = [errors.FieldProblem(_dotted(item["loc"][:depth]), _message(item)) for item in found]
+    problems = field_problems(error, depth=depth, whole="body", say=_message)
     if len(problems) == 1:
         return errors.Invalid(f"{problems[0].field}: {problems[0].message}", problems=problems)
     return errors.Invalid(f"{len(problems)} fields cannot be accepted.", problems=problems)
 
 
-def _dotted(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "body"
-
-
-def _message(item: Any) -> str:
+def _message(item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return "There is no such field."
     if item["type"] == "missing":
         return "This field is required."
     if item["type"] == "string_pattern_mismatch":
-        return WORDS.get(item["ctx"]["pattern"], "It holds characters that are not allowed here.")
-    text = str(item["msg"]).removeprefix("Value error, ")
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+        return WORDS.get(item["ctx"]["pattern"], said(item))
+    text = said(item)
+    return text if text.endswith(".") else f"{text}."
 
 
 def _service_error(error: Exception) -> Exception:

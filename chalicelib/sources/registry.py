@@ -13,7 +13,8 @@ from typing import Any
 
 import pydantic
 
-from chalicelib.errors import FieldProblem, Invalid
+from chalicelib.core.model_errors import field_problems
+from chalicelib.errors import Invalid
 from chalicelib.sources.protocol import Source
 from chalicelib.sources.sql import Dialect
 
@@ -81,17 +82,3 @@ def _validated(source_class: Any, settings: Mapping[str, Any], data_folder: str 
     except pydantic.ValidationError as error:
         raise Invalid("The source's settings cannot be accepted.", problems=field_problems(error, "settings")) from None
     return model
-
-
-def field_problems(error: pydantic.ValidationError, prefix: str) -> list[FieldProblem]:
-    """One problem per field. The rejected values are left out: somebody may have typed a password into the wrong
-    field.
-    """
-    problems = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        path = ".".join(str(part) for part in (prefix, *item["loc"]))
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "string_pattern_mismatch":
-            message = "It holds characters that are not allowed here."
-        problems.append(FieldProblem(path, message[:1].upper() + message[1:]))
-    return problems

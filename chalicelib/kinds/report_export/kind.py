@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib.core import file_name
+from chalicelib.core.model_errors import field_problems
 from chalicelib.core.schedules.window import window_parameters
 from chalicelib.errors import (
     FieldProblem,
@@ -27,7 +28,7 @@ from chalicelib.kinds.report_export.export import Export
 from chalicelib.kinds.report_export.spec import Report, ReportExportSpec, SourceRecord
 from chalicelib.sources.parameters import mistakes, resolve_parameters
 from chalicelib.sources.protocol import Query
-from chalicelib.sources.registry import SOURCES, dialect_of, field_problems, open_source
+from chalicelib.sources.registry import SOURCES, dialect_of, open_source
 from chalicelib.sources.sql import parse
 
 NO_REPORT = "no_report"
