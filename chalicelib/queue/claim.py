@@ -1,8 +1,9 @@
-"""Claiming: a token says that there is work in a pool; whoever has it claims the pool's best job, not a certain one."""
+"""Claiming: a token says that a pool has work; its worker claims the pool's best job, not a certain one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,46 +19,47 @@ from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
-# A token may come up to a second before its time (see queue.send): that is waited out. One that comes earlier than
-# this, by a clock that runs ahead, is sent again.
+# SQS counts delays in whole seconds, so a token may come up to a second before its time: the worker waits that out. It
+# sends a token that comes earlier than this, by a clock that runs ahead, again.
 EARLY = timedelta(seconds=2)
-# Jobs read at once from the head of a line: a few, since the first is the one nearly always, then more.
+# Jobs read at once from the head of the queue: few at first, since the first one is claimed nearly always, then more.
 FIRST_READ = 5
 NEXT_READ = 25
-# So long a worker looks for a job that can be claimed. Each that cannot leaves the line, so the next one starts behind.
+# A worker gives up its search after this time. Jobs that could not be claimed have left the queue by then, so the next
+# worker starts behind them.
 SEARCH_TIME = timedelta(seconds=20)
-# Lease beyond the worker's own end: its clock and ours may differ.
+# A lease lasts this much longer than its worker: the worker's clock and ours may differ.
 LEASE_MARGIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Who works, and until when it may."""
+    """Who works, and until when."""
 
     name: str
     until: datetime
     clock: Clock
-    # Tests step the watch themselves.
+    # False in tests that call the watch themselves.
     watched: bool = True
 
 
 def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     """Claim the pool's best job that may start now; None when there is none, or the pool is paused.
 
-    The token's own job is claimed by its key where the index, which lags, does not show it.
+    The token's own job is read by its key: the index lags and may not show it.
     """
     pool = pools.state(token.pool)
     if pool.paused:
         event("token spent on a paused pool", pool=token.pool, job_id=token.job_id)
         return None
-    own = _job_of_token(token, worker=worker)
+    own = _own_job(token, worker=worker)
     begun = worker.clock.now()
-    # A sleep may end a hair early by the clock that conditions are judged by: never before the slot.
+    # `_own_job` may have slept until the slot, and a sleep may end a hair early: no condition sees a time before it.
     now = begun if own is None else max(begun, own.not_before)
     permits = concurrency.Permits(pool.limited)
     claimed = None
-    for job in _best_first(token, own, now=now):
-        if job is not own and admission.admit(job, now=now) is not admission.Admission.ADMITTED:
+    for job in _candidates(token, own, now=now):
+        if job is not own and not _admitted(job, now=now):
             continue
         if _claim(job, permits, worker=worker, now=now):
             claimed = job
@@ -66,17 +68,20 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
             event("no job could be claimed in time", level="WARN", pool=token.pool, job_id=token.job_id)
             sqs.send([(token, now)], now=now)
             break
-    if own is not None and claimed is not own and limit_of_key(own.ready_pool) is None:
-        # This token is spent; that of another job will find ours in the line.
+    if own is not None and claimed is not own and not _parked(own):
+        # Its token is spent: from the pool's own queue, the token of another job finds it.
         job_updates.make_ready(own)
     permits.release_parked_of_full(now=now)
     return claimed
 
 
-def _job_of_token(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
-    """The token's job, if it may be claimed now. One that is parked is behind others that are."""
+# --- the token's own job ----------------------------------------------------------------------------------------------
+
+
+def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
+    """The token's job, if it is admitted now; None for a parked one, which others go before. Sleeps until its time."""
     job = jobs.find(token.job_id)
-    if job is None or job.status != JobStatus.WAITING or limit_of_key(job.ready_pool) is not None:
+    if job is None or job.status != JobStatus.WAITING or _parked(job):
         return None
     early = job.not_before - worker.clock.now()
     if early > EARLY:
@@ -85,36 +90,73 @@ def _job_of_token(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     if early > timedelta(0):
         worker.clock.sleep(early.total_seconds())
     now = max(worker.clock.now(), job.not_before)
-    return job if admission.admit(job, now=now) is admission.Admission.ADMITTED else None
+    return job if _admitted(job, now=now) else None
 
 
-def _best_first(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
-    """The pool's jobs whose time has come, best rank first, each as it is in the table.
+@dataclass
+class _OwnTurn:
+    """Merges the token's own job into the others, ahead of those of its rank.
 
-    `own` is among them, ahead of others of its rank: many jobs of one priority come due in the same second, and each
-    token then serves its own job without a read or a write of another.
+    Many jobs of one priority come due in the same second: each token then serves its own job, and the worker reads and
+    writes no other.
     """
-    lines = keys_to_read(token.pool, due=None if own is None else own.not_before, now=now)
-    entries = (entry for entry in jobs.ready_entries(lines, now=now) if entry[1] != token.job_id)
-    count = FIRST_READ
-    while chunk := list(islice(entries, count)):
-        if own is not None and int(own.rank) <= chunk[0][0]:
-            yield own
-            own = None
-        # The index may show where a job stood before.
-        found = jobs.get_many(job_id for _, job_id in chunk)
-        there = [job for job in found if job.status == JobStatus.WAITING and job.ready_pool in lines]
-        for job in sorted(there, key=lambda each: (int(each.rank), each.job_id)):
-            if own is not None and int(own.rank) <= int(job.rank):
-                yield own
-                own = None
+
+    job: JobRecord | None
+
+    def before(self, rank: float) -> list[JobRecord]:
+        """The own job, once, if its turn comes before a job of this rank."""
+        if self.job is None or int(self.job.rank) > rank:
+            return []
+        job, self.job = self.job, None
+        return [job]
+
+
+# --- candidates by rank -----------------------------------------------------------------------------------------------
+
+
+def _candidates(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
+    """The pool's jobs whose time has come, `own` among them, best rank first, each as it is in the table."""
+    queue_keys = keys_to_read(token.pool, due=None if own is None else own.not_before, now=now)
+    own_turn = _OwnTurn(own)
+    entries = (entry for entry in jobs.ready_entries(queue_keys, now=now) if entry[1] != token.job_id)
+    for chunk in _chunks(entries):
+        best_rank, _ = chunk[0]
+        # Asked before the chunk's jobs are read: when the own job is claimed, they need not be.
+        yield from own_turn.before(best_rank)
+        for job in _still_ready(chunk, queue_keys):
+            yield from own_turn.before(int(job.rank))
             yield job
-        count = NEXT_READ
-    if own is not None:
-        yield own
+    yield from own_turn.before(math.inf)
+
+
+def _chunks(entries: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """The entries (rank, job id) in the numbers in which their jobs are read."""
+    size = FIRST_READ
+    while chunk := list(islice(entries, size)):
+        yield chunk
+        size = NEXT_READ
+
+
+def _still_ready(entries: Sequence[tuple[int, str]], queue_keys: Sequence[str]) -> list[JobRecord]:
+    """The entries' jobs that the table, too, shows in one of these queues, by the rank that it shows."""
+    found = jobs.get_many(job_id for _, job_id in entries)
+    ready = [job for job in found if job.status == JobStatus.WAITING and job.ready_pool in queue_keys]
+    return sorted(ready, key=lambda job: (int(job.rank), job.job_id))
+
+
+# --- one candidate: admission, permits, the conditional write ---------------------------------------------------------
+
+
+def _admitted(job: JobRecord, *, now: datetime) -> bool:
+    return admission.admit(job, now=now) is admission.Admission.ADMITTED
+
+
+def _parked(job: JobRecord) -> bool:
+    return limit_of_key(job.ready_pool) is not None
 
 
 def _claim(job: JobRecord, permits: concurrency.Permits, *, worker: Worker, now: datetime) -> bool:
+    """Acquire the job's permits, make it the worker's, and create its run; False when either is refused."""
     fence = ulid(now)
     holds = permits.acquire(job, fence, now=now)
     if holds is None:
@@ -123,8 +165,8 @@ def _claim(job: JobRecord, permits: concurrency.Permits, *, worker: Worker, now:
     if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
         concurrency.release(job, fence, holds, now=now)
         return False
-    created = RunRecord(
+    run = RunRecord(
         job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
     )
-    runs.create(created)
+    runs.create(run)
     return True
