@@ -121,6 +121,11 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
 RETRYABLE = frozenset({Reason.ERROR, Reason.UNKNOWN_ERROR, Reason.WORKER_LOST, Reason.STATEMENT})
 
 
+def cancel_reason(requested_by: str | None) -> Reason:
+    """Why a job was canceled: `requested_by` names the actor who asked, or is `by_policy`."""
+    return Reason.BY_POLICY if requested_by == Reason.BY_POLICY else Reason.BY_USER
+
+
 def sources_of(move: Move, target: JobStatus) -> frozenset[JobStatus]:
     """The statuses a job may be in for this move to `target`; `ValueError` for a move nobody may make."""
     before, after = TRANSITIONS[move]

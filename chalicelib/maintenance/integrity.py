@@ -23,7 +23,7 @@ from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.invariants.facts import Facts, Invariant, Mend
 from chalicelib.core.invariants.table import broken
-from chalicelib.core.lifecycle import JobStatus, Reason
+from chalicelib.core.lifecycle import JobStatus, cancel_reason
 from chalicelib.log import event
 from chalicelib.queue import completion
 from chalicelib.store import job_repairs, jobs, patrols, runs
@@ -171,7 +171,7 @@ def _mend_job(job_id: str, done: Checked, *, now: datetime) -> None:
 def _apply(mend: Mend, facts: Facts, *, now: datetime) -> bool:
     job = facts.job
     if mend.cancel:
-        reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
+        reason = cancel_reason(job.cancel_requested_by)
         return completion.end_without_run(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
     mended = [job_repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]

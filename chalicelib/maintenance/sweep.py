@@ -14,7 +14,7 @@ from datetime import datetime
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus
+from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus, cancel_reason
 from chalicelib.core.queue_keys import limit_of_key
 from chalicelib.errors import CarillonError, FiringIncomplete
 from chalicelib.jobs import batches as job_batches
@@ -166,8 +166,7 @@ def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
     )
     end = leases.deadline(job)
     if job.cancel_requested_at is not None:
-        reason = Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
-        run.status, run.reason, run.stopped_at = RunStatus.CANCELED, reason, now
+        run.status, run.reason, run.stopped_at = RunStatus.CANCELED, cancel_reason(job.cancel_requested_by), now
         run.error = "The worker did not answer the cancel; its lease has run out."
     elif end is not None and end <= now:
         run.status, run.reason = RunStatus.CANCELED, Reason.DEADLINE

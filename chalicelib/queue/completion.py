@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from chalicelib import retention
-from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus
+from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus, cancel_reason
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.prices import summed
 from chalicelib.core.retry import Retry
@@ -66,7 +66,7 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
 def _who_canceled(job: JobRecord, run: RunRecord) -> Reason:
     if run.status == RunStatus.CANCELED and run.reason is not None:
         return run.reason
-    return Reason.BY_POLICY if job.cancel_requested_by == Reason.BY_POLICY else Reason.BY_USER
+    return cancel_reason(job.cancel_requested_by)
 
 
 def _past_deadline(job: JobRecord, run: RunRecord) -> str:

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError
 from pynamodb.exceptions import PynamoDBException
 
 from chalicelib.clock import Clock
-from chalicelib.core.lifecycle import Reason
+from chalicelib.core.lifecycle import Reason, cancel_reason
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
@@ -112,9 +112,8 @@ class LiveRun:
         if job is None or job.fence != self.job.fence:
             self._ask_to_stop(Stop(Reason.WORKER_LOST, "Another worker holds this job now.", final=False))
         elif job.cancel_requested_at is not None:
-            by = job.cancel_requested_by or "somebody"
-            reason = Reason.BY_POLICY if by == Reason.BY_POLICY else Reason.BY_USER
-            self._ask_to_stop(Stop(reason, f"Cancel requested by {by}."))
+            by = job.cancel_requested_by or "an unknown user"
+            self._ask_to_stop(Stop(cancel_reason(by), f"Cancel requested by {by}."))
 
     def _ask_to_stop(self, stop: Stop) -> None:
         with self._lock:
