@@ -28,6 +28,11 @@ def get(job_id: str) -> JobRecord:
     return store.get(job_id)
 
 
+def columns_of(job: JobRecord) -> dict[str, Any]:
+    """The job's columns by name, for an answer that adds to them."""
+    return {name: getattr(job, name) for name in type(job).get_attributes()}
+
+
 def detail(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
     """All there is to ask of one job, its columns and:
 
@@ -42,7 +47,7 @@ def detail(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
     newest = list(run_store.newest(job_id, RUNS_LOOKED_AT))
     asked = newest if run_no is None else [each for each in [run_store.find(job_id, run_no)] if each is not None]
     return {
-        **{name: getattr(job, name) for name in type(job).get_attributes()},
+        **columns_of(job),
         "deadline_at": leases.deadline(job),
         "queue_wait_ends_at": leases.queue_wait_end(job),
         "run_count": job.run_no,

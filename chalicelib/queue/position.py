@@ -1,33 +1,30 @@
-"""Where a waiting job stands in its pool, and when it may be expected to start: what is known, and why nothing is."""
+"""The position of a waiting job in its pool's queue and an estimate of its start, or the reason why there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
-from chalicelib.core.facets import facet
-from chalicelib.core.lifecycle import ACTIVE, JobStatus
+from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.queue_keys import keys_to_read, limit_of_key, minute_key
 from chalicelib.store import jobs, pools
 from chalicelib.store.job_record import JobRecord
 
-# Counting reads the line up to the job: past this the position is "at least".
+# Counting reads the queue up to the job: past this the position is "at least".
 COUNT_LIMIT = 10_000
-# Runs that the mean is of, and how far back in the index of a status they are looked for.
+# The mean is that of so many runs, found among so many of the newest jobs of each status in RAN.
 SAMPLE = 20
-LOOKED_THROUGH = 200
-# How runs end that took the time they took.
+SEARCHED = 200
+# Jobs that ended so ran as long as their work took.
 RAN = (JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
 @dataclass(frozen=True)
 class Position:
-    """`position` counts from 1; None for a job that stands in no line, with the reason why.
+    """`position` counts from 1; None for a job that the overlap policy buffers, since it stands in no queue.
 
-    `estimated_start_at` is `now + mean_run_seconds * jobs ahead / active`, and never before the job's own time; None
-    with a reason: paused, limited (by `limited_by`), overlap, no_history.
+    `estimated_start_at` is `now + mean_run_seconds * jobs ahead / active`, and never before the job's own time. Where
+    it is None, `reason` is one of paused, overlap, limited (by `limited_by`), no_history.
     """
 
     position: int | None
@@ -46,13 +43,11 @@ def position_of(job: JobRecord, *, now: datetime) -> Position | None:
     if job.status != JobStatus.WAITING:
         return None
     paused = pools.state(job.pool).paused
-    limited_by = limit_of_key(job.ready_pool)
-    due = max(now, job.not_before)
-    ahead = None if job.buffered else _ahead(job, due=due, now=now)
-    active = _active(job.pool)
-    seconds = list(islice(_run_seconds(job.pool), SAMPLE))
+    ahead = None if job.buffered else _count_ahead(job, now=now)
+    active = jobs.count_active(job.pool)
+    seconds = _recent_run_seconds(job.pool)
     mean = sum(seconds) / len(seconds) if seconds else None
-    reason = _unknown(job, paused=paused, mean=mean)
+    reason = _why_no_estimate(job, paused=paused, mean=mean)
     start = None
     if reason is None and ahead is not None and mean is not None:
         start = max(job.not_before, now + timedelta(seconds=mean * ahead / max(1, active)))
@@ -60,7 +55,7 @@ def position_of(job: JobRecord, *, now: datetime) -> Position | None:
         position=None if ahead is None else ahead + 1,
         position_is_lower_bound=ahead is not None and ahead >= COUNT_LIMIT,
         paused=paused,
-        limited_by=limited_by,
+        limited_by=limit_of_key(job.ready_pool),
         estimated_start_at=start,
         reason=reason,
         active=active,
@@ -69,8 +64,7 @@ def position_of(job: JobRecord, *, now: datetime) -> Position | None:
     )
 
 
-def _unknown(job: JobRecord, *, paused: bool, mean: float | None) -> str | None:
-    """Why no start can be told."""
+def _why_no_estimate(job: JobRecord, *, paused: bool, mean: float | None) -> str | None:
     if paused:
         return "paused"
     if job.buffered:
@@ -80,33 +74,21 @@ def _unknown(job: JobRecord, *, paused: bool, mean: float | None) -> str | None:
     return "no_history" if mean is None else None
 
 
-def _ahead(job: JobRecord, *, due: datetime, now: datetime) -> int:
+def _count_ahead(job: JobRecord, *, now: datetime) -> int:
     """The jobs of the pool with a better rank that wait now, or whose time comes before this one's."""
-    lines = keys_to_read(job.pool, due=None, now=now)
+    keys = keys_to_read(job.pool, due=None, now=now)
     if job.not_before > now:
-        lines = list(dict.fromkeys([minute_key(job.pool, job.not_before), *lines]))
-    return jobs.count_ahead(lines, int(job.rank), job.job_id, due=due, limit=COUNT_LIMIT)
+        keys = list(dict.fromkeys([minute_key(job.pool, job.not_before), *keys]))
+    due = max(now, job.not_before)
+    return jobs.count_ahead(keys, int(job.rank), job.job_id, due=due, limit=COUNT_LIMIT)
 
 
-def _active(pool: str) -> int:
-    in_pool = JobRecord.facets.contains(facet("pool", pool))
-    return sum(JobRecord.by_status.count(status, filter_condition=in_pool) for status in sorted(ACTIVE))
-
-
-def _run_seconds(pool: str) -> Iterator[float]:
-    """How long the pool's last runs took, from those of the newest jobs."""
-    ids: list[str] = []
-    for status in RAN:
-        newest = JobRecord.by_status.query(status, scan_index_forward=False, page_size=LOOKED_THROUGH)
-        looked = islice(newest, LOOKED_THROUGH)
-        ids += [row.job_id for row in looked if facet("pool", pool) in (row.facets or ())][:SAMPLE]
-    found = jobs.get_many(sorted(ids, reverse=True)[:SAMPLE]) if ids else []
-    for job in found:
-        if job.started_at is not None and job.ended_at is not None:
-            yield max(0.0, (job.ended_at - job.started_at).total_seconds())
-
-
-def shown(job: JobRecord, *, now: datetime) -> JobRecord:
-    """The job with its place beside its columns, as the API shows it."""
-    vars(job)["queue"] = position_of(job, now=now)
-    return job
+def _recent_run_seconds(pool: str) -> list[float]:
+    """How long the last runs of the pool's newest jobs took."""
+    newest = [job_id for status in RAN for job_id in jobs.newest_ids_in_pool(pool, status, among=SEARCHED)[:SAMPLE]]
+    sampled = jobs.get_many(sorted(newest, reverse=True)[:SAMPLE]) if newest else []
+    return [
+        max(0.0, (job.ended_at - job.started_at).total_seconds())
+        for job in sampled
+        if job.started_at is not None and job.ended_at is not None
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 
 from chalicelib.core.facets import EQUALITIES, facet, facets_of, folded
 from chalicelib.core.ids import shard_of
@@ -111,6 +112,21 @@ def active_ids(column: str, value: str) -> list[str]:
     alike = JobRecord.facets.contains(facet(column, value))
     found = (JobRecord.by_status.query(status, filter_condition=alike) for status in sorted(ACTIVE))
     return [row.job_id for rows in found for row in rows]
+
+
+def count_active(pool: str) -> int:
+    """How many jobs of a pool are active."""
+    in_pool = JobRecord.facets.contains(facet("pool", pool))
+    return sum(JobRecord.by_status.count(status, filter_condition=in_pool) for status in sorted(ACTIVE))
+
+
+def newest_ids_in_pool(pool: str, status: JobStatus, *, among: int) -> list[str]:
+    """Ids of a pool's jobs that have this status, newest first, as far as they are `among` so many newest of all pools.
+
+    One page of the index, however rare the pool's jobs are.
+    """
+    newest = JobRecord.by_status.query(status, scan_index_forward=False, page_size=among)
+    return [row.job_id for row in islice(newest, among) if facet("pool", pool) in (row.facets or ())]
 
 
 def facets(job: JobRecord, status: JobStatus, reason: Reason | None, **others: str) -> set[str]:

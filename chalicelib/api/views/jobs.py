@@ -71,7 +71,7 @@ def get_job(call: Call, job_id: str) -> Any:
 )
 def set_job_priority(call: Call, job_id: str) -> Any:
     job = actions.set_priority(job_id, call.body.priority, actor=call.actor, now=call.now)
-    return position.shown(job, now=call.now)
+    return job_detail.columns_of(job) | {"queue": position.position_of(job, now=call.now)}
 
 
 @operation(
