@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib import clock
 from chalicelib.aws import secrets
-from chalicelib.core.moments import zone
+from chalicelib.core.local_time import zone
 from chalicelib.core.schedules.window import accept_window, resolve, window_parameters
 from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
 from chalicelib.settings import settings

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.moments import aware, from_seconds, settle, start_of_day
+from chalicelib.core.local_time import aware_utc, from_seconds, instant_showing, start_of_day
 from chalicelib.errors import Invalid, InvalidSchedule
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -68,11 +68,11 @@ def read_instant(value: object, tz: ZoneInfo, *, field: str, whole_day: str = "s
         if whole_day == "end":
             return start_of_day(day + timedelta(days=1), tz) - timedelta(seconds=1)
         return start_of_day(day, tz)
-    moment = aware(value, field=field) if isinstance(value, datetime) else _read(value, field=field)
+    moment = aware_utc(value, field=field) if isinstance(value, datetime) else _read(value, field=field)
     if moment.microsecond:
         raise InvalidSchedule("Times are to the second.", field=field)
     if moment.tzinfo is None:
-        return from_seconds(settle(moment, tz))
+        return from_seconds(instant_showing(moment, tz))
     return moment.astimezone(UTC)
 
 

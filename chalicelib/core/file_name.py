@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 
-from chalicelib.core.moments import aware, zone
+from chalicelib.core.local_time import aware_utc, zone
 from chalicelib.errors import Invalid
 
 MAX_TEMPLATE = 200
@@ -76,7 +76,7 @@ def render(
             instant = times.get(key)
             if instant is None:
                 raise _refuse(f"{{{key}}} has no value here.")
-            said.append(_time_text(aware(instant, field=key).astimezone(tz), spec or DEFAULT_TIME_FORMAT))
+            said.append(_time_text(aware_utc(instant, field=key).astimezone(tz), spec or DEFAULT_TIME_FORMAT))
     return safe("".join(said), extension=extension, otherwise=job_id)
 
 

@@ -1,15 +1,15 @@
-"""Instants: aware UTC datetimes inside, RFC 3339 text with `Z` outside. Naive datetimes are refused at the door."""
+"""Instants: aware UTC datetimes in code, RFC 3339 text with `Z` outside it. A naive datetime raises ValueError."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-# Beyond every real instant, still four digits of year: sorts after all of them.
+# Sorts after every real instant; its text still has four digits of year.
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def utc(instant: datetime) -> datetime:
-    """The same instant in UTC. In a fold an aware local datetime is not equal to its own UTC value: compare these."""
+    """The same instant in UTC. Compare these: in a fold an aware local datetime does not equal its own UTC value."""
     if instant.tzinfo is None:
         raise ValueError(f"naive datetime {instant.isoformat()}: an instant needs a zone")
     return instant.astimezone(UTC)
@@ -22,16 +22,17 @@ def floor_second(instant: datetime) -> datetime:
 
 def rfc3339(instant: datetime) -> str:
     """Text for people and programs: `2026-03-08T07:00:00Z`, milliseconds only when there are any."""
-    value = utc(instant)
-    text = value.strftime("%Y-%m-%dT%H:%M:%S")
-    millis = value.microsecond // 1000
-    return f"{text}.{millis:03d}Z" if millis else f"{text}Z"
+    return _text(instant, milliseconds=instant.microsecond >= 1000)
 
 
 def sortable(instant: datetime) -> str:
-    """Text of one width, so that text order is time order (DynamoDB sort keys): `2026-03-08T07:00:00.000Z`."""
-    value = utc(instant)
-    return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    """Text of one width, so that DynamoDB sort keys are in time order: `2026-03-08T07:00:00.000Z`."""
+    return _text(instant, milliseconds=True)
+
+
+def _text(instant: datetime, *, milliseconds: bool) -> str:
+    # `isoformat` cuts what is finer, and writes four digits of year also before 1000.
+    return utc(instant).replace(tzinfo=None).isoformat(timespec="milliseconds" if milliseconds else "seconds") + "Z"
 
 
 def parse(text: str) -> datetime:

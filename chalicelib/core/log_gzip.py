@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chalicelib.core.log_lines import ALERTS, LogLine, as_json, of_json
+from chalicelib.core.log_lines import ALERTS, LogLine, as_json, from_json
 
 # Some 20 to 40 KB compressed: what a page reads at the least.
 MEMBER_LINES = 2_000
@@ -111,4 +111,4 @@ def unpack(members: bytes) -> Iterator[LogLine]:
     """The lines of one member or several."""
     for line in gzip.decompress(members).split(b"\n"):
         if line:
-            yield of_json(line)
+            yield from_json(line)

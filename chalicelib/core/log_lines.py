@@ -30,7 +30,7 @@ def as_json(line: LogLine) -> str:
     return _encode(vars(line))
 
 
-def of_json(text: bytes | str) -> LogLine:
+def from_json(text: bytes | str) -> LogLine:
     return LogLine(**json.loads(text))
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.core.fields import flag, known_keys, one_of, whole
-from chalicelib.core.moments import aware
+from chalicelib.core.local_time import aware_utc
 from chalicelib.errors import Invalid
 
 MAX_CATCHUP_WINDOW_SECONDS = 30 * 86_400
@@ -76,7 +76,7 @@ class Misfire:
 
     def missed(self, slot: datetime, now: datetime) -> bool:
         grace = timedelta(seconds=self.grace_seconds)
-        return aware(now, field="now") > aware(slot, field="slot") + grace
+        return aware_utc(now, field="now") > aware_utc(slot, field="slot") + grace
 
 
 def decide(misfire: Misfire, *, slot: datetime, now: datetime, later: Callable[[int], Sequence[datetime]]) -> Verdict:
@@ -88,7 +88,7 @@ def decide(misfire: Misfire, *, slot: datetime, now: datetime, later: Callable[[
     if misfire.policy is MisfirePolicy.FIRE_ONCE:
         newer_is_missed = any(misfire.missed(fire, now) for fire in later(1))
         return Verdict.MISSED if newer_is_missed else Verdict.RUN_LATE
-    age = aware(now, field="now") - aware(slot, field="slot")
+    age = aware_utc(now, field="now") - aware_utc(slot, field="slot")
     if age > timedelta(seconds=misfire.catchup_window_seconds):
         return Verdict.MISSED
     newer = sum(misfire.missed(fire, now) for fire in later(misfire.max_catchup))

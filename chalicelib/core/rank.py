@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from chalicelib.core.fields import whole
-from chalicelib.core.moments import EPOCH, aware
+from chalicelib.core.local_time import EPOCH, aware_utc
 from chalicelib.errors import Invalid
 
 # What one point of priority is worth in waiting time.
@@ -30,5 +30,5 @@ def accept_priority(value: object, *, field: str = "priority") -> int:
 
 def rank(enqueued_at: datetime, priority: int) -> int:
     """Milliseconds; positive for every date after 1971."""
-    waited_from = aware(enqueued_at, field="enqueued_at") - EPOCH
+    waited_from = aware_utc(enqueued_at, field="enqueued_at") - EPOCH
     return (waited_from - accept_priority(priority) * POINT) // _MILLISECOND

@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
+from chalicelib.core.instants import rfc3339
 from chalicelib.exports.compression import Compression
 
 VERSION = 1
@@ -43,7 +44,7 @@ class Manifest:
         found = asdict(self)
         for name, value in found.items():
             if isinstance(value, datetime):
-                found[name] = _text(value)
+                found[name] = rfc3339(value)
         found["compression"] = self.compression.value
         found["columns"] = [dict(column) for column in self.columns]
         return found
@@ -67,11 +68,6 @@ def dump(job_id: str, run_no: int, files: Sequence[Manifest]) -> bytes:
 
 def load(content: bytes) -> list[Manifest]:
     return [Manifest.from_dict(file) for file in json.loads(content)["files"]]
-
-
-def _text(instant: datetime) -> str:
-    utc = instant.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
-from chalicelib.core.log_lines import ALERTS, LogLine, as_json, of_json
+from chalicelib.core.log_lines import ALERTS, LogLine, as_json, from_json
 from chalicelib.store.base import Record, saved, table_name
 
 # An item holds 400 KB. Chunks are compressed, ten to one as a rule, and never larger than their lines, of which a chunk
@@ -75,7 +75,7 @@ def _chunk(key: str, lines: Sequence[LogLine], expires_at: datetime) -> LogRecor
 
 
 def _unpacked(record: LogRecord) -> list[LogLine]:
-    return [of_json(line) for line in zlib.decompress(record.packed).split(b"\n")]
+    return [from_json(line) for line in zlib.decompress(record.packed).split(b"\n")]
 
 
 def read(job_id: str, run_no: int, *, alerts: bool = False, after: int = 0, whole: bool = False) -> Iterator[LogLine]:

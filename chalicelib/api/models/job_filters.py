@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.moments import start_of_day, zone
+from chalicelib.core.local_time import start_of_day, zone
 from chalicelib.errors import Invalid
 from chalicelib.store.job_list_plan import JobFilter
 

@@ -1,7 +1,7 @@
-"""Calendars of working days, and the dates of a schedule rolled onto them.
+"""Calendars of working days, and moving the dates of a schedule off days off.
 
-A calendar is data: dates that are working days or off against the rule of its weekend, for the years it covers. Beyond
-its cover only the weekend is known; such dates are flagged, holidays are never guessed.
+A calendar is data: its weekend, and for the years it covers the dates that differ from it. Outside those years only the
+weekend is known: holidays are never guessed, and dates there get the flag `beyond_calendar`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from chalicelib.core.schedules.dst import Flag
 from chalicelib.errors import Invalid
 
-# No holiday is longer; a date that finds no working day within it has none.
+# No holiday is longer: the search for a working day stops after it.
 LONGEST_HOLIDAY = timedelta(days=60)
 _ONE = timedelta(days=1)
 
@@ -33,7 +33,7 @@ class OnNonBusiness(StrEnum):
 
 @dataclass(frozen=True)
 class Calendar:
-    """`days`: True is a working day, False is off. `first` and `last`: the dates it covers; None has no end."""
+    """`days`: True is a working day, False is off. `first` and `last`: the dates it covers; None is no bound."""
 
     version: str = "weekends"
     days: Mapping[date, bool] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Calendar:
     def accept(cls, value: Mapping[str, Any]) -> Calendar:
         """From `{version, days: {"2026-10-01": "off", "2026-10-10": "workday"}, first?, last?}`.
 
-        Without `first` and `last` it covers the whole years its days lie in.
+        Without `first` and `last` it covers the whole years in which its days lie.
         """
         days: dict[date, bool] = {}
         given = value.get("days") or {}
@@ -72,7 +72,7 @@ class Calendar:
         return self.days.get(day, day.isoweekday() not in self.weekend)
 
     def roll(self, day: date, rule: OnNonBusiness) -> date | None:
-        """The working day a date moves to; None when it is skipped or no working day is near."""
+        """The working day to which a date moves; None when it is skipped or no working day is near."""
         if rule is OnNonBusiness.RUN or self.works(day):
             return day
         if rule is OnNonBusiness.SKIP:
@@ -97,9 +97,9 @@ WEEKENDS_OFF = Calendar()
 
 
 def rolled(dates: Iterable[date], calendar: Calendar, rule: OnNonBusiness) -> Iterator[tuple[date, frozenset[Flag]]]:
-    """Ascending dates rolled one by one; those that land on one date become one.
+    """Ascending dates, each moved by the rule; dates that move to the same day become one.
 
-    Each rule keeps the order, so dates that collapse are neighbours.
+    Every rule keeps the order, so dates that become one are neighbours.
     """
 
     def target(day: date) -> date | None:

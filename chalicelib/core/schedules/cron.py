@@ -1,9 +1,9 @@
-"""A whole cron expression: parsed, put into canonical form, and walked date by date.
+"""A whole cron expression: parsed, written in canonical form, and walked date by date.
 
-`m h dom mon dow`; with six fields the seconds come first, with seven the year comes last. The dates come from croniter,
-used only as a naive walker over normalised numbers: one walker for each group of day conditions that must hold
-together, their union merged in order. What croniter does not know, or reads otherwise (`LW`, `L-n`, `nW`, OR with `#`),
-is a predicate on its dates. Clocks and zones are no business of this module.
+`m h dom mon dow`; with six fields the seconds come first, with seven the year comes last. croniter yields the dates: it
+walks plain numbers, once for each group of day conditions that must hold together, and the dates of all groups are
+merged. What croniter does not know, or reads differently (`LW`, `L-n`, `nW`, OR with `#`), filters its dates here.
+Times of day become instants in `dst.py`; this module knows no zones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from chalicelib.core.schedules.cron_fields import (
 from chalicelib.core.schedules.month_days import LONGEST_MONTH, meets
 
 MAX_LENGTH = 256
-# A search for the next date gives up after this many years. 29 February on one weekday can take 40.
+# A search for the next date stops after this many years. 29 February on a given weekday can take 40.
 HORIZON_YEARS = 60
 
 MACROS = {
@@ -77,7 +77,7 @@ class Expression:
     year: Field
 
     def __str__(self) -> str:
-        """The canonical text, with as few fields as hold the meaning."""
+        """The canonical text, with the fewest fields that keep the meaning."""
         fields = [self.minute, self.hour, self.day, self.month, self.weekday]
         if not self.year.full:
             fields = [self.second, *fields, self.year]
@@ -87,14 +87,14 @@ class Expression:
 
     @property
     def wild(self) -> bool:
-        """Whether the minute or hour text starts with `*`: such a schedule follows the clock through its changes."""
+        """Whether the minute or hour text starts with `*`: `dst.py` treats such a schedule differently."""
         return self.minute.starred or self.hour.starred
 
     @property
     def day_rule(self) -> str | None:
         """How day of month and weekday combine when both are restricted: "or", "and" (Debian's rule); else None.
 
-        As in Debian's cron it is the text that counts: `1-31` is a restriction, though all days meet it.
+        As in Debian's cron the text counts: `1-31` is a restriction, although all days meet it.
         """
         if any(field.starred and field.full for field in (self.day, self.weekday)):
             return None
@@ -106,7 +106,7 @@ class Expression:
         return _times(self.hour.values, self.minute.values, self.second.values)
 
     def dates(self, first: date) -> Iterator[date]:
-        """The dates it fires on, from `first` on, ascending; ends when the next is more than 60 years off."""
+        """The dates on which it fires, from `first` on, ascending; ends where the next is more than 60 years later."""
         if self.year.full:
             yield from self._dates(first, date(YEAR.high, 12, 31))
             return
@@ -129,17 +129,17 @@ class Expression:
             previous = day
 
     def _groups(self) -> list[DayGroup]:
-        by_day = _tokens(self.day)
-        by_weekday = _tokens(self.weekday)
+        by_day = _alternatives(self.day)
+        by_weekday = _alternatives(self.weekday)
         if self.day_rule == "or":
             return by_day + by_weekday
-        # One side is unrestricted or starred: both must hold, so each pair of tokens is a group.
+        # One side is unrestricted or starred: both must hold, so each pair of alternatives is a group.
         return [a & b for a, b in product(by_day, by_weekday)]
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Expression:
-    """Parse an expression of 5, 6 or 7 fields or a macro; InvalidSchedule says what is wrong where."""
+    """Parse an expression of 5, 6 or 7 fields, or a macro; InvalidSchedule says what is wrong."""
     if not isinstance(text, str) or not text.strip():
         raise refuse("A cron expression is needed.")
     if len(text) > MAX_LENGTH:
@@ -174,8 +174,8 @@ def _times(hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[in
     return tuple(h * 3600 + m * 60 + s for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
 
 
-def _tokens(field: Field) -> list[DayGroup]:
-    """A day field as alternatives, each with the plain numbers within which a special can only fall."""
+def _alternatives(field: Field) -> list[DayGroup]:
+    """A day field as groups of which one must hold. A special's group has the numbers on which it can fall."""
     groups = []
     if field.values and field.kind is DAY_OF_MONTH:
         groups.append(DayGroup(days=field.values))
@@ -205,7 +205,7 @@ def _walk(group: DayGroup, months: frozenset[int], first: date, last: date) -> I
         return
     if not any(min(group.days) <= LONGEST_MONTH[month] for month in months):
         return
-    # Imported here: most schedules fire every day and never need it, and it costs a cold start 80 ms.
+    # Imported here: it costs a cold start 80 ms, and a schedule that fires every day does not need it.
     from croniter import CroniterBadDateError, croniter
 
     def text(values: frozenset[int], everything: frozenset[int]) -> str:

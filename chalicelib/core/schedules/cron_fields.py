@@ -1,8 +1,9 @@
-"""One field of a cron expression: its text, the values it stands for, and the text it is stored as.
+"""One field of a cron expression: from its text to values, and from values to the canonical text.
 
 Grammar of a field: items joined by commas; an item is `*`, `?` (days only), `a`, `a-b`, each but `?` and `a` alone
-with an optional `/n`; `a/n` runs from a to the end of the field. `a-a` is one value. A range that wraps counts along
-the wrapped sequence: `23-3/2` is 23, 1, 3. Days of the month add `L`, `L-n`, `LW`, `L-nW`, `nW`; weekdays `x#n`, `xL`.
+with an optional `/n`; `a/n` goes from a to the end of the field. `a-a` is one value. A step in a range that wraps is
+counted along the wrapped sequence: `23-3/2` is 23, 1, 3. Days of the month add `L`, `L-n`, `LW`, `L-nW`, `nW`; weekdays
+add `x#n`, `xL`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class FieldKind:
     high: int
     names: tuple[str, ...] = ()
     question_mark: bool = False
-    star_matters: bool = False  # whether a leading `*` means more than "all": it decides WILD, or AND for days
+    star_matters: bool = (
+        False  # a leading `*` means more than "all values": it decides WILD (see dst.py), or AND for days
+    )
 
 
 SECOND = FieldKind("second", 0, 59)
@@ -74,7 +77,7 @@ DaySpecial = LastDay | NearestWeekday | NthWeekday
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A parsed field. `starred`: its text started with `*` or `?`, where that means more than "all"."""
+    """A parsed field. `starred`: its text began with `*` or `?`, and the kind's `star_matters`."""
 
     kind: FieldKind
     values: frozenset[int]

@@ -1,9 +1,10 @@
-"""From dates and times of day to instants, through the changes of the clock.
+"""From dates and times of day to instants, also across daylight saving changes.
 
-WILD is a cron expression whose minute or hour text starts with `*`; FIXED is every other, and kind `calendar`.
+WILD is a cron expression whose minute or hour text starts with `*`. FIXED is every other expression, and every schedule
+of type `calendar`. A gap is the local time that a change skips, a fold the local time that comes twice.
 
     dst_policy    gap                                                             fold
-    vixie WILD    nothing is invented                                             both passes
+    vixie WILD    skipped                                                         both passes
     vixie FIXED   all in one gap: ONE fire at its end; in a gap over 3 h: none    first pass
     literal       skipped                                                         both passes
     skip_once     skipped                                                         first pass
@@ -19,9 +20,9 @@ from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.moments import DAY, Gap, naive_seconds, pin
+from chalicelib.core.local_time import DAY, Gap, instants_showing, naive_seconds
 
-# Longer gaps are moves of the date line, not summer time: what falls into them never was.
+# A longer gap is a move of the date line, not daylight saving: its local times never fire.
 LONGEST_SHIFT = 3 * 3600
 
 _ORDINAL_1970 = date(1970, 1, 1).toordinal()
@@ -45,7 +46,7 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a schedule reads wall-clock times that do not exist, or exist twice."""
+    """What a schedule does with local times that a change skips, or that come twice."""
 
     shift_gaps: bool
     both_passes: bool
@@ -58,7 +59,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Fires:
+class DayFires:
     """The fires of one local date: `base + t` for each of `times`, ascending, in UTC seconds.
 
     `flags` hold for all of them, `marks` for single ones.
@@ -77,19 +78,21 @@ class Fires:
         return self.flags | self.marks.get(fire, frozenset())
 
 
-def fires(
+def fires_of_dates(
     dates: Iterable[tuple[date, frozenset[Flag]]], times: tuple[int, ...], tz: ZoneInfo, reading: Reading
-) -> Iterator[Fires]:
+) -> Iterator[DayFires]:
     """The fires of ascending dates, ascending and without repeats.
 
-    A change near midnight lets two dates overlap (the clock of Saint John's once went back at 00:01), so the fires of a
-    date with a change are held back and merged with those of the next.
+    After a change near midnight two dates can overlap (the clocks of Saint John's once went back at 00:01). So the
+    fires of a date with a change are merged with those of the next date before they are yielded.
     """
-    held: Fires | None = None
+    held: DayFires | None = None
     for day, flags in dates:
         base = (day.toordinal() - _ORDINAL_1970) * DAY
         offset = _only_offset(day, tz)
-        found = _across_change(day, times, tz, reading, flags) if offset is None else Fires(base - offset, times, flags)
+        found = (
+            _across_change(day, times, tz, reading, flags) if offset is None else DayFires(base - offset, times, flags)
+        )
         if held is not None:
             found = _merge(held, found)
             held = None
@@ -102,7 +105,7 @@ def fires(
 
 
 def _only_offset(day: date, tz: ZoneInfo) -> int | None:
-    """The offset from UTC in force all day, or None when a change of the clock touches the date."""
+    """The one offset from UTC of the whole date, or None when the clocks change on it."""
     found = {
         datetime.combine(day, edge, tz).replace(fold=fold).utcoffset() for edge in (time(), _LAST) for fold in (0, 1)
     }
@@ -116,9 +119,11 @@ def _only_offset(day: date, tz: ZoneInfo) -> int | None:
 _LAST = time(23, 59, 59)
 
 
-# A schedule is asked for its next fire again and again, also on the two days a year when that takes work.
+# Cached: a schedule is asked for its next fire many times, and a date with a change takes the most work.
 @lru_cache(maxsize=128)
-def _across_change(day: date, times: tuple[int, ...], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]) -> Fires:
+def _across_change(
+    day: date, times: tuple[int, ...], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]
+) -> DayFires:
     midnight = datetime.combine(day, time())
     base = naive_seconds(midnight)
     found: set[int] = set()
@@ -127,22 +132,22 @@ def _across_change(day: date, times: tuple[int, ...], tz: ZoneInfo, reading: Rea
     for second in times:
         if base + second in skipped:
             continue
-        pinned = pin(midnight + timedelta(seconds=second), tz)
-        if not isinstance(pinned, Gap):
-            found.update(pinned if reading.both_passes else pinned[:1])
+        showing = instants_showing(midnight + timedelta(seconds=second), tz)
+        if not isinstance(showing, Gap):
+            found.update(showing if reading.both_passes else showing[:1])
             continue
-        skipped = pinned.skipped
+        skipped = showing.skipped
         if reading.shift_gaps and len(skipped) <= LONGEST_SHIFT:
-            shifted.add(pinned.end)
+            shifted.add(showing.end)
     marks = {fire: frozenset({Flag.GAP_SHIFTED}) for fire in shifted - found}
-    return Fires(0, sorted(found | shifted), flags, marks)
+    return DayFires(0, sorted(found | shifted), flags, marks)
 
 
-def _merge(a: Fires, b: Fires) -> Fires:
-    """Both, in order. A fire in both keeps only what is true of both."""
+def _merge(a: DayFires, b: DayFires) -> DayFires:
+    """The fires of both, ascending. A fire that is in both keeps the flags that both give it."""
     flags: dict[int, frozenset[Flag]] = {}
     for part in (a, b):
         for fire in part.after(part.base - 1):
             own = part.flags_of(fire)
             flags[fire] = flags[fire] & own if fire in flags else own
-    return Fires(0, sorted(flags), marks={fire: own for fire, own in flags.items() if own})
+    return DayFires(0, sorted(flags), marks={fire: own for fire, own in flags.items() if own})

@@ -1,9 +1,10 @@
-"""EventBridge's schedule expressions, to and from ours, where both mean the same.
+"""EventBridge's schedule expressions, to and from schedules of the API, where both mean the same.
 
     cron(m h dom mon dow year)   in UTC; weekday 1 is Sunday; one of dom and dow is `?`
-    rate(n minutes|hours|days)   elapsed time from the moment the rule is made
+    rate(n minutes|hours|days)   elapsed time since the rule was made
 
-Whatever would fire differently there is refused with the reason. An EventBridge rule has no zone, no range, no seconds.
+A schedule that would fire differently there is refused with the reason. An EventBridge rule has no time zone, no start
+and end, and no seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _RATE_UNITS = {"minute": (1, "minute"), "hour": (1, "hour"), "day": (24, "hour")
 
 
 def from_eventbridge(text: str) -> dict[str, Any]:
-    """A schedule in UTC as in the API, from `cron(…)` or `rate(…)`; six bare fields are read as `cron(…)`."""
+    """A schedule in UTC as in the API, from `cron(…)` or `rate(…)`; six fields alone are read as `cron(…)`."""
     if not isinstance(text, str) or not text.isascii() or len(text) > cron.MAX_LENGTH:
         raise refuse("An EventBridge expression is plain ASCII of at most 256 characters.")
     call = _CALL.fullmatch(text)
@@ -87,7 +88,7 @@ def _from_cron(body: str) -> dict[str, Any]:
 
 
 def _weekdays_from(text: str) -> str:
-    """Weekdays 1-7 from Sunday, as ours 0-6 from Sunday."""
+    """From EventBridge's weekdays, 1-7 with Sunday first, to cron's, 0-6 with Sunday first."""
     if text in ("*", "?"):
         return "*"
     if text == "L":
@@ -100,7 +101,7 @@ def _weekdays_from(text: str) -> str:
             raise refuse(f"{match[0]!r} is not an EventBridge weekday (1-7, 1 is Sunday).")
         return str(int(match[0]) - 1)
 
-    # Only a number that opens an item or a range is a weekday; one after `/` or `#` is a step or a count.
+    # Only a number at the start of an item or of an end of a range is a weekday; after `/` or `#` it is a count.
     return re.sub(r"(?<![\w/#])\d+", number, text)
 
 
@@ -133,7 +134,7 @@ def _cron(parsed: cron.Expression) -> str:
 
 
 def _plain(field: Field) -> str:
-    """In UTC a leading star means nothing more than the values, so all of them are `*`."""
+    """A leading star matters only across daylight saving changes, which UTC has not: all values are `*`."""
     if len(field.values) == 1:
         return str(min(field.values))
     return "*" if field.full else str(field)

@@ -8,8 +8,8 @@
                                          on_non_business; start, end, anchor, jitter_seconds
     cron      expression                 dst_policy, calendar, on_non_business; start, end, jitter_seconds
 
-Nothing here depends on the time: what does (a past `once`, an anchor) is in `schedule.accept`. A key holding null
-counts as absent. The canonical form leaves out what has its default value, and holds instants as RFC 3339 in UTC.
+Nothing here depends on the time: `fires.accept_schedule` refuses a `once` in the past and fills in anchors. A key that
+holds null counts as absent. The canonical form leaves out defaults, and holds instants as RFC 3339 text in UTC.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import flag, has_offset, known_keys, one_of, read_instant, read_local, whole
-from chalicelib.core.moments import aware, pin, wall, z, zone
+from chalicelib.core.instants import rfc3339
+from chalicelib.core.local_time import aware_utc, instants_showing, to_local, zone
 from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.business_days import OnNonBusiness
 from chalicelib.core.schedules.cron_fields import WEEKDAYS
@@ -33,7 +34,7 @@ TYPES = ("now", "once", "interval", "calendar", "cron")
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 CALENDAR_UNITS = ("day", "week", "month")
 
-# The longest delay jitter may add: a fire spread over more than a day would no longer belong to its date.
+# Jitter delays a fire by less than a day, so that it still belongs to its date.
 MAX_JITTER_SECONDS = 86_400
 MAX_EVERY = 1_000_000_000
 
@@ -81,10 +82,10 @@ def _once(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
     at = _needed(given, "at")
     if has_offset(at):
         instant = read_instant(at, tz, field="schedule.at")
-        local, fold = wall(instant, tz), wall(instant, tz).fold
+        local, fold = to_local(instant, tz), to_local(instant, tz).fold
     else:
         if isinstance(at, datetime):
-            aware(at, field="schedule.at")
+            aware_utc(at, field="schedule.at")
         local, fold = read_local(at, field="schedule.at"), 0
         if local.microsecond:
             raise InvalidSchedule("Times are to the second.", field="schedule.at")
@@ -92,8 +93,8 @@ def _once(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
         fold = whole(given["fold"], low=0, high=1, field="schedule.fold")
     local = local.replace(fold=0)
     form: dict[str, Any] = {"at": local.isoformat(timespec="seconds")}
-    pinned = pin(local, tz)
-    if isinstance(pinned, tuple) and len(pinned) == 2:
+    found = instants_showing(local, tz)
+    if isinstance(found, tuple) and len(found) == 2:
         form["fold"] = fold
     if "run_if_past" in given and flag(given["run_if_past"], field="schedule.run_if_past"):
         form["run_if_past"] = True
@@ -172,12 +173,12 @@ def _range(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
     start = end = None
     if "start" in given:
         start = read_instant(given["start"], tz, field="schedule.start")
-        form["start"] = z(start)
+        form["start"] = rfc3339(start)
     elif "anchor" in given:
-        form["anchor"] = z(read_instant(given["anchor"], tz, field="schedule.anchor"))
+        form["anchor"] = rfc3339(read_instant(given["anchor"], tz, field="schedule.anchor"))
     if "end" in given:
         end = read_instant(given["end"], tz, field="schedule.end", whole_day="end")
-        form["end"] = z(end)
+        form["end"] = rfc3339(end)
     if start and end and start > end:
         raise InvalidSchedule("The range ends before it starts.", field="schedule.end")
     jitter = whole(given.get("jitter_seconds", 0), low=0, high=MAX_JITTER_SECONDS, field="schedule.jitter_seconds")

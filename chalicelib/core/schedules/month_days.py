@@ -1,4 +1,4 @@
-"""Days within a month: lengths, nearest working days, and whether a date meets `L`, `W` and `#`."""
+"""Days of a month: its length, the nearest working day, and whether a date meets cron's `L`, `W` and `#`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def month_length(day: date) -> int:
 
 
 def nearest_weekday(day: date) -> date:
-    """Saturday becomes Friday and Sunday Monday, but never in another month: then two days the other way."""
+    """Friday for a Saturday and Monday for a Sunday; when that is in another month, two days the other way."""
     weekday = day.isoweekday()
     if weekday == 6:
         return day - timedelta(days=1) if day.day > 1 else day + timedelta(days=2)

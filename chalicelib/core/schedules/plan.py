@@ -1,4 +1,4 @@
-"""A schedule compiled for walking: the fires of each type, as ascending UTC seconds. Compiled plans are cached."""
+"""A schedule compiled to a plan, which yields its fires as ascending UTC seconds. Plans are cached."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import read_instant
-from chalicelib.core.moments import DAY, aware, from_seconds, seconds, settle, wall, z, zone
+from chalicelib.core.instants import floor_second, rfc3339
+from chalicelib.core.local_time import DAY, aware_utc, epoch_seconds, from_seconds, instant_showing, to_local, zone
 from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.schedules.cron import HORIZON_YEARS
-from chalicelib.core.schedules.dst import DstPolicy, Fires, Flag, Reading, fires
+from chalicelib.core.schedules.dst import DayFires, DstPolicy, Flag, Reading, fires_of_dates
 from chalicelib.core.schedules.form import UNIT_SECONDS, normalise_schedule, read_time
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.recurrence import (
@@ -29,9 +30,9 @@ from chalicelib.core.schedules.recurrence import (
 )
 from chalicelib.errors import InvalidSchedule
 
-# Rolled dates come from sources this far away at most: the longest holiday, and a month for `modified_following`.
+# A date moves at most this far from a day off: the longest holiday, and a month for `modified_following`.
 _ROLL_REACH = timedelta(days=92)
-# A fold repeats up to a day, and a date-line move shifts by one.
+# A fold repeats up to a day, and a move of the date line shifts local time by a day.
 _CHANGE_REACH = timedelta(days=2)
 
 
@@ -43,18 +44,18 @@ class Dates(Protocol):
 
 @dataclass(frozen=True)
 class Plan(ABC):
-    """`first` and `last`: the range, both inclusive; None is open."""
+    """`first` and `last` bound the fires, both inclusive; None is no bound."""
 
     tz: ZoneInfo
     first: int | None
     last: int | None
 
     @abstractmethod
-    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
-        """The fires near and after an instant, ascending; the first batch may hold earlier ones."""
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
+        """The fires after an instant, ascending; the first batch may hold earlier ones too."""
 
-    def walk(self, after: int, calendar: Calendar, *, with_skipped: bool = False) -> Iterator[tuple[int, Fires]]:
-        """The fires strictly after an instant and inside the range, each with the batch that knows its flags."""
+    def walk(self, after: int, calendar: Calendar, *, with_skipped: bool = False) -> Iterator[tuple[int, DayFires]]:
+        """The fires strictly after an instant and within the bounds, each with the batch that has its flags."""
         if self.first is not None:
             after = max(after, self.first - 1)
         for batch in self.batches(after, calendar, with_skipped=with_skipped):
@@ -64,7 +65,7 @@ class Plan(ABC):
                 yield fire, batch
 
     def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
-        """The last fire at or before an instant, looking back ever further, 60 years at least."""
+        """The last fire at or before an instant; the search goes back in growing steps, 60 years at least."""
         if self.last is not None:
             until = min(until, self.last)
         reach = self.reach
@@ -83,15 +84,15 @@ class Plan(ABC):
 
     @property
     def reach(self) -> int:
-        """How far back, in seconds, a search for the latest fire looks first."""
+        """The first step, in seconds, of a search for the latest fire."""
         return 60
 
 
 @dataclass(frozen=True)
 class NowPlan(Plan):
-    """Fires when it is accepted, and never by itself."""
+    """Has no fires: the task is started when it is accepted."""
 
-    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         return iter(())
 
 
@@ -102,13 +103,13 @@ class OncePlan(Plan):
     def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
         return self.at if self.at <= until else None
 
-    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
-        yield Fires(self.at, (0,))
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
+        yield DayFires(self.at, (0,))
 
 
 @dataclass(frozen=True)
 class IntervalPlan(Plan):
-    """Elapsed time: `anchor + k * step`, whatever the clocks do."""
+    """Elapsed time: `anchor + k * step`. Daylight saving changes do not move it."""
 
     anchor: int
     step: int
@@ -117,28 +118,28 @@ class IntervalPlan(Plan):
     def reach(self) -> int:
         return self.step
 
-    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         fire = after + 1 + (self.anchor - after - 1) % self.step
         while fire < _END_OF_TIME:
-            yield Fires(fire, (0,))
+            yield DayFires(fire, (0,))
             fire += self.step
 
 
-_END_OF_TIME = seconds(datetime.fromisoformat("2600-01-01T00:00:00+00:00"))
+_END_OF_TIME = epoch_seconds(datetime.fromisoformat("2600-01-01T00:00:00+00:00"))
 
 
 @dataclass(frozen=True)
 class DatePlan(Plan):
-    """Wall-clock time: dates, each with the same times of day."""
+    """Local time: dates, each with the same times of day."""
 
     source: Dates
     times: tuple[int, ...]
     reading: Reading
     rule: OnNonBusiness
 
-    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[Fires]:
-        begin = wall(from_seconds(after), self.tz).date() - _CHANGE_REACH
-        return fires(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.reading)
+    def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
+        begin = to_local(from_seconds(after), self.tz).date() - _CHANGE_REACH
+        return fires_of_dates(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.reading)
 
     def _dates(self, begin: date, calendar: Calendar, with_skipped: bool) -> Iterator[tuple[date, frozenset[Flag]]]:
         rule = self.rule
@@ -151,7 +152,7 @@ class DatePlan(Plan):
 
 
 def compile_plan(schedule: Mapping[str, Any]) -> Plan:
-    """The plan of a schedule as in the API; InvalidSchedule when there is none."""
+    """The plan of a schedule as the API gives it, or InvalidSchedule."""
     if not isinstance(schedule, Mapping):
         raise InvalidSchedule("A schedule is an object.", field="schedule")
     try:
@@ -163,7 +164,7 @@ def compile_plan(schedule: Mapping[str, Any]) -> Plan:
 
 def _instant_text(value: object) -> str:
     if isinstance(value, datetime):
-        return z(aware(value, field="schedule"))
+        return rfc3339(floor_second(aware_utc(value, field="schedule")))
     raise TypeError(type(value).__name__)
 
 
@@ -172,7 +173,7 @@ def _compiled(key: str) -> Plan:
     form = normalise_schedule(json.loads(key))
     tz = zone(form["timezone"])
     ends = [
-        seconds(read_instant(form[end], tz, field=f"schedule.{end}")) if end in form else None
+        epoch_seconds(read_instant(form[end], tz, field=f"schedule.{end}")) if end in form else None
         for end in ("start", "end")
     ]
     return _BUILDERS[form["type"]](form, tz, ends[0], ends[1])
@@ -183,21 +184,21 @@ def _now(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | N
 
 
 def _once(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
-    # In a gap it fires when the gap ends: accepted before the zone's rules changed, it must not be lost.
-    at = settle(datetime.fromisoformat(form["at"]), tz, fold=form.get("fold", 0))
+    # In a gap it fires when the gap ends: the zone's rules may have changed since the schedule was accepted.
+    at = instant_showing(datetime.fromisoformat(form["at"]), tz, fold=form.get("fold", 0))
     return OncePlan(tz, first, last, at)
 
 
 def _interval(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
     anchor = anchor_of(form, tz)
     step = form["every"] * UNIT_SECONDS[form["unit"]]
-    return IntervalPlan(tz, first, last, seconds(anchor) if anchor else 0, step)
+    return IntervalPlan(tz, first, last, epoch_seconds(anchor) if anchor else 0, step)
 
 
 def _calendar(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
     at = read_time(form["at"], field="schedule.at")
     instant = anchor_of(form, tz)
-    anchor = wall(instant, tz).date() if instant else None
+    anchor = to_local(instant, tz).date() if instant else None
     source: Dates
     if form["unit"] == "day":
         source = EveryDays(form["every"], anchor or EPOCH_DATE)
@@ -228,7 +229,7 @@ _BUILDERS = {"now": _now, "once": _once, "interval": _interval, "calendar": _cal
 
 
 def anchor_of(form: Mapping[str, Any], tz: ZoneInfo) -> datetime | None:
-    """Where periods are counted from: the range's start, else the moment of acceptance."""
+    """The instant from which periods are counted: the schedule's start, else when it was accepted."""
     text = form.get("start", form.get("anchor"))
     return read_instant(text, tz, field="schedule.anchor") if text else None
 

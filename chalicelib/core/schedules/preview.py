@@ -1,4 +1,4 @@
-"""What a schedule will do, for people to look at: each fire with its local time, its flags and its window."""
+"""The next fires of a schedule for people: each with its local time, its flags and its window."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import whole
-from chalicelib.core.moments import aware, from_seconds, local_text, pin, seconds, wall
+from chalicelib.core.local_time import aware_utc, epoch_seconds, from_seconds, instants_showing, local_text, to_local
 from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar
 from chalicelib.core.schedules.dst import Flag
 from chalicelib.core.schedules.form import normalise_schedule
@@ -39,10 +39,10 @@ def preview_fires(
     window: Mapping[str, Any] | None = None,
     calendar: Calendar | None = None,
 ) -> list[Fire]:
-    """At most `count` (up to 100) fires strictly after an instant: the same as `upcoming`, explained."""
+    """At most `count` (up to 100) fires strictly after an instant: those of `upcoming`, with details."""
     whole(count, low=0, high=MAX_PREVIEW, field="count")
     plan, days = compile_plan(schedule), calendar or WEEKENDS_OFF
-    begin = seconds(aware(after, field="after"))
+    begin = epoch_seconds(aware_utc(after, field="after"))
     found: list[Fire] = []
     previous: datetime | None = None
     for fire, batch in islice(plan.walk(begin, days), count):
@@ -50,7 +50,7 @@ def preview_fires(
         bounds: tuple[datetime | None, datetime | None] = (None, None)
         if window is not None:
             if window.get("type") == "since_previous_fire" and previous is None:
-                previous = _before(schedule, at, plan, days)
+                previous = _fire_before(schedule, at, plan, days)
             if previous is not None or window.get("type") != "since_previous_fire":
                 bounds = resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
         flags = {*batch.flags_of(fire), *_fold(at, plan.tz)}
@@ -60,16 +60,16 @@ def preview_fires(
 
 
 def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
-    local = wall(at, tz)
-    pinned = pin(local.replace(fold=0), tz)
-    if not isinstance(pinned, tuple) or len(pinned) == 1:
+    local = to_local(at, tz)
+    showing = instants_showing(local.replace(fold=0), tz)
+    if not isinstance(showing, tuple) or len(showing) == 1:
         return set()
     return {Flag.FOLD_SECOND if local.fold else Flag.FOLD_FIRST}
 
 
-def _before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
-    """The fire before the first one shown, else the range's start, else the anchor."""
-    earlier = plan.latest(seconds(at) - 1, calendar)
+def _fire_before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
+    """The fire before the first one shown, else the schedule's start, else its anchor."""
+    earlier = plan.latest(epoch_seconds(at) - 1, calendar)
     anchor = anchor_of(normalise_schedule(schedule), plan.tz)
     if earlier is None or (anchor is not None and from_seconds(earlier) < anchor < at):
         return anchor

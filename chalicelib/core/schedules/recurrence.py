@@ -1,4 +1,4 @@
-"""The dates of kind `calendar`: every N days, weeks or months from an anchor date, never from the last fire."""
+"""The dates of a schedule of type `calendar`: every N days, weeks or months, counted from an anchor date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chalicelib.errors import InvalidSchedule
 
 MonthDay = int | LastDay | NthWeekday
 
-# Where neither `start` nor `anchor` is given (a preview of a rule in the making) periods count from here.
+# Periods are counted from here when a schedule has neither `start` nor `anchor`, as in a preview.
 EPOCH_DATE = date(1970, 1, 1)
 
 _LATEST = date(2600, 1, 1)
@@ -55,7 +55,7 @@ class EveryWeeks:
 
 @dataclass(frozen=True, slots=True)
 class EveryMonths:
-    """`clamp`: a day the month does not have becomes its nearest; else the month has no fire."""
+    """`clamp`: a day that the month does not have becomes the nearest day of it; else the month has no fire."""
 
     every: int
     anchor: date
@@ -109,7 +109,7 @@ _HASH = re.compile(r"([a-z]+)#([1-5]|last)")
 
 
 def read_weekday(value: object, *, field: str) -> int:
-    """`MON`, `monday`, or cron's number (Sunday 0 or 7) as cron counts: Sunday is 0."""
+    """From `MON`, `monday` or cron's number (Sunday is 0 or 7) to cron's number: Sunday is 0."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 7:
         return value % 7
     if isinstance(value, str) and value.upper() in _NAMES:

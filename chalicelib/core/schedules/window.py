@@ -1,6 +1,6 @@
-"""The data window of a slot: half-open `[start, end)`, computed from the slot's planned time and nothing else.
+"""The data window of a slot: half-open `[start, end)`, computed from the slot's planned time alone.
 
-Start, retry and catch-up times never matter, so the same slot always covers the same data.
+So a slot covers the same data however late its job starts, and at every retry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import read_instant
-from chalicelib.core.moments import aware, from_seconds, seconds, settle, start_of_day, wall, z, zone
+from chalicelib.core.instants import floor_second, rfc3339
+from chalicelib.core.local_time import (
+    aware_utc,
+    epoch_seconds,
+    from_seconds,
+    instant_showing,
+    start_of_day,
+    to_local,
+    zone,
+)
 from chalicelib.core.schedules.recurrence import day_in_month, month_number, read_weekday, start_of_week
 from chalicelib.core.schedules.window_form import normalise_window
 from chalicelib.errors import InvalidSchedule
@@ -44,17 +53,17 @@ def resolve(
 ) -> tuple[datetime, datetime]:
     """`(start, end)` in UTC for the slot `scheduled_for`.
 
-    `previous`: the fire before it, or for the first fire the range's start, else the task's creation; only
-    `since_previous_fire` needs it. A custom window whose ends cross is empty.
+    Only `since_previous_fire` needs `previous`: the fire before, and for the first fire the schedule's start or,
+    without one, the task's creation. A custom window whose ends cross is empty.
     """
-    fire = aware(scheduled_for, field="scheduled_for").replace(microsecond=0)
+    fire = aware_utc(scheduled_for, field="scheduled_for").replace(microsecond=0)
     tz = zone(timezone)
     form = _form(json.dumps(window, sort_keys=True, default=_text), timezone)
     kind = form["type"]
     if kind == "since_previous_fire":
         if previous is None:
             raise InvalidSchedule("There is no previous fire to start the window from.", field="window.type")
-        return aware(previous, field="previous").replace(microsecond=0), fire
+        return aware_utc(previous, field="previous").replace(microsecond=0), fire
     if kind == "fixed":
         start, end = (read_instant(form[edge], tz, field=f"window.{edge}") for edge in ("start", "end"))
         return start, end
@@ -62,12 +71,12 @@ def resolve(
 
 
 def window_is_empty(start: datetime, end: datetime) -> bool:
-    return aware(end, field="end") <= aware(start, field="start")
+    return aware_utc(end, field="end") <= aware_utc(start, field="start")
 
 
 def union(windows: Iterable[tuple[datetime, datetime]]) -> tuple[datetime, datetime]:
-    """The smallest window over all of them; empty ones count only when there is no other."""
-    pairs = [(aware(start, field="start"), aware(end, field="end")) for start, end in windows]
+    """The smallest window that covers all of these. Empty ones count only when all are empty."""
+    pairs = [(aware_utc(start, field="start"), aware_utc(end, field="end")) for start, end in windows]
     filled = [pair for pair in pairs if not window_is_empty(*pair)] or pairs
     if not filled:
         raise ValueError("no windows to unite")
@@ -77,29 +86,29 @@ def union(windows: Iterable[tuple[datetime, datetime]]) -> tuple[datetime, datet
 def window_parameters(
     start: datetime | None, end: datetime | None, scheduled_for: datetime, timezone: str
 ) -> dict[str, datetime | date | str]:
-    """What queries are given. `<edge>` is `window_start`, `window_end` or `scheduled_for`:
+    """The parameters of a slot that queries may use. `<edge>` is `window_start`, `window_end` or `scheduled_for`:
 
     - `<edge>`: the instant, an aware UTC datetime, for columns that hold instants;
-    - `<edge>_local`: its wall-clock time in the task's zone as text, `2026-03-08 03:00:00`, for columns without a zone;
+    - `<edge>_local`: its local time in the task's zone as text, `2026-03-08 03:00:00`, for columns without a zone;
     - `<edge>_date`: its local date. The window is half-open, so compare with `< window_end_date`;
     - `window_last_date`: the last local date the window touches, for columns of dates and inclusive comparisons.
 
-    Without a window only those of `scheduled_for` are there.
+    A task without a window has only those of `scheduled_for`.
     """
     tz = zone(timezone)
-    given = {"scheduled_for": aware(scheduled_for, field="scheduled_for")}
+    given = {"scheduled_for": aware_utc(scheduled_for, field="scheduled_for")}
     if start is not None and end is not None:
-        given["window_start"] = aware(start, field="start")
-        given["window_end"] = aware(end, field="end")
+        given["window_start"] = aware_utc(start, field="start")
+        given["window_end"] = aware_utc(end, field="end")
     found: dict[str, datetime | date | str] = {}
     for name, instant in given.items():
-        local = wall(instant, tz)
+        local = to_local(instant, tz)
         found[name] = instant
         found[f"{name}_local"] = local.strftime("%Y-%m-%d %H:%M:%S")
         found[f"{name}_date"] = local.date()
     if "window_end" in given:
         last = max(given["window_start"], given["window_end"] - timedelta(microseconds=1))
-        found["window_last_date"] = wall(last, tz).date()
+        found["window_last_date"] = to_local(last, tz).date()
     return found
 
 
@@ -110,18 +119,18 @@ def _form(key: str, timezone: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, datetime):
-        return z(aware(value, field="window"))
+        return rfc3339(floor_second(aware_utc(value, field="window")))
     raise InvalidSchedule("A window holds JSON values only.", field="window")
 
 
 def _yesterday(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    today = wall(fire, tz).date()
+    today = to_local(fire, tz).date()
     return start_of_day(today - _ONE_DAY, tz), start_of_day(today, tz)
 
 
 def _last(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
     if form["unit"] == "day":
-        today = wall(fire, tz).date()
+        today = to_local(fire, tz).date()
         return start_of_day(today - form["n"] * _ONE_DAY, tz), start_of_day(today, tz)
     end = truncate(fire, form["unit"], tz)
     return end - form["n"] * _ELAPSED[form["unit"]], end
@@ -132,12 +141,12 @@ def _rolling(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[dat
 
 
 def _previous(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    first = period_start(wall(fire, tz).date(), form["unit"], form.get("week_start", "MON"))
-    return start_of_day(_periods_on(first, -form["n"], form["unit"]), tz), start_of_day(first, tz)
+    first = period_start(to_local(fire, tz).date(), form["unit"], form.get("week_start", "MON"))
+    return start_of_day(_add_periods(first, -form["n"], form["unit"]), tz), start_of_day(first, tz)
 
 
 def _to_date(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    today = wall(fire, tz).date()
+    today = to_local(fire, tz).date()
     start = start_of_day(period_start(today, form["unit"]), tz)
     return start, fire if form["until"] == "to_now" else start_of_day(today, tz)
 
@@ -158,12 +167,12 @@ _RESOLVERS: dict[str, Callable[[Mapping[str, Any], datetime, ZoneInfo], tuple[da
 
 
 def truncate(instant: datetime, unit: str, tz: ZoneInfo, week_start: str = "MON") -> datetime:
-    """Where the local unit of an instant began.
+    """The start of the local unit that an instant lies in.
 
-    Below a day this takes away what the clock shows beyond the full unit, as elapsed time: however odd the minute at
-    which a zone changes its clocks by whole hours, hours then follow each other without a hole.
+    Below a day it subtracts, as elapsed time, what the clock shows beyond the full unit. So hours follow each other
+    without a hole also when a zone changes its clocks in the middle of one.
     """
-    local = wall(instant, tz)
+    local = to_local(instant, tz)
     if unit in ("second", "minute", "hour"):
         second = 0 if unit == "second" else local.second
         minute = local.minute if unit == "hour" else 0
@@ -180,8 +189,8 @@ def period_start(day: date, unit: str, week_start: str = "MON") -> date:
     return date(day.year, (day.month - 1) // months * months + 1, 1)
 
 
-def _periods_on(day: date, n: int, unit: str) -> date:
-    """n units later, by the calendar; a day the month does not have becomes its last."""
+def _add_periods(day: date, n: int, unit: str) -> date:
+    """The date n units later; a day that the month does not have becomes its last."""
     if unit in ("day", "week"):
         return day + n * _ELAPSED[unit]
     number = month_number(day) + n * _MONTHS[unit]
@@ -198,17 +207,17 @@ def _edge(edge: Mapping[str, Any], fire: datetime, tz: ZoneInfo, week_start: str
     if unit in ("second", "minute", "hour"):
         moved_by: timedelta = edge["offset"] * _ELAPSED[unit]
         return base + moved_by
-    local = wall(base, tz)
-    moved = datetime.combine(_periods_on(local.date(), edge["offset"], unit), local.time().replace(fold=0))
-    return from_seconds(settle(moved, tz))
+    local = to_local(base, tz)
+    moved = datetime.combine(_add_periods(local.date(), edge["offset"], unit), local.time().replace(fold=0))
+    return from_seconds(instant_showing(moved, tz))
 
 
 def _check_order(form: Mapping[str, Any]) -> None:
-    """Refuse a custom window that is empty or upside down whenever it is asked for, over a year of slots."""
+    """Refuse a custom window whose end is never after its start; slots of a whole year are tried."""
     begin = datetime.combine(date(2027, 1, 1), time(0, 30))
     utc = zone("UTC")
     for hours in range(0, 366 * 24, 11):
-        fire = from_seconds(seconds(begin.replace(tzinfo=utc)) + hours * 3600)
+        fire = from_seconds(epoch_seconds(begin.replace(tzinfo=utc)) + hours * 3600)
         if not window_is_empty(*_custom(form, fire, utc)):
             return
     raise InvalidSchedule("The window ends before it starts.", field="window.end")

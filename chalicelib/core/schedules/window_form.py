@@ -9,7 +9,7 @@
     custom                start and end: {trunc?, offset?, unit?}; week_start
     fixed                 start, end
 
-Every type may have `allow_empty: true`. A key holding null counts as absent.
+Every type may have `allow_empty: true`. A key that holds null counts as absent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import flag, known_keys, one_of, read_instant, whole
-from chalicelib.core.moments import z
+from chalicelib.core.instants import rfc3339
 from chalicelib.core.schedules.cron_fields import WEEKDAYS
 from chalicelib.core.schedules.recurrence import read_weekday
 from chalicelib.errors import InvalidSchedule
@@ -31,7 +31,7 @@ TO_DATE_UNITS = ("month", "quarter", "year")
 UNTIL = ("full_days", "to_now")
 CUSTOM_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 
-# About a century of each unit, so that no window leaves what a date can hold.
+# About a century of each unit, so that every window stays within the range of `datetime`.
 MOST = {
     "second": 100_000_000,
     "minute": 10_000_000,
@@ -55,7 +55,7 @@ _FIELDS: dict[str, frozenset[str]] = {
 }
 TYPES = tuple(_FIELDS)
 
-# alias -> what it stands for; an `n` of the caller goes over the one here.
+# Alias -> the window it stands for; the caller's `n` replaces the one here.
 ALIASES: dict[str, dict[str, Any]] = {
     "previous_day": {"type": "yesterday"},
     "today": {"type": "custom", "start": {"trunc": "day"}, "end": {}},
@@ -144,4 +144,4 @@ def _fixed(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
         ends[end] = read_instant(given[end], tz, field=f"window.{end}")
     if ends["start"] >= ends["end"]:
         raise InvalidSchedule("The window ends before it starts.", field="window.end")
-    return {end: z(instant) for end, instant in ends.items()}
+    return {end: rfc3339(instant) for end, instant in ends.items()}

@@ -1,4 +1,4 @@
-"""What the words in every language say about an expression: its values as runs, its times as a pattern."""
+"""What every language says about a cron expression: its values as patterns and runs, its times of day."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import product
 from chalicelib.core.schedules.cron import Expression
 from chalicelib.core.schedules.cron_fields import Field
 
-# More clock times than this are told as a pattern of hours and minutes.
+# More clock times than this are described as a pattern of hours and minutes.
 MOST_CLOCK_TIMES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Every n-th value from the first to the end of the field, evenly also across that end; n = 1 is all of them."""
+    """Every n-th value of the field, also from its last value to its first; n = 1 is all values."""
 
     step: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Every n-th value from `first` to `last`: does not come round evenly."""
+    """Every n-th value from `first` to `last`; the step from the last to the first differs."""
 
     first: int
     last: int
@@ -72,7 +72,7 @@ def runs(values: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def weekday_runs(weekdays: frozenset[int]) -> list[tuple[int, int]]:
-    """As cron numbers, but the week begins on Monday and Sunday is 7."""
+    """Runs of cron's numbers, with Sunday as 7, so that a week begins on Monday."""
     return runs(day or 7 for day in weekdays)
 
 
@@ -89,7 +89,7 @@ def clock_times(expression: Expression) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Hourly:
-    """One fire in every `step`-th hour, from `first` to `last` (clock times); `all_day` when it comes round evenly."""
+    """One fire in every `step`-th hour, from `first` to `last` (clock times). `all_day`: also across midnight."""
 
     step: int
     first: str
@@ -99,7 +99,7 @@ class Hourly:
 
 
 def hourly(expression: Expression) -> Hourly | None:
-    """The pattern of one fire per hour on the minute, where hours are evenly spaced."""
+    """The pattern of an expression with one fire per hour, on a full minute, in evenly spaced hours."""
     if expression.second.values != {0} or len(expression.minute.values) != 1:
         return None
     (minute,) = expression.minute.values

@@ -1,7 +1,7 @@
-"""Schedules and windows in words, told from their canonical form: they say what will happen, not what was typed.
+"""Schedules and windows in words, made from their canonical form: the words say what will happen.
 
-Libraries that read cron text misstate `5-5`, or `*/5` beside a weekday; these words know how days of the month and
-weekdays combine, because they ask the rules.
+Libraries that describe cron text misstate `5-5`, or `*/5` beside a weekday. These words are made from the parsed
+expression, which knows how days of the month and weekdays combine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from chalicelib.core.moments import zone
+from chalicelib.core.local_time import zone
 from chalicelib.core.schedules import words_en, words_zh
 from chalicelib.core.schedules.form import normalise_schedule
 from chalicelib.core.schedules.window_form import normalise_window
@@ -21,13 +21,13 @@ LANGUAGES = tuple(_LANGUAGES)
 
 
 def describe(schedule: Mapping[str, Any], language: str) -> str:
-    """One sentence: when it fires, in which zone and range, and what is not as by default."""
+    """One sentence: when it fires, in which zone, from and until when, and each setting that is not the default."""
     text: str = _language(language).schedule(normalise_schedule(schedule))
     return text
 
 
 def describe_window(window: Mapping[str, Any], language: str, *, timezone: str = "UTC") -> str:
-    """One sentence: the data a slot covers."""
+    """One sentence: the data that a slot covers."""
     text: str = _language(language).window(normalise_window(window, zone(timezone)))
     return text
 

@@ -167,7 +167,7 @@ def _part(part: Every | Stepped | Runs, unit: str) -> str:
 
 
 def _days(expression: Expression) -> str:
-    """Empty when every day will do."""
+    """Empty when the expression fires on every day."""
     rule = expression.day_rule
     day = "" if expression.day.full else _month_days(expression.day)
     weekday = "" if expression.weekday.full else _weekday_field(expression.weekday)
@@ -220,7 +220,7 @@ def _weekdays(days: frozenset[int]) -> str:
 
 
 def _count(n: int, unit: str, *, bare: bool = False) -> str:
-    """`bare`: after "every", so 1 is not said."""
+    """`bare`: the words follow "every", so 1 is left out."""
     return f"{n} {unit}s" if n != 1 else unit if bare else f"1 {unit}"
 
 

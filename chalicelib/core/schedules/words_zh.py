@@ -157,7 +157,7 @@ def _pattern(expression: Expression) -> str:
 
 
 def _hours(hour: Pattern, *, listed: bool) -> str:
-    """`listed`: the minutes are named one by one, so they belong to the hours by a particle."""
+    """`listed`: the minutes are named one by one, so a particle joins them to the hours."""
     match hour:
         case Every(step=1):
             return "每小时的" if listed else ""
@@ -184,7 +184,7 @@ def _part(part: Every | Stepped | Runs, every: str, unit: str) -> str:
 
 
 def _days(expression: Expression, *, in_month: bool) -> str:
-    """Empty when every day will do."""
+    """Empty when the expression fires on every day."""
     rule = expression.day_rule
     month = "" if in_month else "每月"
     day = "" if expression.day.full else month + _month_days(expression.day)

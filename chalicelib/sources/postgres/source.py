@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib import clock
-from chalicelib.core.moments import zone
+from chalicelib.core.local_time import zone
 from chalicelib.errors import QueryFailed, Stopped
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns

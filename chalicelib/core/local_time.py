@@ -1,8 +1,8 @@
-"""Instants and wall-clock times: pinning a wall-clock time of a zone to the instants that show it.
+"""Local time: from what a clock on the wall of a zone shows to instants, and back.
 
-Inside the rules an instant is an integer of UTC seconds or an aware UTC datetime; a naive datetime is always a
-wall-clock time in a named zone, and never comes in from outside. (In a fold an aware datetime is not equal to its own
-UTC value, so nothing here compares datetimes of other zones.)
+In `core` an instant is an integer of UTC seconds or an aware UTC datetime. A naive datetime is always a local time of a
+zone that is named beside it; callers outside `core` never pass one. Nothing here compares datetimes of different zones:
+in a fold (the hour that a clock shows twice) an aware datetime does not equal its own UTC value.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def zone(name: object, *, field: str = "schedule.timezone") -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def aware(value: object, *, field: str) -> datetime:
-    """The same instant in UTC. Naive datetimes are refused: nobody can know which zone they mean."""
+def aware_utc(value: object, *, field: str) -> datetime:
+    """The same instant in UTC; InvalidSchedule for a naive datetime, whose zone cannot be known."""
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise InvalidSchedule("A datetime with a time zone is needed.", field=field)
     return value.astimezone(UTC)
 
 
-def seconds(instant: datetime) -> int:
+def epoch_seconds(instant: datetime) -> int:
     """UTC seconds since 1970, floored."""
     return (instant - EPOCH) // timedelta(seconds=1)
 
@@ -46,16 +46,11 @@ def from_seconds(value: int) -> datetime:
     return EPOCH + timedelta(seconds=value)
 
 
-def z(instant: datetime) -> str:
-    """RFC 3339 in UTC, to the second, e.g. 2026-03-08T07:00:00Z."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if instant.year >= 1000 else instant.isoformat()
-
-
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A wall-clock range that a clock change skips: the first instant after it, and what it skips.
+    """Local times that a clock change skips.
 
-    `skipped` is in seconds as `naive_seconds` counts them.
+    `end` is the first instant after the change; `skipped` is in seconds as `naive_seconds` counts them.
     """
 
     end: int
@@ -69,19 +64,20 @@ def _offset(local: datetime, tz: ZoneInfo, fold: int) -> int:
 
 
 def naive_seconds(local: datetime) -> int:
-    return (local - datetime(1970, 1, 1)) // timedelta(seconds=1)  # noqa: DTZ001 - a wall-clock count, not an instant
+    """A local time as a number: the seconds since 1970 if its zone were UTC."""
+    return (local - datetime(1970, 1, 1)) // timedelta(seconds=1)  # noqa: DTZ001 - a count of local seconds, not an instant
 
 
-def pin(local: datetime, tz: ZoneInfo) -> tuple[int, ...] | Gap:
-    """The instants at which a clock in `tz` shows `local`: one, two in a fold (first pass first), or the gap."""
+def instants_showing(local: datetime, tz: ZoneInfo) -> tuple[int, ...] | Gap:
+    """The instants at which a clock in `tz` shows `local`: one, or two in a fold (first pass first), or its gap."""
     first, second = _offset(local, tz, 0), _offset(local, tz, 1)
-    wall = naive_seconds(local)
+    shown = naive_seconds(local)
     if first == second:
-        return (wall - first,)
+        return (shown - first,)
     if first > second:
-        return (wall - first, wall - second)
-    # In a gap, PEP 495 reads fold=0 with the offset before it and fold=1 with the one after: the change lies between.
-    before, after = wall - second, wall - first
+        return (shown - first, shown - second)
+    # In a gap PEP 495 gives fold=0 the offset before the change and fold=1 the one after: the change lies between.
+    before, after = shown - second, shown - first
     while after - before > 1:
         middle = (before + after) // 2
         if offset_at(middle, tz) == first:
@@ -97,22 +93,22 @@ def offset_at(instant: int, tz: ZoneInfo) -> int:
     return int(offset.total_seconds())
 
 
-def settle(local: datetime, tz: ZoneInfo, *, fold: int = 0) -> int:
-    """One instant for any wall-clock time: the gap's end in a gap, pass `fold` in a fold."""
-    pinned = pin(local, tz)
-    if isinstance(pinned, Gap):
-        return pinned.end
-    return pinned[min(fold, len(pinned) - 1)]
+def instant_showing(local: datetime, tz: ZoneInfo, *, fold: int = 0) -> int:
+    """One instant for any local time: the end of the gap in a gap, and pass `fold` in a fold."""
+    found = instants_showing(local, tz)
+    if isinstance(found, Gap):
+        return found.end
+    return found[min(fold, len(found) - 1)]
 
 
-def wall(instant: datetime, tz: ZoneInfo) -> datetime:
-    """What a clock in `tz` shows, without a zone; `fold` tells the pass."""
+def to_local(instant: datetime, tz: ZoneInfo) -> datetime:
+    """What a clock in `tz` shows, as a naive datetime; its `fold` tells the pass in a fold."""
     return instant.astimezone(tz).replace(tzinfo=None)
 
 
 def start_of_day(day: date, tz: ZoneInfo) -> datetime:
-    """The first instant of a local date (of the day after, when that date never existed)."""
-    return from_seconds(settle(datetime.combine(day, time()), tz))
+    """The first instant of a local date; of the day after it when the zone skipped that date."""
+    return from_seconds(instant_showing(datetime.combine(day, time()), tz))
 
 
 def local_text(instant: datetime, tz: ZoneInfo) -> str:
