@@ -29,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     parameters = dict(pair.split("=", 1) for pair in given.parameters if "=" in pair)
     if len(parameters) != len(given.parameters) or parameters.keys() & OWN:
-        parser.error("--set takes NAME=VALUE, with a name of infra/stack.json's Parameters")
+        parser.error("--set takes NAME=VALUE, with a name of the template's Parameters")
     folder = package.ROOT / "build" / given.stage
     try:
         outputs = deploy(folder, f"carillon-{given.stage}", parameters, boto3.Session())

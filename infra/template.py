@@ -1,6 +1,7 @@
 """The CloudFormation template: fragments joined, merged into what chalice packages, expanded offline.
 
-    tables.json + queues.json + … --join--> merge file --chalice package--> SAM template --expand--> template.json
+    tables.json + queues.json + … --join, retention of each kind--> merge file --chalice package--> SAM template
+    SAM template --expand--> template.json
 
 The code's place in S3 is a parameter (`ArtifactsBucket`) and a key that is the archive's digest, so one template serves
 every account and a redeploy changes exactly the functions whose code changed.
@@ -13,6 +14,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from infra import retention
 
 HERE = Path(__file__).parent
 
@@ -55,7 +58,15 @@ def merge_file(stage: str) -> dict[str, Any]:
     """What chalice merges over its own template for a stage."""
     joined = join(json.loads(path.read_text(encoding="utf-8")) for path in fragments())
     joined["Parameters"]["Stage"]["Default"] = stage
+    retention.add(joined, registered_kinds())
     return joined
+
+
+def registered_kinds() -> list[str]:
+    """The kinds of task, in the order of their registry."""
+    from chalicelib.kinds.registry import KINDS
+
+    return list(KINDS)
 
 
 def expand(sam: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

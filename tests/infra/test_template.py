@@ -9,7 +9,7 @@ import pytest
 from chalicelib import retention
 from chalicelib.api.roles import ROLES
 from chalicelib.kinds.registry import KINDS
-from chalicelib.settings import Settings, variable
+from chalicelib.settings import READERS, Settings, variable
 from infra import package
 from infra import template as templates
 from tests.infra.conftest import FUNCTIONS, Resources
@@ -103,6 +103,31 @@ class TestBucket:
             assert days == {"Fn::If": [f"{word}Days", own, general]}, prefix
             assert f'"{kind}": ${{{word}}}' in text
             assert values[word] == days
+
+    def test_a_new_kind_has_its_days_by_its_row_alone(
+        self, template: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(KINDS, "toy_play", "tests.support.toy_kind.wiring:toy")
+        package.build("test", tmp_path / "out", layer=False)
+        made = json.loads((tmp_path / "out" / "template.json").read_text(encoding="utf-8"))
+        assert made["Parameters"].keys() - template["Parameters"].keys() == {"ToyPlayRetentionDays"}
+        assert made["Parameters"]["ToyPlayRetentionDays"]["Default"] == 0
+        assert made["Conditions"].keys() - template["Conditions"].keys() == {"ToyPlayDays"}
+        days = {"Fn::If": ["ToyPlayDays", {"Ref": "ToyPlayRetentionDays"}, {"Ref": "RetentionDays"}]}
+        rules = made["Resources"]["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        known = template["Resources"]["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        added = [rule for rule in rules if rule not in known]
+        assert {(rule["Id"], rule["Prefix"]) for rule in added} == {
+            ("expire-files-of-toy-play", "files/toy_play/"),
+            ("expire-logs-of-toy-play", "logs/toy_play/"),
+        }
+        assert [rule["ExpirationInDays"] for rule in added] == [days, days]
+        for name in FUNCTIONS.values():
+            given = made["Resources"][name]["Properties"]["Environment"]["Variables"]["CARILLON_RETENTION_DAYS_BY_KIND"]
+            text, values = given["Fn::Sub"]
+            assert values["ToyPlay"] == days
+            read = text.replace("${ReportExport}", "90").replace("${ToyPlay}", "3")
+            assert READERS["dict[str, int]"]("DAYS", read) == {"report_export": 90, "toy_play": 3}
 
     def test_gives_up_unfinished_uploads(self, resources: Resources) -> None:
         rules = resources["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
