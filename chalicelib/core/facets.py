@@ -1,14 +1,14 @@
-"""What the filters of job lists compare, as one set of `name=value` that every index of a list carries."""
+"""Facets: what the filters of job lists compare, as one set of `name=value` in every list index."""
 
 from __future__ import annotations
 
 from chalicelib.core.lifecycle import ENDED, JobStatus
 
-# The filters that are equalities with a column of the job.
+# The filters that compare a column of the job with one value.
 EQUALITIES = (
     "task_id", "kind", "group", "pool", "trigger", "operator", "source_id", "account_id", "action", "reason",
 )  # fmt: skip
-# The status once ended: open jobs are few, and found by their status' own index.
+# The status of an ended job. Open jobs are few, and an index of their own finds them by status.
 OUTCOME = "outcome"
 
 
@@ -17,7 +17,7 @@ def facet(name: str, value: str) -> str:
 
 
 def facets_of(columns: dict[str, str | None], status: JobStatus) -> set[str]:
-    """The facets of a job with these columns (of EQUALITIES; None and empty ones are left out) and this status."""
+    """The facets of a job with this status and these columns, of which None and empty ones give no facet."""
     found = {facet(name, value) for name in EQUALITIES if (value := columns.get(name))}
     if status in ENDED:
         found.add(facet(OUTCOME, status))
@@ -25,5 +25,5 @@ def facets_of(columns: dict[str, str | None], status: JobStatus) -> set[str]:
 
 
 def folded(name: str) -> str:
-    """A name as a search sees it: without case."""
+    """A name without case, as searches compare it."""
     return name.casefold()

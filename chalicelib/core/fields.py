@@ -1,4 +1,4 @@
-"""Values of JSON input, read strictly: what is not plainly meant is refused, with the field it stands in."""
+"""Read values of JSON input strictly: a value of another type or range raises an error that names its field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.0+)?)?([Zz]|[+
 def known_keys(
     given: Mapping[str, Any], known: Container[str], *, prefix: str, what: str, error: type[Invalid] = InvalidSchedule
 ) -> None:
-    """Refuse keys that mean nothing here; a key holding null counts as absent."""
+    """Refuse keys that are not known; a key that holds null counts as absent."""
     for key, value in given.items():
         if value is not None and key not in known:
             raise error(f"{key!r} means nothing for {what}.", field=f"{prefix}.{key}")
@@ -45,7 +45,7 @@ def one_of(value: object, choices: Iterable[str], *, field: str, error: type[Inv
 
 
 def read_local(value: object, *, field: str) -> datetime:
-    """A wall-clock time from JSON text without an offset."""
+    """A local time from JSON text without an offset."""
     moment = _read(value, field=field)
     if moment.tzinfo is not None:
         raise InvalidSchedule("A local time without an offset is needed.", field=field)
@@ -59,9 +59,9 @@ def has_offset(value: object) -> bool:
 
 
 def read_instant(value: object, tz: ZoneInfo, *, field: str, whole_day: str = "start") -> datetime:
-    """An instant from JSON: RFC 3339 with an offset, or a local time or date of the zone, or an aware datetime.
+    """An instant from RFC 3339 text with an offset, from a local time or date of the zone, or from an aware datetime.
 
-    A date alone means its first instant, or with `whole_day="end"` its last second.
+    A date alone is its first instant, or with `whole_day="end"` its last second.
     """
     if isinstance(value, str) and _DATE.fullmatch(value):
         day = _date(value, field=field)
@@ -97,6 +97,6 @@ def _read(value: object, *, field: str) -> datetime:
 
 
 def _check_year(year: int, *, field: str) -> None:
-    """Far from the ends of what `datetime` holds, so that adding a window or an offset never overflows."""
+    """Keep far from the ends of `datetime`'s range, so that adding a window or an offset never overflows."""
     if not 1900 <= year <= 2500:
         raise InvalidSchedule("The year must lie between 1900 and 2500.", field=field)

@@ -1,4 +1,4 @@
-"""The name of a file, from a template and the slot it belongs to.
+"""The name of a file, from a template and the slot of its job.
 
 Keys: `{task}` `{query}` `{job_id}`, and `{window_start}` `{window_end}` `{scheduled_for}` in the task's zone, with an
 optional strftime format: `{window_start:%Y%m%d}`. The result is safe on every system: no separators, reserved
@@ -17,7 +17,7 @@ from chalicelib.core.local_time import aware_utc, zone
 from chalicelib.errors import Invalid
 
 MAX_TEMPLATE = 200
-# ext4, NTFS and S3 tools take 255; the rest is room for a suffix such as " (1)" or ".part".
+# ext4, NTFS and S3 tools take 255 bytes; the rest is for a suffix such as " (1)" or ".part".
 MAX_BYTES = 200
 DEFAULT_TIME_FORMAT = "%Y%m%dT%H%M%S"
 
@@ -25,7 +25,7 @@ FIELD = "spec.file_name"
 TEXT_KEYS = ("task", "query", "job_id")
 TIME_KEYS = ("window_start", "window_end", "scheduled_for")
 
-# The directives that mean the same everywhere; the rest depends on the machine or its language.
+# The directives that give the same text on every machine; the others depend on the machine or its language.
 _DIRECTIVES = frozenset("YmdHMSyjVGuwzZ%")
 _RESERVED = re.compile(r'[<>:"/\\|?*]')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
@@ -67,21 +67,21 @@ def render(
     tz = zone(timezone)
     texts = {"task": task, "query": query, "job_id": job_id}
     times = {"window_start": window_start, "window_end": window_end, "scheduled_for": scheduled_for}
-    said = []
+    parts = []
     for literal, key, spec in _parts(template):
-        said.append(literal)
+        parts.append(literal)
         if key in texts:
-            said.append(texts[key])
+            parts.append(texts[key])
         elif key is not None:
             instant = times.get(key)
             if instant is None:
                 raise _refuse(f"{{{key}}} has no value here.")
-            said.append(_time_text(aware_utc(instant, field=key).astimezone(tz), spec or DEFAULT_TIME_FORMAT))
-    return safe("".join(said), extension=extension, otherwise=job_id)
+            parts.append(_time_text(aware_utc(instant, field=key).astimezone(tz), spec or DEFAULT_TIME_FORMAT))
+    return safe("".join(parts), extension=extension, otherwise=job_id)
 
 
 def safe(name: str, *, extension: str = "", otherwise: str = "file") -> str:
-    """Any text as a file name that every system takes; what cannot stay becomes `_`."""
+    """Any text as a file name that is valid on every system; characters that are not allowed become `_`."""
     name = unicodedata.normalize("NFC", name)
     name = "".join("_" if _is_control(character) else character for character in name)
     name = _RESERVED.sub("_", name).strip(". \u3000")
@@ -132,7 +132,7 @@ def _check_key(key: str, spec: str, *, has_window: bool) -> None:
 
 
 def _time_text(local: datetime, spec: str) -> str:
-    """Directive by directive: what stands between them need not survive the machine's character set."""
+    """Formatted directive by directive: `strftime` may spoil the text between them on some machines."""
     return re.sub(r"%.", lambda match: local.strftime(match[0]), spec)
 
 

@@ -1,4 +1,4 @@
-"""Job and record ids: ULIDs (https://github.com/ulid/spec). They sort by time, so lists need no other sort key."""
+"""Ids of jobs and other records: ULIDs (https://github.com/ulid/spec). Lists sort by them: they begin with a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _RANDOM_BYTES = 10
 
 
 def ulid(at: datetime, unique: str | None = None) -> str:
-    """26 characters: 48 bits of milliseconds, then 80 bits that are random, or a hash of `unique`.
+    """26 characters: 48 bits of milliseconds, then 80 bits that are random or a hash of `unique`.
 
-    The same `at` and `unique` give the same id: that is what makes a job's creation safe to repeat.
+    The same `at` and `unique` give the same id, so creating a job is safe to repeat.
     """
     millis = int(utc(at).timestamp() * 1000)
     tail = os.urandom(_RANDOM_BYTES) if unique is None else hashlib.sha256(unique.encode()).digest()[:_RANDOM_BYTES]
@@ -39,7 +39,7 @@ def job_id_of_slot(task_id: str, slot: datetime) -> str:
 
 
 def job_id_of_request(accepted_at: datetime, task_id: str, request: str) -> str:
-    """The id of a job started by an event or under an idempotency key, at the instant the first asking was accepted."""
+    """The id of a job started by an event or under an idempotency key; `accepted_at` is that of the first request."""
     return ulid(accepted_at, f"request|{task_id}|{request}")
 
 

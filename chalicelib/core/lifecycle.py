@@ -1,6 +1,6 @@
-"""The states of a job and of a run, and the one table of moves between them.
+"""The statuses of a job and of a run, and the one table of moves between them.
 
-`store/` turns TRANSITIONS into the conditions of its writes, so a move that is not listed cannot be made by anybody.
+`store/` turns TRANSITIONS into the conditions of its writes, so no code can make a move that is not listed.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Self
 
 
 class JobStatus(StrEnum):
-    WAITING = "waiting"  # in its pool, also between attempts; put by tick, fire or a person; claimed by a worker
+    WAITING = "waiting"  # in its pool, also between attempts; created by tick, fire or a person; a worker claims it
     ASSIGNED = "assigned"  # a worker holds the lease; the run is created, not started
     RUNNING = "running"  # the worker started the kind's work
     SUCCEEDED = "succeeded"  # done, files published
     FAILED = "failed"  # attempts spent, or an error not worth retrying
     TIMED_OUT = "timed_out"  # one of the three clocks ran out
-    BLOCKED = "blocked"  # a precondition is missing, nothing was tried
+    BLOCKED = "blocked"  # a precondition is missing, the work was not started
     CANCELED = "canceled"  # stopped on request or by policy
     SKIPPED = "skipped"  # the slot was not run, by policy
-    MISSED = "missed"  # nobody could run the slot in time, and the misfire policy did not ask for it later
+    MISSED = "missed"  # tick reached the slot too late, and the misfire policy does not run it later
 
 
 class RunStatus(StrEnum):
-    CREATED = "created"  # the claim was won; nothing executed yet
+    CREATED = "created"  # a worker claimed the job; it executes nothing yet
     RUNNING = "running"  # executing
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -81,7 +81,7 @@ class Trigger(StrEnum):
     API = "api"
 
 
-# The `trigger` of a task that has an EventBridge rule of its own; all others are planned by `tick`.
+# The `trigger` of a task that has its own EventBridge rule. `tick` plans all other tasks.
 EVENTBRIDGE = "eventbridge"
 
 
@@ -94,7 +94,7 @@ class Move(StrEnum):
     END_WITH_RUN = "end_with_run"
     END_WITHOUT_RUN = "end_without_run"  # ended without a run: policy, queue wait, cancel while waiting
     RERUN = "rerun"
-    REPLAN = "replan"  # a slot taken out of the plan by an edit is planned again by the edited task
+    REPLAN = "replan"  # an edit canceled a slot's planned job, and the edited task plans the same slot again
 
 
 ACTIVE = frozenset({JobStatus.ASSIGNED, JobStatus.RUNNING})
@@ -117,7 +117,7 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
     Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED}), frozenset({_J.WAITING})),
 }
 
-# Whether a run that ended so may be followed by another attempt of the same job.
+# The reasons of a failed run after which the job may have another attempt.
 RETRYABLE = frozenset({Reason.ERROR, Reason.UNKNOWN_ERROR, Reason.WORKER_LOST, Reason.STATEMENT})
 
 
@@ -127,7 +127,7 @@ def cancel_reason(requested_by: str | None) -> Reason:
 
 
 def sources_of(move: Move, target: JobStatus) -> frozenset[JobStatus]:
-    """The statuses a job may be in for this move to `target`; `ValueError` for a move nobody may make."""
+    """The statuses from which this move leads to `target`; `ValueError` when it never does."""
     before, after = TRANSITIONS[move]
     if target not in after:
         raise ValueError(f"{move} never leads to {target}")

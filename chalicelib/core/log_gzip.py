@@ -1,9 +1,9 @@
-"""The form of an archived log: JSON Lines in gzip, of which a page can be read without the rest.
+"""The format of an archived log: JSON Lines in gzip, of which a reader can fetch one page without the rest.
 
-An archive is a row of gzip members of MEMBER_LINES lines each. The last member is empty and carries, in the comment
-that gzip allows (RFC 1952, FCOMMENT), where each of the others begins. Any gunzip gives the plain JSON Lines; whoever
-reads the end of the object first finds the member that a page needs. The index can never belong to another version of
-the object than the lines do.
+An archive is a sequence of gzip members of MEMBER_LINES lines each. A last, empty member holds the index: where each
+member begins, in the comment that gzip allows (RFC 1952, FCOMMENT). Any gunzip gives the plain JSON Lines. A reader
+that fetches the end of the object first knows which member holds a page. Lines and index are one object, so they
+always belong together.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from dataclasses import dataclass, field
 
 from chalicelib.core.log_lines import ALERTS, LogLine, as_json, from_json
 
-# Some 20 to 40 KB compressed: what a page reads at the least.
+# 20 to 40 KB compressed: a reader fetches at least one member.
 MEMBER_LINES = 2_000
-# ID1, ID2, deflate, FCOMMENT, no time, no flags, unknown system.
+# A gzip header: ID1, ID2, deflate, FCOMMENT, no time, no flags, unknown system.
 _COMMENTED = b"\x1f\x8b\x08\x10\0\0\0\0\0\xff"
-# An empty deflate block, and the CRC and length of nothing.
+# An empty deflate block, and the CRC and length of no data.
 _NOTHING = b"\x03\0" + bytes(8)
 
 
 @dataclass(frozen=True)
 class Index:
-    """Where the lines of an archive are."""
+    """Where the members of an archive begin, and their lines."""
 
-    # The sequence of the run's last line when this was archived; of alerts too: the last of all lines.
+    # The sequence of the run's last line when it was archived. The archive of alerts has the same: that of all lines.
     last: int
-    # For each member the sequence of its first line, and the byte at which it begins.
+    # For each member the sequence of its first line, and its first byte.
     members: tuple[tuple[int, int], ...]
-    # The byte behind the last line.
+    # The first byte after the last member with lines.
     end: int
 
     def holding(self, sequence: int) -> int:
-        """The number of the member from which the lines from `sequence` on are to be read."""
+        """The number of the member that holds the line `sequence`, or the first one after it."""
         firsts = [first for first, _ in self.members]
         return max(0, bisect_right(firsts, sequence) - 1)
 
     def span(self, first: int, count: int) -> tuple[int, int]:
-        """The bytes of `count` members, or as many as there are: from, and up to but not with."""
-        behind = first + count
-        return self.members[first][1], self.members[behind][1] if behind < len(self.members) else self.end
+        """The bytes `[start, end)` of `count` members, or of those that are left."""
+        after = first + count
+        return self.members[first][1], self.members[after][1] if after < len(self.members) else self.end
 
 
 @dataclass
 class Packer:
-    """Takes lines in order; keeps them compressed, so that a long run's log fits in memory."""
+    """Builds an archive from lines in order. It keeps them compressed, so that the log of a long run fits in memory."""
 
     _bytes: bytearray = field(default_factory=bytearray)
     _members: list[tuple[int, int]] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Packer:
             self._open = []
 
     def packed(self, *, last: int) -> bytes:
-        """The archive of all lines so far. More may be added afterwards."""
+        """The archive of the lines so far; more may be added after it."""
         members, body = list(self._members), bytes(self._bytes)
         if self._open:
             members.append((self._first, len(body)))
@@ -80,7 +80,7 @@ class Packer:
 
 @dataclass
 class RunPacker:
-    """The two archives of one run: all lines, and the alerts among them."""
+    """The two archives of one run: one of all lines, one of the alerts."""
 
     lines: Packer = field(default_factory=Packer)
     alerts: Packer = field(default_factory=Packer)
@@ -98,7 +98,7 @@ def _member(lines: list[str]) -> bytes:
 
 
 def index_in(tail: bytes, *, size: int) -> Index | None:
-    """The index of an archive of `size` bytes, found in its last bytes; None when it begins before them."""
+    """The index, read from the last bytes of an archive of `size` bytes; None when `tail` is too short for it."""
     start = tail.rfind(_COMMENTED)
     if start < 0:
         return None
@@ -108,7 +108,7 @@ def index_in(tail: bytes, *, size: int) -> Index | None:
 
 
 def unpack(members: bytes) -> Iterator[LogLine]:
-    """The lines of one member or several."""
+    """The lines of one or more members."""
     for line in gzip.decompress(members).split(b"\n"):
         if line:
             yield from_json(line)

@@ -1,4 +1,4 @@
-"""A line of a run's log, and the forms it takes: JSON for programs, text for people."""
+"""A line of a run's log, as JSON for programs and as text for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
-# What the alert view shows.
+# The levels of alerts.
 ALERTS = frozenset({"WARN", "ERROR"})
 
 
@@ -22,7 +22,7 @@ class LogLine:
     level: str
     type: str
     message: str
-    # The key of an object that shows what the line speaks of, e.g. a robot's screenshot.
+    # The key of an object that illustrates the line, e.g. a robot's screenshot.
     picture: str | None = None
 
 
@@ -35,7 +35,7 @@ def from_json(text: bytes | str) -> LogLine:
 
 
 def as_text(line: LogLine) -> str:
-    """One line as a person reads it; what follows a line break of the message is indented below its first line."""
+    """The line for people; further lines of the message are indented below the first."""
     message = "\n    ".join(line.message.splitlines())
     picture = f" (picture: {line.picture})" if line.picture else ""
     return f"{line.time:<24} {line.level:<5} {line.type:<8} {message}{picture}"

@@ -1,7 +1,7 @@
-"""Misfire: what becomes of a slot that nobody dispatched in time.
+"""Misfire: whether a slot that `tick` reaches too late still runs.
 
-A slot F is missed when `now > F + grace`. Decided slot by slot, oldest first, so a dispatcher may stop after any of
-them and go on at its next tick. Time in which the task was paused is not a misfire: the caller leaves such slots out.
+A slot F is missed when `now > F + grace`. Slots are decided one by one, oldest first, so a tick may stop after any of
+them and the next tick continues. Slots in which the task was disabled are no misfires: the caller leaves them out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Misfire:
-    """`union`: the slot that runs under `fire_once` covers the windows of the missed slots before it as well."""
+    """`union`: under `fire_once` the slot that runs also covers the windows of the missed slots before it."""
 
     policy: MisfirePolicy = MisfirePolicy.FIRE_ONCE
     grace_seconds: int = 60
@@ -65,7 +65,7 @@ class Misfire:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The canonical mapping: only what counts under the policy."""
+        """The canonical mapping, with the fields that the policy uses."""
         form: dict[str, Any] = {"policy": str(self.policy), "grace_seconds": self.grace_seconds}
         if self.policy is MisfirePolicy.FIRE_ONCE and self.union:
             form["union"] = True
@@ -80,7 +80,7 @@ class Misfire:
 
 
 def decide(misfire: Misfire, *, slot: datetime, now: datetime, later: Callable[[int], Sequence[datetime]]) -> Verdict:
-    """`later(n)` gives up to n fires strictly after the slot, ascending; asked only when the answer depends on it."""
+    """`later(n)` gives up to n fires strictly after the slot, ascending; it is called only when they matter."""
     if not misfire.missed(slot, now):
         return Verdict.ON_TIME
     if misfire.policy is MisfirePolicy.SKIP:

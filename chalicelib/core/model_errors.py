@@ -1,4 +1,4 @@
-"""What a model refused, as problems of fields. The model's library stays outside: its error is taken as it comes."""
+"""From the errors of a pydantic model to problems of fields. `core` does not import pydantic: it reads the error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NOT_ALLOWED = "It holds characters that are not allowed here."
 
 
 class ModelError(Protocol):
-    """As far as it is read here, `pydantic.ValidationError`."""
+    """The part of `pydantic.ValidationError` that is read here."""
 
     def errors(self, *, include_url: bool, include_input: bool) -> list[Any]:
         """`{"type": …, "loc": (…), "msg": …, "ctx": {…}}` for each value that was refused."""
 
 
 def said(item: Mapping[str, Any]) -> str:
-    """The message of one refused value. A pattern means nothing to the person who typed the value."""
+    """The message about one refused value; a pattern is left out, since callers do not read patterns."""
     if item["type"] == "string_pattern_mismatch":
         return NOT_ALLOWED
     text = str(item["msg"]).removeprefix("Value error, ")
@@ -33,10 +33,10 @@ def field_problems(
     whole: str = "",
     say: Callable[[Mapping[str, Any]], str] = said,
 ) -> list[FieldProblem]:
-    """One problem per refused value: `<prefix>.<field>`, the field's name of at most `depth` parts. Without a prefix, a
-    problem of the model itself has the name `whole`.
+    """One problem per refused value, for the field `<prefix>.<name>`, whose name has at most `depth` parts.
 
-    The values are left out: a password may have been typed into the wrong field.
+    A problem of the model as a whole has the prefix as field, or without a prefix `whole`. Refused values are left out:
+    a caller may have put a password into the wrong field.
     """
     problems = []
     for item in error.errors(include_url=False, include_input=False):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from chalicelib.core.fields import one_of
 from chalicelib.errors import Invalid
 
-# Buffered jobs of one task. More than this means the task takes longer than its period, and always will.
+# The most buffered jobs of one task. A task that reaches it always takes longer than its period.
 BUFFER_CAP = 1000
 
 
@@ -32,17 +32,17 @@ class OverlapDecision(StrEnum):
 
 
 def decide(policy: OverlapPolicy, *, earlier_active: int, earlier_buffered: int) -> OverlapDecision:
-    """`earlier_active`: earlier jobs of the task that have not ended and are not buffered; retries count.
+    """`earlier_active`: earlier jobs of the task that have not ended and are not buffered; also those between attempts.
 
-    `earlier_buffered`: earlier jobs that wait for one of those to end. A buffered job passes this gate again when an
-    earlier one ends, and is admitted when nothing earlier is left.
+    `earlier_buffered`: earlier jobs that wait for one of those to end. A buffered job is decided again when an earlier
+    one ends, and is admitted when no earlier one is left.
     """
     earlier = earlier_active + earlier_buffered
     if policy is OverlapPolicy.ALLOW_ALL or earlier == 0:
         return OverlapDecision.ADMIT
     if policy is OverlapPolicy.CANCEL_OTHER:
         return OverlapDecision.CANCEL_OTHERS
-    return OverlapDecision.BUFFER if earlier_buffered < _ROOM[policy] else OverlapDecision.SKIP
+    return OverlapDecision.BUFFER if earlier_buffered < _BUFFER_SIZE[policy] else OverlapDecision.SKIP
 
 
-_ROOM = {OverlapPolicy.SKIP: 0, OverlapPolicy.BUFFER_ONE: 1, OverlapPolicy.BUFFER_ALL: BUFFER_CAP}
+_BUFFER_SIZE = {OverlapPolicy.SKIP: 0, OverlapPolicy.BUFFER_ONE: 1, OverlapPolicy.BUFFER_ALL: BUFFER_CAP}

@@ -1,8 +1,8 @@
-"""What the units of a run cost: AWS's public list prices of us-east-1, in US dollars, as of July 2025.
+"""What a run costs: the units it used, priced in US dollars by AWS's public list for us-east-1 of July 2025.
 
-From the pages "AWS Lambda Pricing" (x86, first tier), "Pricing for On-Demand Capacity" of Amazon DynamoDB (Standard
-table class, after the cut of 2024-11-01) and "Amazon S3 pricing" (Standard, first 50 TB). Free tiers and discounts are
-left out, and so is what differs in other regions: the units are exact, the money is an estimate.
+The prices are from "AWS Lambda Pricing" (x86, first tier), "Pricing for On-Demand Capacity" of Amazon DynamoDB
+(Standard table class, after the cut of 2024-11-01) and "Amazon S3 pricing" (Standard, first 50 TB). The units are
+exact. The money is an estimate: it knows no free tier, no discount and no other region.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ S3_GB_MONTH = Decimal("0.023")
 GB = 1 << 30
 DAYS_OF_A_MONTH = Decimal("30.4")
 
-# Ten billionths of a dollar: a read unit is 1.25 of them.
-CENT_OF_A_CENT_OF_A_CENT = Decimal("0.0000000001")
+# Costs are rounded to this many dollars; a read unit costs 1250 times as much.
+PRECISION = Decimal("0.0000000001")
 
 
 @dataclass(frozen=True)
 class Units:
-    """What a run used. `lambda_gb_seconds` are of billed time, whole milliseconds; `s3_byte_days` are the bytes of its
+    """What a run used.
+
+    `lambda_gb_seconds` is memory times billed time, in whole milliseconds; `s3_byte_days` is the bytes of the run's
     files times the days that they are kept.
     """
 
@@ -44,17 +46,17 @@ class Units:
 
     def __add__(self, other: Units) -> Units:
         mine, others = asdict(self), asdict(other)
-        # Decimals that are not whole in binary would grow a tail with every sum.
+        # Rounded, so that sums of binary fractions do not show ever more digits.
         return Units(**{name: type(value)(round(value + others[name], 6)) for name, value in mine.items()})
 
     @classmethod
     def read(cls, found: dict[str, Any]) -> Self:
-        """What was written down, by this version or by another that counts more or less."""
+        """From a stored cost; units that another version stored and this one does not know are left out."""
         return cls(**{each.name: found[each.name] for each in fields(cls) if each.name in found})
 
 
 def price(units: Units) -> Decimal:
-    """In US dollars, to ten digits behind the point."""
+    """In US dollars, to ten decimal places."""
     byte_price = S3_GB_MONTH / GB / DAYS_OF_A_MONTH
     exact = (
         units.lambda_requests * LAMBDA_REQUEST
@@ -64,17 +66,17 @@ def price(units: Units) -> Decimal:
         + units.s3_requests * S3_REQUEST
         + units.s3_byte_days * byte_price
     )
-    return exact.quantize(CENT_OF_A_CENT_OF_A_CENT)
+    return exact.quantize(PRECISION)
 
 
-def written(units: Units, *, runs: int) -> dict[str, Any]:
-    """How a cost is kept: the units, their money, and of how many runs."""
+def cost_record(units: Units, *, runs: int) -> dict[str, Any]:
+    """A cost as it is stored: the units, their price in US dollars as text, and the number of runs."""
     return {**vars(units), "usd": f"{price(units):f}", "runs": runs}
 
 
-def summed(before: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A job's cost so far with that of one more run; of a run whose worker was lost nothing is known."""
+def add_run(before: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A job's cost so far plus that of one more run. Either may be None: a run whose worker was lost has no cost."""
     if before is None or run is None:
         return dict(before or run or {}) or None
     units = Units.read(dict(before)) + Units.read(dict(run))
-    return written(units, runs=int(before["runs"]) + int(run["runs"]))
+    return cost_record(units, runs=int(before["runs"]) + int(run["runs"]))

@@ -1,11 +1,11 @@
-"""Where a waiting job stands: the names of the lines in the index `ready`. Each line is in the order of rank.
+"""The keys of the queues in the index `ready`: each waiting job is in one of them. A queue is ordered by rank.
 
     P                   jobs of pool P that may be claimed now
-    P~202603020901      jobs of pool P whose time comes within that UTC minute: those it has come for may be claimed too
-    ~task:T  ~source:S  jobs parked: as many of task T (of those that work on source S) are active as may be
+    P~202603020901      jobs of pool P whose time lies in that UTC minute; each may be claimed once its time has come
+    ~task:T  ~source:S  parked jobs: the concurrency limit of task T, or of source S, is reached
 
-A job enters the line of its minute when it is planned, so that it needs no write at its time to become claimable, and
-whoever claims looks at the minutes around now beside the pool's own line. Ids hold no `~`: no pool is another line.
+A planned job enters the queue of its minute, so it needs no write at its time to become claimable. A worker reads the
+queues of the minutes around now and then the pool's own. Ids hold no `~`, so no pool's key is that of another queue.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from chalicelib.core.instants import utc
 
 MINUTE = timedelta(minutes=1)
-# How far back the lines of minutes are looked at by who comes late: by then `sweep` has taken a job whose token did not
-# arrive into the pool's own line (its lease of one minute, the sweep's own minute, and one to spare).
-REACH = timedelta(minutes=3)
-# A token that comes within this time is on time: nothing of the minutes before it can be waiting for want of workers.
+# How far back a late worker reads the queues of minutes. `sweep` moves an older job, whose token was lost, into the
+# pool's own queue: after its lease of one minute, at the next sweep a minute later, and one minute is to spare.
+LOOK_BACK = timedelta(minutes=3)
+# A token that comes within this time is on time: no job of the minutes before it waits for a worker.
 ON_TIME = timedelta(seconds=5)
 _PARKED = "~"
 
@@ -28,17 +28,17 @@ def minute_key(pool: str, at: datetime) -> str:
 
 
 def ready_key(pool: str, not_before: datetime, *, now: datetime) -> str:
-    """Where a new job of the pool stands."""
+    """The queue of a new job of the pool."""
     return pool if not_before <= now else minute_key(pool, not_before)
 
 
 def keys_to_read(pool: str, *, due: datetime | None, now: datetime) -> list[str]:
-    """What a worker looks at, whose token's job was due at `due` (None: that job is gone).
+    """The queues that a worker reads, in order. `due` is when the token's job was due; None when that job is gone.
 
-    The pool's own line is the last: a job moves only from a minute's line to it, so none is missed in between.
+    The pool's own queue is last: a job moves only from its minute's queue to it, so the worker misses none.
     """
     on_time = due is not None and now - due <= ON_TIME
-    at = utc(due if on_time and due is not None else now - REACH).replace(second=0, microsecond=0)
+    at = utc(due if on_time and due is not None else now - LOOK_BACK).replace(second=0, microsecond=0)
     found = []
     while at <= now:
         found.append(minute_key(pool, at))
@@ -47,10 +47,10 @@ def keys_to_read(pool: str, *, due: datetime | None, now: datetime) -> list[str]
 
 
 def parked_key(limit: str) -> str:
-    """Where the jobs stand that a limit, `task:<id>` or `source:<id>`, keeps out of their pool's line."""
+    """The queue of the jobs parked at a concurrency limit, `task:<id>` or `source:<id>`."""
     return f"{_PARKED}{limit}"
 
 
-def limit_of_key(line: str | None) -> str | None:
-    """The limit that a line is parked behind; None for any other line."""
-    return line.removeprefix(_PARKED) if line is not None and line.startswith(_PARKED) else None
+def limit_of_key(key: str | None) -> str | None:
+    """The limit at which the jobs of a queue are parked; None for every other queue."""
+    return key.removeprefix(_PARKED) if key is not None and key.startswith(_PARKED) else None

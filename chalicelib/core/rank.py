@@ -1,11 +1,10 @@
-"""Rank: the place of a waiting job in its pool. The lowest rank is claimed first.
+"""Rank: the order of waiting jobs in their pool. The lowest rank is claimed first.
 
     rank = enqueued_at - priority * POINT
 
-One number, fixed when the job is enqueued, gives the order and bounds starvation: of two jobs whose priorities differ
-by d points, the higher one goes first exactly when it was enqueued less than d hours after the lower one. So a job is
-overtaken only by jobs enqueued within `(PRIORITY_MAX - its priority) * POINT` after it, 5000 hours at the most, and
-after that it is ahead of everything that still comes in, whatever its priority.
+One number, fixed when the job is enqueued, gives the order and bounds starvation. Of two jobs whose priorities differ
+by d points, the higher one is claimed first exactly when it was enqueued less than d hours after the lower one. So a
+job can be overtaken only by jobs enqueued within `(PRIORITY_MAX - its priority) * POINT` after it, at most 5000 hours.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from chalicelib.core.fields import whole
 from chalicelib.core.local_time import EPOCH, aware_utc
 from chalicelib.errors import Invalid
 
-# What one point of priority is worth in waiting time.
+# The waiting time that one point of priority is worth.
 POINT = timedelta(hours=1)
 PRIORITY_MIN = 0
 PRIORITY_MAX = 5000
@@ -29,6 +28,6 @@ def accept_priority(value: object, *, field: str = "priority") -> int:
 
 
 def rank(enqueued_at: datetime, priority: int) -> int:
-    """Milliseconds; positive for every date after 1971."""
+    """In milliseconds; positive for every instant after 1971."""
     waited_from = aware_utc(enqueued_at, field="enqueued_at") - EPOCH
     return (waited_from - accept_priority(priority) * POINT) // _MILLISECOND

@@ -1,4 +1,4 @@
-"""Retry: whether a failed attempt is followed by another, and after how long."""
+"""Retry: whether another attempt follows a failed one, and after which delay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chalicelib.core.fields import known_keys, one_of, whole
 from chalicelib.errors import Invalid
 
 MAX_ATTEMPTS = 32
-# A delay of more than a day is a schedule, not a retry.
+# For a longer delay a task has a schedule.
 LONGEST_DELAY_SECONDS = 86_400
 
 
@@ -62,7 +62,7 @@ def delay_after(retry: Retry, attempts_spent: int) -> timedelta:
 
 
 def decide(retry: Retry, *, attempts_spent: int, permanent: bool) -> timedelta | None:
-    """The delay before the next attempt, or None: the error would come again, or the attempts are spent."""
+    """The delay before the next attempt; None when the error is permanent or no attempts are left."""
     if permanent or attempts_spent >= retry.max_attempts:
         return None
     return delay_after(retry, attempts_spent)

@@ -21,7 +21,7 @@ from typing import Any
 from chalicelib import retention
 from chalicelib.core.ids import month_bucket, ulid
 from chalicelib.core.instants import rfc3339
-from chalicelib.core.invariants.facts import Facts, Invariant, Mend
+from chalicelib.core.invariants.facts import Facts, Invariant, Repair
 from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, cancel_reason
 from chalicelib.log import event
@@ -152,47 +152,51 @@ def read(job_id: str, *, now: datetime) -> Facts | None:
 
 
 def _mend_job(job_id: str, done: Checked, *, now: datetime) -> None:
-    """Mend what is broken, one invariant after the other: a repair may be what the next one is computed from."""
+    """Repair what is broken, one invariant after the other: a repair may be what the next one is computed from."""
     tried: set[str] = set()
     while (facts := read(job_id, now=now)) is not None:
         wrong = next((each for each in broken(facts) if each.name not in tried), None)
         if wrong is None:
             return
         tried.add(wrong.name)
-        mend = None if wrong.mend is None else wrong.mend(facts)
-        if mend is None:
+        repair = None if wrong.repair is None else wrong.repair(facts)
+        if repair is None:
             done.beyond_repair += 1
-            event("invariant broken beyond repair", level="ERROR", job_id=job_id, invariant=wrong.name, says=wrong.says)
-        elif _apply(mend, facts, now=now):
+            event(
+                "invariant broken beyond repair", level="ERROR", job_id=job_id, invariant=wrong.name, says=wrong.meaning
+            )
+        elif _apply(repair, facts, now=now):
             done.mended += 1
-            _log_repair(wrong, mend, facts)
+            _log_repair(wrong, repair, facts)
 
 
-def _apply(mend: Mend, facts: Facts, *, now: datetime) -> bool:
+def _apply(repair: Repair, facts: Facts, *, now: datetime) -> bool:
     job = facts.job
-    if mend.cancel:
+    if repair.cancel:
         reason = cancel_reason(job.cancel_requested_by)
         return completion.end_without_run(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
-    mended = [job_repairs.mend_run(job.job_id, number, known.get(number), mend.runs[number]) for number in mend.runs]
-    return all(mended) and (not mend.job or job_repairs.mend_job(job, mend.job))
+    mended = [
+        job_repairs.mend_run(job.job_id, number, known.get(number), repair.runs[number]) for number in repair.runs
+    ]
+    return all(mended) and (not repair.job or job_repairs.mend_job(job, repair.job))
 
 
-def _log_repair(wrong: Invariant, mend: Mend, facts: Facts) -> None:
+def _log_repair(wrong: Invariant, repair: Repair, facts: Facts) -> None:
     """Log what was repaired: each column, from what to what."""
     known = {int(run.run_no): run for run in facts.runs}
-    changes = {name: [_shown(getattr(facts.job, name)), _shown(value)] for name, value in mend.job.items()}
-    for number, columns in mend.runs.items():
+    changes = {name: [_shown(getattr(facts.job, name)), _shown(value)] for name, value in repair.job.items()}
+    for number, columns in repair.runs.items():
         for name, value in columns.items():
             changes[f"run {number}: {name}"] = [_shown(getattr(known.get(number), name, None)), _shown(value)]
-    if mend.cancel:
+    if repair.cancel:
         changes["status"] = [JobStatus.WAITING, JobStatus.CANCELED]
     event(
         "invariant repaired",
         level="WARN",
         job_id=facts.job.job_id,
         invariant=wrong.name,
-        says=wrong.says,
+        says=wrong.meaning,
         changes=changes,
     )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from chalicelib import retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus, cancel_reason
 from chalicelib.core.overlap import OverlapPolicy
-from chalicelib.core.prices import summed
+from chalicelib.core.prices import add_run
 from chalicelib.core.retry import Retry
 from chalicelib.core.retry import decide as retry_after
 from chalicelib.log import event
@@ -50,7 +50,7 @@ def _try_again(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
         _end_job(job, run, JobStatus.TIMED_OUT, Reason.DEADLINE, _past_deadline(job, run), now=now)
         return True
     promised = leases.lease_until(job, leases.token_lease(not_before, now=now))
-    cost = summed(job.cost, run.cost)
+    cost = add_run(job.cost, run.cost)
     if job_transitions.wait_again(job, not_before=not_before, lease_until=promised, error=run.error, cost=cost):
         concurrency.release_all(job, now=now)
         leases.send_token(job, now=now)
@@ -90,7 +90,7 @@ def _end_job(
         bytes=run.bytes,
         summary=run.summary,
         files=run.files if status == JobStatus.SUCCEEDED else None,
-        cost=summed(job.cost, run.cost),
+        cost=add_run(job.cost, run.cost),
     )
     if ended:
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.core.prices import Units, written
+from chalicelib.core.prices import Units, cost_record
 from chalicelib.store.base import client as dynamodb
 
 MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
@@ -56,7 +56,7 @@ class Meter:
             s3_bytes=stored_bytes,
             s3_byte_days=stored_bytes * retention.days_of(kind),
         )
-        return written(used, runs=1)
+        return cost_record(used, runs=1)
 
 
 _METERS: list[Meter] = []

@@ -172,7 +172,7 @@ CASES = {
     "sweep of a wait too long": Case(later(of_a_short_wait, 61, lost=True), swept, ends(S.TIMED_OUT)),
     "sweep of a lost attempt": Case(later(STATES["between attempts"], 700, lost=True), swept, ends(S.SUCCEEDED)),
 }
-MENDED = [each.name for each in INVARIANTS if each.mend is not None]
+MENDED = [each.name for each in INVARIANTS if each.repair is not None]
 WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 
 

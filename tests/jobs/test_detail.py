@@ -240,6 +240,6 @@ def test_an_answer_that_tells_no_units_counts_nothing(parsed: Any) -> None:
 
 def test_a_cost_written_by_a_version_that_counts_otherwise_can_be_summed() -> None:
     old = {"dynamodb_read_units": 0.1, "sqs_requests": 3, "usd": "1", "runs": 2}
-    found = prices.summed(old, prices.written(Units(dynamodb_read_units=0.2), runs=1))
+    found = prices.add_run(old, prices.cost_record(Units(dynamodb_read_units=0.2), runs=1))
     assert found is not None
     assert (found["dynamodb_read_units"], found["runs"], "sqs_requests" in found) == (0.3, 3, False)

@@ -110,43 +110,45 @@ class Break:
 
 LATER = timedelta(days=400)
 WRONG: dict[str, Break] = {
-    "slot_of_its_id": Break("succeeded", {"scheduled_for": START}),
-    "month_of_its_id": Break("waiting", {"month": "1999-01"}, after={"month": "2026-03"}),
-    "a_window_has_two_ends": Break("waiting", {"window_start": START}),
-    "name_to_search": Break("failed", {"search_name": "another"}, after={"search_name": "x"}),
+    "job_id_matches_slot": Break("succeeded", {"scheduled_for": START}),
+    "month_matches_job_id": Break("waiting", {"month": "1999-01"}, after={"month": "2026-03"}),
+    "window_has_both_ends": Break("waiting", {"window_start": START}),
+    "search_name_matches_task_name": Break("failed", {"search_name": "another"}, after={"search_name": "x"}),
     "priority_in_range": Break("waiting", {"priority": 7000}, after={"priority": 5000}),
-    "rank_of_its_place": Break("waiting", {"rank": 5}),
-    "open_is_not_ended": Break("waiting", {"expires_at": START}, after={"expires_at": None}),
-    "open_is_looked_after": Break("waiting", {"lease_shard": None, "lease_until": None}),
-    "leases_end": Break("running", {"lease_until": START + LATER}),
-    "open_counts_for_its_task": Break("running", {"active_task": None}),
-    "ended_is_let_go": Break("failed", {"active_task": "task", "next_attempt_at": START}, after={"active_task": None}),
-    "a_waiting_job_has_its_line": Break("waiting", {"ready_pool": "nobody's"}),
-    "held_back_is_waiting": Break("running", {"buffered": True}, after={"buffered": False}),
-    "ended_says_when": Break("succeeded", {"ended_at": None, "expires_at": None}),
-    "an_end_has_its_reason": Break("failed", {"reason": None}, after={"reason": Reason.UNKNOWN_ERROR}),
-    "canceled_says_when": Break("canceled", {"canceled_at": None}),
-    "a_cancel_has_its_order": Break("canceled", {"stopped_at": START - LATER}),
-    "a_request_has_its_asker": Break(
+    "rank_matches_priority": Break("waiting", {"rank": 5}),
+    "open_job_has_no_end": Break("waiting", {"expires_at": START}, after={"expires_at": None}),
+    "open_job_has_lease": Break("waiting", {"lease_shard": None, "lease_until": None}),
+    "lease_is_bounded": Break("running", {"lease_until": START + LATER}),
+    "open_job_is_in_task_index": Break("running", {"active_task": None}),
+    "ended_job_holds_nothing": Break(
+        "failed", {"active_task": "task", "next_attempt_at": START}, after={"active_task": None}
+    ),
+    "only_waiting_jobs_are_queued": Break("waiting", {"ready_pool": "nobody's"}),
+    "only_waiting_jobs_are_buffered": Break("running", {"buffered": True}, after={"buffered": False}),
+    "ended_job_has_times": Break("succeeded", {"ended_at": None, "expires_at": None}),
+    "ended_job_has_reason": Break("failed", {"reason": None}, after={"reason": Reason.UNKNOWN_ERROR}),
+    "only_canceled_jobs_have_cancel_time": Break("canceled", {"canceled_at": None}),
+    "cancel_times_are_in_order": Break("canceled", {"stopped_at": START - LATER}),
+    "cancel_request_has_requester": Break(
         "canceled", {"cancel_requested_by": None}, after={"cancel_requested_by": "unknown"}
     ),
-    "a_cancel_is_not_waited_out": Break(
+    "waiting_job_has_no_cancel_request": Break(
         "waiting",
         {"cancel_requested_at": START, "cancel_requested_by": "olga"},
         after={"status": JobStatus.CANCELED, "reason": Reason.BY_USER},
     ),
-    "an_attempt_to_come_has_its_time": Break("between attempts", {"next_attempt_at": None}),
-    "held_by_a_run": Break("running", {"worker": None}),
-    "attempts_are_counted": Break("between attempts", {"attempts_spent": 30}, after={"attempts_spent": 1}),
-    "running_says_since_when": Break("running", {"first_started_at": None}),
+    "next_attempt_has_time": Break("between attempts", {"next_attempt_at": None}),
+    "active_job_has_run": Break("running", {"worker": None}),
+    "attempts_are_within_bounds": Break("between attempts", {"attempts_spent": 30}, after={"attempts_spent": 1}),
+    "running_job_has_start": Break("running", {"first_started_at": None}),
     "runs_are_numbered": Break("succeeded", run={}),
-    "runs_come_to_an_end": Break("failed", run={"status": "running", "ended_at": None}),
-    "a_run_says_when_it_ended": Break("failed", run={"ended_at": None}),
-    "files_are_of_success": Break("failed", run={"files": [{"key": "k"}]}),
-    "a_job_shows_its_newest_files": Break("failed after a success", {"files": None}),
-    "the_fence_is_the_run's": Break("running", run={"fence": "another's"}),
-    "a_job_follows_its_run": Break("succeeded", run={"status": "failed", "files": None}),
-    "facets_of_its_columns": Break("waiting", {"facets": {"pool=another"}}),
+    "only_active_run_is_open": Break("failed", run={"status": "running", "ended_at": None}),
+    "ended_run_has_time": Break("failed", run={"ended_at": None}),
+    "only_successful_runs_have_files": Break("failed", run={"files": [{"key": "k"}]}),
+    "job_shows_newest_files": Break("failed after a success", {"files": None}),
+    "fence_matches_run": Break("running", run={"fence": "another's"}),
+    "job_matches_last_run": Break("succeeded", run={"status": "failed", "files": None}),
+    "facets_match_columns": Break("waiting", {"facets": {"pool=another"}}),
 }
 
 
@@ -194,7 +196,7 @@ def test_what_is_broken_is_mended_and_told(name: str, aws: Aws, capsys: pytest.C
     assert name in names_of(job_id, aws)
     [broken_one] = [each for each in INVARIANTS if each.name == name]
     capsys.readouterr()
-    if broken_one.mend is None:
+    if broken_one.repair is None:
         with pytest.raises(FiringIncomplete):
             patrolled(aws)
         line = told(capsys.readouterr().out, "invariant broken beyond repair")[0]
@@ -202,7 +204,7 @@ def test_what_is_broken_is_mended_and_told(name: str, aws: Aws, capsys: pytest.C
         return
     assert patrolled(aws).mended > 0
     line = next(each for each in told(capsys.readouterr().out, "invariant repaired") if each["invariant"] == name)
-    assert (line["level"], line["job_id"], line["says"]) == ("WARN", job_id, broken_one.says)
+    assert (line["level"], line["job_id"], line["says"]) == ("WARN", job_id, broken_one.meaning)
     assert line["changes"], "from what to what"
     assert names_of(job_id, aws) == set()
     job = job_store.get(job_id)

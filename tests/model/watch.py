@@ -70,7 +70,9 @@ class Watch:
     def check(self, job_id: str) -> None:
         facts = self.facts(job_id)
         if facts is not None:
-            self.wrong += [f"{job_id} ({facts.job.status}) breaks {each.name}: {each.says}" for each in broken(facts)]
+            self.wrong += [
+                f"{job_id} ({facts.job.status}) breaks {each.name}: {each.meaning}" for each in broken(facts)
+            ]
 
     def facts(self, job_id: str) -> Facts | None:
         found = self.jobs.items.get((job_id,))

@@ -1,1 +1,1 @@
-"""What is true of every job at every moment, and what makes it true again."""
+"""Invariants of the record: facts that hold for every job at every moment, and how each is repaired."""

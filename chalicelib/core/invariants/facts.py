@@ -1,4 +1,4 @@
-"""What an invariant of the record looks at, and how it says what would make it true again."""
+"""What an invariant is: the facts it checks, and the repair that makes it hold again."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Facts:
-    """A job with its runs as they stand in the tables: columns are attributes, an absent one is None."""
+    """A job with its runs as the tables have them: columns are attributes, an absent column is None."""
 
     job: Any
-    # By run_no; the last may be one more than the job knows of.
+    # Ascending by run_no. The last may be one that the job does not count yet.
     runs: Sequence[Any]
     now: datetime
-    # What its id and kind give: its shard in the index of leases, and when its record expires if it ends now.
+    # Derived from the job's id and kind: its shard in the index of leases, and its record's expiry if it ended now.
     lease_shard: int
     expires_at: datetime
 
     @property
     def last(self) -> Any:
-        """The run that holds the job, or held it last; None when its record is not there."""
+        """The run that holds the job, or held it last; None when there is no record of it."""
         return next((run for run in self.runs if run.run_no == self.job.run_no), None)
 
 
 @dataclass(frozen=True)
-class Mend:
-    """Columns to write, None to remove one; of the job, and of runs by run_no. Never the job's status."""
+class Repair:
+    """Columns to write, of the job and of runs by run_no; None removes a column. Never the job's status."""
 
     job: Mapping[str, Any] = field(default_factory=dict)
     runs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    # The way out where only a move can make it true: the job is canceled, as somebody asked.
+    # The one repair that changes the status: cancels the job, as was requested.
     cancel: bool = False
 
 
 @dataclass(frozen=True)
 class Invariant:
     name: str
-    says: str
+    meaning: str
     holds: Callable[[Facts], bool]
-    # None, or an answer of None: what would be true is not known.
-    mend: Callable[[Facts], Mend | None] | None = None
+    # None, or an answer of None: the right values are not known, so a person has to look.
+    repair: Callable[[Facts], Repair | None] | None = None
 
 
-def is_going(facts: Facts) -> bool:
-    """Being deleted: `sweep` looks after it until its record is gone, and its runs go before it."""
+def is_being_deleted(facts: Facts) -> bool:
+    """Deletion has begun: `sweep` finishes it. The runs are deleted before the job."""
     return facts.job.deleted_at is not None
 
 
 def has_expired(facts: Facts) -> bool:
-    """Past its retention: the tables remove it and its runs within days, each in its own time."""
+    """Past its retention: DynamoDB removes the job and its runs within days, in no order."""
     return facts.job.expires_at is not None and bool(facts.job.expires_at <= facts.now)

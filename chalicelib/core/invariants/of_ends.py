@@ -1,4 +1,4 @@
-"""What is true of a job's end: its instants, its reason, its cancel, and that nothing of it is left elsewhere."""
+"""Invariants of a job's end: its instants, its reason, its cancel, and that it holds nothing any more."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from itertools import pairwise
 from typing import Any
 
 from chalicelib.core.facets import EQUALITIES, facets_of
-from chalicelib.core.invariants.facts import Facts, Invariant, Mend, is_going
+from chalicelib.core.invariants.facts import Facts, Invariant, Repair, is_being_deleted
 from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus, Reason, RunStatus
 
 # The clocks of two functions may differ by this much.
 SKEW = timedelta(seconds=5)
-# The columns that only a job that is looked after, or stands in a line, has.
+# The columns of the sparse indexes: only an open job, or one that is being deleted, has them.
 HELD = ("lease_shard", "lease_until", "active_task", "ready_pool", "next_attempt_at")
 # The columns that only an ended job has.
-OF_THE_END = ("ended_at", "expires_at", "reason", "canceled_at", "stopped_at")
+END_COLUMNS = ("ended_at", "expires_at", "reason", "canceled_at", "stopped_at")
 
 
-def _let_go(facts: Facts) -> bool:
+def _holds_nothing(facts: Facts) -> bool:
     job = facts.job
-    held = [name for name in HELD if not (is_going(facts) and name.startswith("lease_"))]
+    held = [name for name in HELD if not (is_being_deleted(facts) and name.startswith("lease_"))]
     return job.status in OPEN or not (job.buffered or any(getattr(job, name) for name in held))
 
 
-def _drop_holds(facts: Facts) -> Mend:
-    kept = ("lease_shard", "lease_until") if is_going(facts) else ()
-    return Mend({**{name: None for name in HELD if name not in kept}, "buffered": False})
+def _release_all(facts: Facts) -> Repair:
+    kept = ("lease_shard", "lease_until") if is_being_deleted(facts) else ()
+    return Repair({**{name: None for name in HELD if name not in kept}, "buffered": False})
 
 
-def _recorded_end(facts: Facts) -> bool:
+def _has_end_times(facts: Facts) -> bool:
     return facts.job.status in OPEN or (facts.job.ended_at is not None and facts.job.expires_at is not None)
 
 
-def _record_end(facts: Facts) -> Mend:
+def _fill_end_times(facts: Facts) -> Repair:
     last = facts.last
     ended = facts.job.ended_at or (last.ended_at if last is not None else None) or facts.now
-    return Mend({"ended_at": ended, "expires_at": facts.job.expires_at or facts.expires_at})
+    return Repair({"ended_at": ended, "expires_at": facts.job.expires_at or facts.expires_at})
 
 
 def _has_reason(facts: Facts) -> bool:
@@ -44,14 +44,14 @@ def _has_reason(facts: Facts) -> bool:
     return job.status in OPEN or bool((job.reason is None) == (job.status == JobStatus.SUCCEEDED))
 
 
-def _give_reason(facts: Facts) -> Mend | None:
+def _fill_reason(facts: Facts) -> Repair | None:
     job, last = facts.job, facts.last
     if job.status == JobStatus.SUCCEEDED:
-        return Mend({"reason": None})
+        return Repair({"reason": None})
     known = {JobStatus.MISSED: Reason.MISFIRE}.get(job.status)
     if known is None and job.attempts_spent and last is not None and last.status != RunStatus.SUCCEEDED:
         known = last.reason
-    return None if known is None else Mend({"reason": known})
+    return None if known is None else Repair({"reason": known})
 
 
 def _cancel_times(job: Any) -> list[datetime]:
@@ -59,79 +59,79 @@ def _cancel_times(job: Any) -> list[datetime]:
     return [at for at in times if at is not None]
 
 
-def _in_order(facts: Facts) -> bool:
+def _cancel_in_order(facts: Facts) -> bool:
     times = _cancel_times(facts.job)
     return all(later >= earlier - SKEW for earlier, later in pairwise(times))
 
 
-def _order(facts: Facts) -> Mend:
+def _sort_cancel_times(facts: Facts) -> Repair:
     job, times, latest = facts.job, {}, None
     for name in ("cancel_requested_at", "stopped_at", "canceled_at"):
         at = getattr(job, name)
         if at is not None:
             latest = at if latest is None else max(at, latest)
             times[name] = latest
-    return Mend(times)
+    return Repair(times)
 
 
 def _facets(job: Any) -> set[str]:
     return facets_of({name: getattr(job, name) for name in EQUALITIES}, job.status)
 
 
-# The facets come behind the reason, of which they are made.
-OF_AN_END: tuple[Invariant, ...] = (
+# The facets come after the reason, because they contain it.
+END_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
-        "open_is_not_ended",
-        "An open job has nothing of an end: no instant, no reason, no expiry.",
-        lambda f: f.job.status in ENDED or not any(getattr(f.job, name) for name in OF_THE_END),
-        lambda f: Mend(dict.fromkeys(OF_THE_END)),
+        "open_job_has_no_end",
+        "An open job has no time of its end, no reason and no expiry.",
+        lambda f: f.job.status in ENDED or not any(getattr(f.job, name) for name in END_COLUMNS),
+        lambda f: Repair(dict.fromkeys(END_COLUMNS)),
     ),
     Invariant(
-        "ended_is_let_go",
-        "An ended job stands in no line, in no index of open jobs, and has no attempt to come.",
-        _let_go,
-        _drop_holds,
+        "ended_job_holds_nothing",
+        "An ended job is in no queue and in no index of open jobs, and has no next attempt.",
+        _holds_nothing,
+        _release_all,
     ),
     Invariant(
-        "ended_says_when",
-        "An ended job says when it ended and when its record expires.",
-        _recorded_end,
-        _record_end,
+        "ended_job_has_times",
+        "An ended job has the time of its end and the expiry of its record.",
+        _has_end_times,
+        _fill_end_times,
     ),
     Invariant(
-        "an_end_has_its_reason",
+        "ended_job_has_reason",
         "An ended job has a reason, unless it succeeded.",
         _has_reason,
-        _give_reason,
+        _fill_reason,
     ),
     Invariant(
-        "facets_of_its_columns",
-        "The facets are what the columns and the status give.",
+        "facets_match_columns",
+        "The facets are those that the columns and the status give.",
         lambda f: set(f.job.facets or ()) == _facets(f.job),
-        lambda f: Mend({"facets": _facets(f.job)}),
+        lambda f: Repair({"facets": _facets(f.job)}),
     ),
     Invariant(
-        "canceled_says_when",
-        "A job has an instant of cancelling when, and only when, it is canceled.",
+        "only_canceled_jobs_have_cancel_time",
+        "A canceled job has the time it was canceled, and no other job has one.",
         lambda f: (f.job.canceled_at is not None) == (f.job.status == JobStatus.CANCELED),
-        lambda f: Mend({"canceled_at": (f.job.ended_at or f.now) if f.job.status == JobStatus.CANCELED else None}),
+        lambda f: Repair({"canceled_at": (f.job.ended_at or f.now) if f.job.status == JobStatus.CANCELED else None}),
     ),
     Invariant(
-        "a_cancel_has_its_order",
-        "A cancel is requested, stops the work, and is confirmed: in this order, give or take the clocks' difference.",
-        _in_order,
-        _order,
+        "cancel_times_are_in_order",
+        "A cancel is requested, stops the work and is confirmed, in this order, up to the difference of two clocks.",
+        _cancel_in_order,
+        _sort_cancel_times,
     ),
     Invariant(
-        "a_request_has_its_asker",
-        "Who asked for a cancel and when are there together.",
+        "cancel_request_has_requester",
+        "A requested cancel has both its time and its requester.",
         lambda f: (f.job.cancel_requested_at is None) == (f.job.cancel_requested_by is None),
-        lambda f: Mend({"cancel_requested_by": None if f.job.cancel_requested_at is None else "unknown"}),
+        lambda f: Repair({"cancel_requested_by": None if f.job.cancel_requested_at is None else "unknown"}),
     ),
     Invariant(
-        "a_cancel_is_not_waited_out",
-        "No job waits that somebody asked to cancel.",
+        "waiting_job_has_no_cancel_request",
+        "A waiting job has no requested cancel: it is canceled at once.",
         lambda f: f.job.status != JobStatus.WAITING or f.job.cancel_requested_at is None,
-        lambda f: Mend(cancel=True),
+        lambda f: Repair(cancel=True),
     ),
 )

@@ -1,4 +1,4 @@
-"""What is true of a job by itself: of its id, its place in the line, its lease and its attempts."""
+"""Invariants of a job by itself: its id, its queue, its lease and its attempts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from chalicelib.core.facets import folded
 from chalicelib.core.ids import job_id_of_slot, month_bucket
-from chalicelib.core.invariants.facts import Facts, Invariant, Mend, is_going
+from chalicelib.core.invariants.facts import Facts, Invariant, Repair, is_being_deleted
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Trigger
 from chalicelib.core.queue_keys import limit_of_key, minute_key
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.core.retry import Retry
 
-# No lease reaches further beyond now, or beyond the job's time: promises last an hour, a worker a quarter of one.
+# No lease lasts longer, from now or from the job's time: that of a token lasts an hour, that of a worker 15 minutes.
 LONGEST_LEASE = timedelta(hours=2)
 
 
@@ -35,42 +35,42 @@ def _has_window(facts: Facts) -> bool:
     return (start is None) == (end is None) and (start is None or start <= end)
 
 
-def _looked_after(facts: Facts) -> bool:
+def _has_lease(facts: Facts) -> bool:
     job = facts.job
-    wanted = job.status in OPEN or is_going(facts)
+    wanted = job.status in OPEN or is_being_deleted(facts)
     return not wanted or (job.lease_shard == facts.lease_shard and job.lease_until is not None)
 
 
-def _in_reach(facts: Facts) -> bool:
+def _lease_is_bounded(facts: Facts) -> bool:
     job = facts.job
     return job.lease_until is None or job.lease_until <= max(facts.now, job.not_before) + LONGEST_LEASE
 
 
-def _has_line(facts: Facts) -> bool:
-    job, line = facts.job, facts.job.ready_pool
+def _queue_is_its_own(facts: Facts) -> bool:
+    job, queue = facts.job, facts.job.ready_pool
     if job.status != JobStatus.WAITING:
-        return line is None
-    if line is None or job.buffered:
-        # Not let in yet, or held back by the overlap policy.
-        return line is None
-    parked = limit_of_key(line)
+        return queue is None
+    if queue is None or job.buffered:
+        # Not admitted yet, or buffered by the overlap policy.
+        return queue is None
+    parked = limit_of_key(queue)
     if parked is not None:
         return parked in (f"task:{job.task_id}", f"source:{job.source_id}")
-    return line in (job.pool, minute_key(job.pool, job.not_before))
+    return queue in (job.pool, minute_key(job.pool, job.not_before))
 
 
-def _leave_line(facts: Facts) -> Mend:
-    # A waiting job comes back into its line by the sweep that finds its lease over.
-    gone: dict[str, Any] = {"ready_pool": None}
+def _leave_queue(facts: Facts) -> Repair:
+    # `sweep` puts a waiting job back into its queue when it finds that the lease has expired.
+    columns: dict[str, Any] = {"ready_pool": None}
     if facts.job.status == JobStatus.WAITING and not facts.job.buffered:
-        gone |= {"admitted": False, "lease_shard": facts.lease_shard, "lease_until": facts.now}
-    return Mend(gone)
+        columns |= {"admitted": False, "lease_shard": facts.lease_shard, "lease_until": facts.now}
+    return Repair(columns)
 
 
-def _attempt_to_come(facts: Facts) -> bool:
+def _next_attempt_has_time(facts: Facts) -> bool:
     job = facts.job
-    between = job.status == JobStatus.WAITING and job.attempts_spent > 0
-    return bool(job.next_attempt_at == (job.not_before if between else None))
+    between_attempts = job.status == JobStatus.WAITING and job.attempts_spent > 0
+    return bool(job.next_attempt_at == (job.not_before if between_attempts else None))
 
 
 def _attempts_bounds(job: Any) -> tuple[int, int]:
@@ -78,110 +78,110 @@ def _attempts_bounds(job: Any) -> tuple[int, int]:
     return (1 if job.status in ACTIVE else 0), min(int(job.run_no), most)
 
 
-def _attempts_counted(facts: Facts) -> bool:
+def _attempts_within_bounds(facts: Facts) -> bool:
     low, high = _attempts_bounds(facts.job)
     return low <= int(facts.job.attempts_spent) <= high
 
 
-def _count_attempts(facts: Facts) -> Mend | None:
+def _bound_attempts(facts: Facts) -> Repair | None:
     low, high = _attempts_bounds(facts.job)
-    return Mend({"attempts_spent": max(low, min(high, int(facts.job.attempts_spent)))}) if low <= high else None
+    return Repair({"attempts_spent": max(low, min(high, int(facts.job.attempts_spent)))}) if low <= high else None
 
 
-def _held(facts: Facts) -> bool:
+def _has_run(facts: Facts) -> bool:
     job = facts.job
     return job.status not in ACTIVE or bool(job.run_no and job.fence and job.worker)
 
 
-OF_A_JOB: tuple[Invariant, ...] = (
+JOB_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
-        "slot_of_its_id",
-        "The id of a job of a schedule is made of its task and its slot.",
+        "job_id_matches_slot",
+        "The id of a scheduled job is derived from its task and its slot.",
         _is_slot,
     ),
     Invariant(
-        "month_of_its_id",
-        "A job stands in the timeline under the month of its id.",
+        "month_matches_job_id",
+        "A job is in the timeline under the month of its id.",
         lambda f: f.job.month == month_bucket(f.job.job_id),
-        lambda f: Mend({"month": month_bucket(f.job.job_id)}),
+        lambda f: Repair({"month": month_bucket(f.job.job_id)}),
     ),
     Invariant(
-        "a_window_has_two_ends",
-        "A window has a start and an end, in this order, or is not there.",
+        "window_has_both_ends",
+        "A window has a start and an end, in this order, or the job has no window.",
         _has_window,
     ),
     Invariant(
-        "name_to_search",
-        "What a search looks at is the task's name, folded.",
+        "search_name_matches_task_name",
+        "The name for searches is the task's name without case.",
         lambda f: f.job.search_name == folded(f.job.task_name),
-        lambda f: Mend({"search_name": folded(f.job.task_name)}),
+        lambda f: Repair({"search_name": folded(f.job.task_name)}),
     ),
     Invariant(
         "priority_in_range",
         "A priority is from 0 to 5000.",
         lambda f: f.job.priority == _priority(f.job),
-        lambda f: Mend({"priority": _priority(f.job)}),
+        lambda f: Repair({"priority": _priority(f.job)}),
     ),
     Invariant(
-        "rank_of_its_place",
-        "The rank is what the time of entry and the priority give.",
+        "rank_matches_priority",
+        "The rank is the one that the time of entry and the priority give.",
         lambda f: f.job.rank == _rank(f.job),
-        lambda f: Mend({"rank": _rank(f.job)}),
+        lambda f: Repair({"rank": _rank(f.job)}),
     ),
     Invariant(
-        "open_is_looked_after",
-        "An open job, and one that is being deleted, stands in the index of leases.",
-        _looked_after,
-        lambda f: Mend({"lease_shard": f.lease_shard, "lease_until": f.job.lease_until or f.now}),
+        "open_job_has_lease",
+        "An open job, and one that is being deleted, is in the index of leases.",
+        _has_lease,
+        lambda f: Repair({"lease_shard": f.lease_shard, "lease_until": f.job.lease_until or f.now}),
     ),
     Invariant(
-        "leases_end",
-        "No lease reaches more than two hours beyond now and the job's time.",
-        _in_reach,
-        lambda f: Mend({"lease_until": f.now}),
+        "lease_is_bounded",
+        "A lease ends at most two hours after now, or after the job's time when that is later.",
+        _lease_is_bounded,
+        lambda f: Repair({"lease_until": f.now}),
     ),
     Invariant(
-        "open_counts_for_its_task",
-        "An open job stands in the index of its task's open jobs.",
+        "open_job_is_in_task_index",
+        "An open job is in the index of its task's open jobs.",
         lambda f: f.job.status in ENDED or f.job.active_task == f.job.task_id,
-        lambda f: Mend({"active_task": f.job.task_id}),
+        lambda f: Repair({"active_task": f.job.task_id}),
     ),
     Invariant(
-        "a_waiting_job_has_its_line",
-        "A job stands in a line only while it waits: its pool's, its minute's, or that of one of its limits.",
-        _has_line,
-        _leave_line,
+        "only_waiting_jobs_are_queued",
+        "Only a waiting job is in a queue: that of its pool, of its minute, or of one of its limits.",
+        _queue_is_its_own,
+        _leave_queue,
     ),
     Invariant(
-        "held_back_is_waiting",
-        "Only a waiting job is held back by the overlap policy.",
+        "only_waiting_jobs_are_buffered",
+        "Only a waiting job is buffered by the overlap policy.",
         lambda f: not f.job.buffered or f.job.status == JobStatus.WAITING,
-        lambda f: Mend({"buffered": False}),
+        lambda f: Repair({"buffered": False}),
     ),
     Invariant(
-        "an_attempt_to_come_has_its_time",
-        "A job between attempts says when the next one comes: when it may be claimed. No other job says so.",
-        _attempt_to_come,
-        lambda f: Mend(
+        "next_attempt_has_time",
+        "A job between attempts has the time of the next one, when it may be claimed. No other job has it.",
+        _next_attempt_has_time,
+        lambda f: Repair(
             {"next_attempt_at": f.job.not_before if f.job.status == "waiting" and f.job.attempts_spent else None}
         ),
     ),
     Invariant(
-        "held_by_a_run",
-        "An active job has a run, its fence and its worker.",
-        _held,
+        "active_job_has_run",
+        "An active job has a run, a fencing token and a worker.",
+        _has_run,
     ),
     Invariant(
-        "attempts_are_counted",
-        "The attempts since the last re-run are no more than the runs and than the policy allows.",
-        _attempts_counted,
-        _count_attempts,
+        "attempts_are_within_bounds",
+        "The attempts since the last re-run are not more than the runs, nor than the retry policy allows.",
+        _attempts_within_bounds,
+        _bound_attempts,
     ),
     Invariant(
-        "running_says_since_when",
-        "A running job says when it started, and when it did for the first time.",
+        "running_job_has_start",
+        "A running job has the time of its start and of its first start.",
         lambda f: f.job.status != "running" or (f.job.started_at is not None and f.job.first_started_at is not None),
-        lambda f: Mend(
+        lambda f: Repair(
             {name: getattr(f.job, name) or f.job.started_at or f.now for name in ("started_at", "first_started_at")}
         ),
     ),

@@ -1,11 +1,11 @@
-"""What is true of a job and its runs together, at every moment."""
+"""Invariants of a job and its runs together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.core.invariants.facts import Facts, Invariant, Mend, has_expired, is_going
+from chalicelib.core.invariants.facts import Facts, Invariant, Repair, has_expired, is_being_deleted
 from chalicelib.core.lifecycle import (
     ACTIVE,
     ENDED,
@@ -21,16 +21,16 @@ from chalicelib.core.lifecycle import (
 LOST = "What became of this run was not recorded."
 
 
-def _numbered(facts: Facts) -> bool:
-    """While a job is active its last run may not be recorded yet: the claim comes first."""
+def _runs_are_numbered(facts: Facts) -> bool:
+    """The run of an active job may not be recorded yet: the claim is written before the run."""
     numbers = [run.run_no for run in facts.runs]
     known = int(facts.job.run_no)
     counts = {known, known - 1} if facts.job.status in ACTIVE else {known}
     return len(numbers) in counts and numbers == list(range(1, len(numbers) + 1))
 
 
-def _number(facts: Facts) -> Mend | None:
-    """Runs that are missing: what the job says of its last, and of the others that they are lost."""
+def _record_missing_runs(facts: Facts) -> Repair | None:
+    """Record missing runs: the last with what the job knows of it, the others as lost."""
     job = facts.job
     there = {int(run.run_no) for run in facts.runs}
     missing = {number: _lost_run(facts) for number in range(1, int(job.run_no) + 1) if number not in there}
@@ -39,7 +39,7 @@ def _number(facts: Facts) -> Mend | None:
     if job.status == JobStatus.SUCCEEDED and job.run_no in missing:
         kept = {name: getattr(job, name) for name in ("rows", "bytes", "summary", "files", "worker")}
         missing[int(job.run_no)] |= {"status": RunStatus.SUCCEEDED, "reason": None, "error": None, **kept}
-    return Mend(runs=missing) if missing else None
+    return Repair(runs=missing) if missing else None
 
 
 def _lost_run(facts: Facts) -> dict[str, Any]:
@@ -50,40 +50,43 @@ def _lost_run(facts: Facts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _left_open(facts: Facts) -> list[Any]:
-    """Runs without an end that nobody can give one any more."""
+def _orphans(facts: Facts) -> list[Any]:
+    """Open runs that no worker holds: none will record their end."""
     held = facts.job.run_no if facts.job.status in ACTIVE else None
     return [run for run in facts.runs if run.status in RUN_OPEN and run.run_no != held]
 
 
-def _end_runs(facts: Facts) -> Mend:
+def _end_runs(facts: Facts) -> Repair:
     job, ends = facts.job, {}
-    for run in _left_open(facts):
+    for run in _orphans(facts):
         won = job.status == JobStatus.SUCCEEDED and run.run_no == job.run_no
         end = {"status": RunStatus.SUCCEEDED, "files": job.files} if won else {"status": RunStatus.FAILED}
         why = {} if won else {"reason": Reason.WORKER_LOST, "error": LOST}
         ends[int(run.run_no)] = {**end, **why, "ended_at": job.ended_at or facts.now}
-    return Mend(runs=ends)
+    return Repair(runs=ends)
 
 
-def _mistimed(facts: Facts) -> list[Any]:
+def _runs_with_wrong_end(facts: Facts) -> list[Any]:
     return [run for run in facts.runs if (run.status in RUN_ENDED) != (run.ended_at is not None)]
 
 
-def _time_runs(facts: Facts) -> Mend:
+def _fix_end_times(facts: Facts) -> Repair:
     at = facts.job.ended_at or facts.now
-    return Mend(
-        runs={int(run.run_no): {"ended_at": at if run.status in RUN_ENDED else None} for run in _mistimed(facts)}
+    return Repair(
+        runs={
+            int(run.run_no): {"ended_at": at if run.status in RUN_ENDED else None}
+            for run in _runs_with_wrong_end(facts)
+        }
     )
 
 
-def _with_files(facts: Facts) -> list[Any]:
+def _failed_with_files(facts: Facts) -> list[Any]:
     return [run for run in facts.runs if run.files and run.status != RunStatus.SUCCEEDED]
 
 
-def _files(facts: Facts) -> Any:
-    """What the job is to show: the files of its newest success; until there is another they stay."""
-    # A run of an active job that has just succeeded is published by the write that ends the job.
+def _newest_files(facts: Facts) -> Any:
+    """The files that the job should show: those of its newest successful run."""
+    # The files of a run that has just succeeded are published by the write that ends the job.
     over = [run for run in facts.runs if facts.job.status not in ACTIVE or run.run_no != facts.job.run_no]
     return next((run.files for run in reversed(over) if run.status == RunStatus.SUCCEEDED), None)
 
@@ -93,7 +96,7 @@ def _same_fence(facts: Facts) -> bool:
     return facts.job.status not in ACTIVE or last is None or last.fence == facts.job.fence
 
 
-# How a job may have ended whose last run did so; a run that was not made since the last re-run says nothing.
+# The status of a run -> the statuses in which its job may have ended. Runs before the last re-run do not count.
 _ENDS: dict[RunStatus, frozenset[JobStatus]] = {
     RunStatus.SUCCEEDED: frozenset({JobStatus.SUCCEEDED}),
     RunStatus.FAILED: ENDED - {JobStatus.SUCCEEDED},
@@ -102,7 +105,7 @@ _ENDS: dict[RunStatus, frozenset[JobStatus]] = {
 _WITHOUT_A_RUN = TRANSITIONS[Move.END_WITHOUT_RUN][1]
 
 
-def _follows_run(facts: Facts) -> bool:
+def _matches_last_run(facts: Facts) -> bool:
     job, last = facts.job, facts.last
     if job.status in ACTIVE:
         return True
@@ -113,50 +116,50 @@ def _follows_run(facts: Facts) -> bool:
     return last is None or last.status in RUN_OPEN or job.status in _ENDS[last.status]
 
 
-def of_kept_runs(holds: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
-    """A job that is being deleted, or has expired, may have lost its runs already."""
-    return lambda facts: is_going(facts) or has_expired(facts) or holds(facts)
+def if_runs_are_kept(holds: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
+    """The check, for jobs that still have all runs: one that is being deleted or has expired may have lost some."""
+    return lambda facts: is_being_deleted(facts) or has_expired(facts) or holds(facts)
 
 
-OF_ITS_RUNS: tuple[Invariant, ...] = (
+RUN_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
-        "runs_are_numbered",
-        "A job has as many runs as it was claimed, numbered from 1; an active one's last may not be recorded yet.",
-        of_kept_runs(_numbered),
-        _number,
+        "runs_are_runs_are_numbered",
+        "A job has one run per claim, numbered from 1; that of an active job may not be recorded yet.",
+        if_runs_are_kept(_runs_are_numbered),
+        _record_missing_runs,
     ),
     Invariant(
-        "runs_come_to_an_end",
-        "Every run has ended but the one that holds an active job.",
-        of_kept_runs(lambda f: not _left_open(f)),
+        "only_active_run_is_open",
+        "Every run has ended, except the one that holds an active job.",
+        if_runs_are_kept(lambda f: not _orphans(f)),
         _end_runs,
     ),
     Invariant(
-        "a_run_says_when_it_ended",
-        "A run has an instant of its end when, and only when, it has ended.",
-        of_kept_runs(lambda f: not _mistimed(f)),
-        _time_runs,
+        "ended_run_has_time",
+        "An ended run has the time of its end, and no other run has one.",
+        if_runs_are_kept(lambda f: not _runs_with_wrong_end(f)),
+        _fix_end_times,
     ),
     Invariant(
-        "files_are_of_success",
+        "only_successful_runs_have_files",
         "Only a run that succeeded has files.",
-        of_kept_runs(lambda f: not _with_files(f)),
-        lambda f: Mend(runs={int(run.run_no): {"files": None} for run in _with_files(f)}),
+        if_runs_are_kept(lambda f: not _failed_with_files(f)),
+        lambda f: Repair(runs={int(run.run_no): {"files": None} for run in _failed_with_files(f)}),
     ),
     Invariant(
-        "a_job_shows_its_newest_files",
+        "job_shows_newest_files",
         "A job's files are those of the newest run that succeeded.",
-        of_kept_runs(lambda f: (f.job.files or None) == (_files(f) or None)),
-        lambda f: Mend({"files": _files(f)}),
+        if_runs_are_kept(lambda f: (f.job.files or None) == (_newest_files(f) or None)),
+        lambda f: Repair({"files": _newest_files(f)}),
     ),
     Invariant(
-        "the_fence_is_the_run's",
-        "An active job and the run that holds it have the same fence.",
-        of_kept_runs(_same_fence),
+        "fence_matches_run",
+        "An active job and the run that holds it have the same fencing token.",
+        if_runs_are_kept(_same_fence),
     ),
     Invariant(
-        "a_job_follows_its_run",
-        "A job ended as its last run did, or without one; and none waits behind a success.",
-        of_kept_runs(_follows_run),
+        "job_matches_last_run",
+        "A job ended as its last run did, or without a run; and no job waits after a success.",
+        if_runs_are_kept(_matches_last_run),
     ),
 )
