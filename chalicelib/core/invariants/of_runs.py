@@ -123,7 +123,7 @@ def if_runs_are_kept(holds: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
 
 RUN_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
-        "runs_are_runs_are_numbered",
+        "runs_are_numbered",
         "A job has one run per claim, numbered from 1; that of an active job may not be recorded yet.",
         if_runs_are_kept(_runs_are_numbered),
         _record_missing_runs,
