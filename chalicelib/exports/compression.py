@@ -34,14 +34,15 @@ class Compressor(Protocol):
     def compress(self, block: bytes) -> bytes:
         """What can be given out by now; may be empty."""
 
-    def finish(self) -> bytes: ...
+    def end(self) -> bytes:
+        """End the compressed stream; the bytes of it that are still to be given out."""
 
 
 class _None:
     def compress(self, block: bytes) -> bytes:
         return block
 
-    def finish(self) -> bytes:
+    def end(self) -> bytes:
         return b""
 
 
@@ -55,6 +56,6 @@ class _Gzip:
         packed: bytes = self._stream.compress(block)
         return packed
 
-    def finish(self) -> bytes:
+    def end(self) -> bytes:
         rest: bytes = self._stream.flush()
         return rest

@@ -15,8 +15,6 @@ from typing import Any
 from chalicelib.exports.compression import Compression
 from chalicelib.storage.upload import Upload
 
-CSV_CONTENT_TYPE = "text/csv; charset=utf-8"
-
 # Pushes blocks into the sink it is given; the number of rows.
 Extract = Callable[[Callable[[bytes], None]], int]
 
@@ -38,12 +36,13 @@ def write_file(
     key: str,
     *,
     compression: Compression,
-    content_type: str = CSV_CONTENT_TYPE,
+    content_type: str,
     progress: Callable[[int], None] = lambda uncompressed_bytes: None,
     check: Callable[[], None] = lambda: None,
     accept: Callable[[int], None] = lambda rows: None,
 ) -> Written:
     """Run `extract` and let its bytes become the object `key`; when anything raises, nothing is left behind.
+    `content_type` is that of the bytes before compression.
 
     `check` may raise to stop, `progress` is told the uncompressed bytes so far; both are called per block. `accept`
     sees the number of rows before the object appears, and may raise to refuse it.
@@ -66,7 +65,7 @@ def write_file(
             progress(uncompressed)
 
         rows = extract(sink)
-        take(compressor.finish())
+        take(compressor.end())
         check()
         accept(rows)
         upload.complete()

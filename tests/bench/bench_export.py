@@ -79,6 +79,7 @@ def carillon(world: dict[str, Any], *, guard: bool, compression: str) -> Callabl
                 BUCKET,
                 "flights.csv",
                 compression=Compression(compression),
+                content_type="text/csv; charset=utf-8",
             ).rows
 
     return work

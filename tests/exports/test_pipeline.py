@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib.errors import EmptyResult, FileNotWritten, Stopped
 from chalicelib.exports.compression import Compression
+from chalicelib.exports.formats.csv import Csv
 from chalicelib.exports.pipeline import Written, write_file
 from chalicelib.sources.csv_options import CsvOptions
 from chalicelib.sources.protocol import Query
@@ -33,7 +34,7 @@ def extract_of(blocks: list[bytes], rows: int = 7) -> Callable[[Callable[[bytes]
 
 
 def write(client: Any, blocks: list[bytes], **overrides: Any) -> Written:
-    options: dict[str, Any] = {"compression": Compression.NONE, **overrides}
+    options: dict[str, Any] = {"compression": Compression.NONE, "content_type": Csv.content_type, **overrides}
     return write_file(extract_of(blocks), client, BUCKET, KEY, **options)
 
 
@@ -130,6 +131,7 @@ def test_memory_does_not_grow_with_the_rows(postgres: PostgresServer) -> None:
                 BUCKET,
                 KEY,
                 compression=Compression.NONE,
+                content_type=Csv.content_type,
             )
             _, peak = tracemalloc.get_traced_memory()
         finally:

@@ -27,7 +27,7 @@ def definition_of(spec: ReportExportSpec, report: Report, source: SourceRecord |
             "kind": None if source is None else source.kind,
         },
         "queries": [_query(query, limit) for query in report.queries],
-        **spec.model_dump(mode="json", include={"format", "compression", "csv", "file_name", "if_empty"}),
+        **spec.model_dump(mode="json", exclude={"report_id", "parameters"}),
     }
 
 

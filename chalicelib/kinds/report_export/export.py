@@ -13,6 +13,7 @@ from chalicelib.errors import (
 )
 from chalicelib.exports import manifest, pipeline
 from chalicelib.exports.compression import Compression
+from chalicelib.exports.formats.registry import format_of
 from chalicelib.kinds.protocol import JobFacts, RunContext
 from chalicelib.kinds.report_export.spec import IfEmpty, Report, ReportExportSpec
 from chalicelib.sources.protocol import Query, Source
@@ -46,7 +47,7 @@ class Export:
         self._bytes = 0
 
     def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
-        context, facts, spec = self._context, self._facts, self._spec
+        context, facts, spec, form = self._context, self._facts, self._spec, format_of(self._spec.format)
         context.check()
         started_at, began = clock.now(), clock.monotonic()
         name = self._file_name(query.name)
@@ -54,10 +55,11 @@ class Export:
         columns = source.describe(query)
         context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
         written = pipeline.write_file(
-            lambda sink: source.export_csv(query, spec.csv, sink),
+            lambda sink: form.extract(source, query, spec.csv, sink),
             self._client,
             self._bucket,
             key,
+            content_type=form.content_type,
             compression=spec.compression,
             progress=_Progress(context, query.name, self._bytes).tell,
             check=context.check,

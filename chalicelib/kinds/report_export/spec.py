@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chalicelib.exports.compression import Compression
+from chalicelib.exports.formats import registry as formats
 from chalicelib.sources.csv_options import CsvOptions
 from chalicelib.sources.parameters import Parameter
+
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(formats.FORMATS)]
 
 DEFAULT_NAME = "{task}-{scheduled_for:%Y%m%d-%H%M%S}"
 DEFAULT_NAME_WITH_WINDOW = "{task}-{window_start:%Y%m%d}"
@@ -28,7 +34,7 @@ class ReportExportSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     report_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-    format: Literal["csv"] = "csv"
+    format: FormatName = formats.DEFAULT
     compression: Compression = Compression.NONE
     file_name: Annotated[str, StringConstraints(max_length=200)] = ""
     csv: CsvOptions = CsvOptions()
@@ -37,7 +43,7 @@ class ReportExportSpec(BaseModel):
 
     @property
     def extension(self) -> str:
-        return f".{self.format}{self.compression.extension}"
+        return formats.format_of(self.format).extension + self.compression.extension
 
     def template(self, *, has_window: bool, many: bool) -> str:
         """The file name's template without its ending: the default for an empty one, and the query in it where several
@@ -45,7 +51,7 @@ class ReportExportSpec(BaseModel):
         """
         found = self.file_name.strip() or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
         # Whatever ending was written, the file gets the one that tells what is in it.
-        found = found.removesuffix(Compression.GZIP.extension).removesuffix(f".{self.format}")
+        found = found.removesuffix(Compression.GZIP.extension).removesuffix(formats.format_of(self.format).extension)
         return found + "-{query}" if many and "{query}" not in found else found
 
 

@@ -95,7 +95,13 @@ class Toy:
         facts, started_at = context.facts, datetime.now(UTC)
         key = layout.file_key(facts.kind, facts.job_id, facts.run_no, 1, "toys.csv")
         written = pipeline.write_file(
-            extract, self._ports.s3(), self._ports.bucket, key, compression=Compression.NONE, check=context.check
+            extract,
+            self._ports.s3(),
+            self._ports.bucket,
+            key,
+            content_type="text/csv",
+            compression=Compression.NONE,
+            check=context.check,
         )
         return manifest.Manifest(
             file_name="toys.csv",
