@@ -51,5 +51,5 @@ def while_open(now: datetime) -> datetime:
 
 
 def prefix(area: Area, kind: str) -> str:
-    """Where objects lie that one lifecycle rule expires, without a slash at the end: `logs/report_export`."""
+    """Where objects lie that one lifecycle rule expires, without a slash at the end: `logs/<kind>`."""
     return f"{area}/{kind}"

@@ -23,7 +23,7 @@ class Settings:
     # The rules of tasks are named `<rules>-task-<task id>`, and call this function; only who puts rules knows it.
     rules: str = "carillon-dev"
     fire_arn: str = ""
-    # Folder that sqlite sources may read; empty: the stage has none.
+    # Folder whose files sources may read; empty: the stage has none.
     data_folder: str = ""
     # The closest two fires of a schedule may come. 1 allows seconds.
     minimum_gap_seconds: int = 60
@@ -72,7 +72,7 @@ def _number(name: str, text: str) -> int:
 
 
 def _days_by_kind(name: str, text: str) -> dict[str, int]:
-    problem = f'{name} must be a JSON object of days by kind, such as {{"report_export": 30}}, not {text!r}'
+    problem = f'{name} must be a JSON object of days by kind, such as {{"<kind>": 30}}, not {text!r}'
     try:
         found = json.loads(text or "{}")
     except ValueError as error:

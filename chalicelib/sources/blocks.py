@@ -41,8 +41,8 @@ class BlockWriter(io.RawIOBase):
             self._add(self._line_ends.convert(block) if self._line_ends else block)
         return len(block)
 
-    def finish(self) -> None:
-        """Hand on what is left."""
+    def hand_on_last(self) -> None:
+        """Hand on what is left, as the last block."""
         if self._waiting and not self._discarding:
             self._hand_on()
 

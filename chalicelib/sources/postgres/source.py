@@ -175,7 +175,7 @@ class PostgresSource:
                 raise
             buffer.flush()
             rows = int(cursor.rowcount)
-        blocks.finish()
+        blocks.hand_on_last()
         return rows
 
     def _describe(self, query: Query, statement: Statement) -> Described:

@@ -137,7 +137,7 @@ class SqliteSource:
                 rows = map(itemgetter(0), zip(cursor, numbers, strict=False))
                 for block in blocks(rows, options.delimiter):
                     out.write(marks.replace(block))
-        out.finish()
+        out.hand_on_last()
         return next(numbers)
 
     def _describe(self, query: Query, statement: Statement) -> tuple[Column, ...]:

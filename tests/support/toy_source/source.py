@@ -82,7 +82,7 @@ class ToySource:
         with self._stopping.interruptible():
             for number, toy in rows:
                 blocks.write(f"{number}{options.delimiter}{toy}".encode() + options.line_end.bytes)
-        blocks.finish()
+        blocks.hand_on_last()
         return len(rows)
 
     def _rows(self) -> list[tuple[int, Any]]:
