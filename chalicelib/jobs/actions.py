@@ -1,8 +1,8 @@
-"""What people may do to a job: cancel it, run it again, move it in the line, delete it; one by one or in a batch.
+"""What people do to jobs: cancel, re-run, change the priority, delete; one job at a time or in a batch.
 
-Each is one conditional write, and then its entry in the audit. A request with an Idempotency-Key, and a batch, leave
-their mark on the job in that very write: when the process died before the entry, the repeat finds the mark, changes
-nothing and adds what is missing.
+Each action is one conditional write to the job, and then an entry in the audit. A request with an Idempotency-Key and a
+batch leave a mark on the job in that same write. When the process dies before the audit entry, the repeat finds the
+mark: it writes nothing to the job and adds the entry.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 
-# An action may lose a race against the worker; after so many it is told as it is.
+# A worker may change the job between the read and the write of an action. After this many tries the caller gets a 409.
 TRIES = 5
 
 
@@ -37,58 +37,42 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-# Which jobs an action takes, and what it says of the others.
-ACCEPTS: dict[Action, tuple[frozenset[JobStatus], str]] = {
-    Action.CANCEL: (OPEN, "has ended: it is {status}."),
-    Action.RERUN: (ENDED, "is {status}; only an ended job can be run again."),
-    Action.SET_PRIORITY: (OPEN, "has ended: it is {status}."),
-    Action.DELETE: (ENDED, "is {status}; only an ended job can be deleted."),
-}
-
-
-# What its audit shows, from what to what.
-AUDITED: dict[Action, tuple[str, ...]] = {
-    Action.CANCEL: ("status", "cancel_requested_at"),
-    Action.RERUN: ("status",),
-    Action.SET_PRIORITY: ("priority",),
-}
-
-
-def refusal(action: Action, status: JobStatus) -> str | None:
-    """Why a job of this status is not taken, to be put behind its name; None when it is."""
-    taken, why = ACCEPTS[action]
-    return None if status in taken else why.format(status=status.value)
-
-
 @dataclass(frozen=True)
 class ActionRequest:
-    """Who asked for what, and when."""
+    """Who wants which action, and since when."""
 
     actor: Actor
     action: Action
-    # The audit's instant. The same for every repeat, as its entries' ids are made of it.
-    at: datetime
+    # The time of the audit entry. Every repeat has the same: the entry's id is made of it.
+    requested_at: datetime
+    # Of SET_PRIORITY only.
     priority: int | None = None
-    # What a repeat is known by on the job; without one it is a new asking.
+    # The Idempotency-Key or the batch's id, written to the job with the action. None: each call acts anew.
     mark: str | None = None
-    # One of many: the caller sees to what follows from all of them together.
+    # Of a batch: the batch does the follow-up work, once for all jobs of a part.
     batch_id: str | None = None
 
 
+# --- one job ----------------------------------------------------------------------------------------------------------
+
+
 def cancel(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
-    """End a waiting job at once; ask an active one's worker to stop. Asking twice is no error; an ended job is one."""
+    """End a waiting job at once; ask the worker of an active one to stop. Raises WrongState for an ended job.
+
+    Cancelling an active job twice is no error; the first request stands.
+    """
     return act(job_id, ActionRequest(actor, Action.CANCEL, now, mark=mark), now=now)
 
 
 def rerun(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
-    """Put an ended job into the line again, with the same window and parameters."""
+    """Put an ended job into its queue again, with the same window and parameters, and send its token."""
     job = act(job_id, ActionRequest(actor, Action.RERUN, now, mark=mark), now=now)
     leases.send_token(job, now=now)
     return job
 
 
 def set_priority(job_id: str, priority: int, *, actor: Actor, now: datetime) -> JobRecord:
-    """Effective at the next claim."""
+    """Change the priority of an open job. Takes effect at the next claim."""
     return act(job_id, ActionRequest(actor, Action.SET_PRIORITY, now, priority=priority), now=now)
 
 
@@ -99,60 +83,69 @@ def delete(job_id: str, *, actor: Actor, now: datetime) -> None:
 
 def act(
     job_id: str,
-    asked: ActionRequest,
+    request: ActionRequest,
     *,
     now: datetime,
-    read: JobRecord | None = None,
+    job: JobRecord | None = None,
     before: Mapping[str, Any] | None = None,
 ) -> JobRecord:
-    """Do it to one job, or raise WrongState.
+    """Do the action on one job; the job as it is afterwards. Raises JobNotFound, or WrongState if it is not accepted.
 
-    `read` is the job where it was just read; `before` what the audit of a repeat shows as it was before.
+    `job`: the record, when the caller has just read it. `before`: the columns as they were before the first try, for
+    the audit of a repeat.
     """
     for _ in range(TRIES):
-        job, read = read or store.get(job_id), None
+        job = job or store.get(job_id)
         if job.deleted_at is not None:
-            if asked.action is not Action.DELETE:
+            if request.action is not Action.DELETE:
                 raise WrongState(f"Job {job_id} is being deleted.")
             deletion.complete(job)
             return job
-        shown: Mapping[str, Any] = before or {}
-        if not is_marked(job, asked.mark):
-            shown = audit.snapshot(job)
-            refused = refusal(asked.action, job.status)
+        if is_marked(job, request.mark):
+            columns_before = before or {}
+        else:
+            columns_before = audit.snapshot(job)
+            refused = refusal(request.action, job.status)
             if refused is not None:
                 raise WrongState(f"Job {job_id} {refused}")
-            if not WRITES[asked.action](job, asked, now):
+            if not RULES[request.action].write(job, request, now):
+                job = None
                 continue
-        if asked.action is Action.DELETE:
-            deletion.complete(job, shown=shown)
+        if request.action is Action.DELETE:
+            deletion.complete(job, before=columns_before)
         else:
-            _record_audit(job, asked, before=shown)
+            _record_audit(job, request, before=columns_before)
         return job
     raise WrongState(f"Job {job_id} changes too fast; try again.")
 
 
+def refusal(action: Action, status: JobStatus) -> str | None:
+    """Why the action is not accepted for a job of this status, as the rest of "Job <id> …"; None when it is."""
+    rule = RULES[action]
+    return None if status in rule.accepts else rule.refusal.format(status=status.value)
+
+
 def is_marked(job: JobRecord, mark: str | None) -> bool:
-    """Whether this request or batch has acted on the job before."""
+    """Whether this request or batch has acted on the job already."""
     return mark is not None and mark in (job.acts or ())
 
 
-def _record_audit(job: JobRecord, asked: ActionRequest, *, before: Mapping[str, Any]) -> None:
-    columns = AUDITED[asked.action]
+def _record_audit(job: JobRecord, request: ActionRequest, *, before: Mapping[str, Any]) -> None:
+    columns = RULES[request.action].audited
     after = audit.snapshot(job)
     old, new = ({name: each.get(name) for name in columns} for each in (before, after))
-    if asked.batch_id is not None:
-        new["batch"] = asked.batch_id
-    audit.record(asked.actor, asked.action, "job", job.job_id, before=old, after=new, now=asked.at)
+    if request.batch_id is not None:
+        new["batch"] = request.batch_id
+    audit.record(request.actor, request.action, "job", job.job_id, before=old, after=new, now=request.requested_at)
 
 
-# --- the writes: False when somebody was quicker ----------------------------------------------------------------------
+# --- the write of each action: False when the job changed since it was read -------------------------------------------
 
 
-def _cancel(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
-    by = asked.actor.name
+def _cancel(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
+    by = request.actor.name
     if job.status in ACTIVE:
-        return job_updates.request_cancel(job, by=by, now=now, mark=asked.mark)
+        return job_updates.request_cancel(job, by=by, now=now, mark=request.mark)
     return completion.end_without_run(
         job,
         JobStatus.CANCELED,
@@ -160,33 +153,48 @@ def _cancel(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
         f"Cancelled by {by} while waiting.",
         now=now,
         by=by,
-        mark=asked.mark,
-        one_of_many=asked.batch_id is not None,
+        mark=request.mark,
+        one_of_many=request.batch_id is not None,
     )
 
 
-def _rerun(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
-    # The runs of an open job have no end of their own; whoever ends the job gives them one.
+def _rerun(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
+    # The runs of an open job must not expire before it. When the job ends again, they get the expiry of its end.
     run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
-    # The update below clears why the job had ended.
+    # The update below removes why the job had ended.
     end_line.write(job, now=now)
     return job_transitions.rerun(
-        job, by=asked.actor.name, now=now, lease_until=leases.token_lease(now, now=now), mark=asked.mark
+        job, by=request.actor.name, now=now, lease_until=leases.token_lease(now, now=now), mark=request.mark
     )
 
 
-def _set_priority(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
-    assert asked.priority is not None
-    return job_updates.set_priority(job, asked.priority, mark=asked.mark)
+def _set_priority(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
+    assert request.priority is not None
+    return job_updates.set_priority(job, request.priority, mark=request.mark)
 
 
-def _delete(job: JobRecord, asked: ActionRequest, now: datetime) -> bool:
-    return deletion.begin(job, actor=asked.actor, at=asked.at, now=now, mark=asked.mark, batch_id=asked.batch_id)
+def _delete(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
+    return deletion.begin(
+        job, actor=request.actor, at=request.requested_at, now=now, mark=request.mark, batch_id=request.batch_id
+    )
 
 
-WRITES: dict[Action, Callable[[JobRecord, ActionRequest, datetime], bool]] = {
-    Action.CANCEL: _cancel,
-    Action.RERUN: _rerun,
-    Action.SET_PRIORITY: _set_priority,
-    Action.DELETE: _delete,
+@dataclass(frozen=True)
+class Rule:
+    """How an action treats a job."""
+
+    # The statuses of the jobs that it accepts.
+    accepts: frozenset[JobStatus]
+    # What it says of any other job, behind "Job <id>".
+    refusal: str
+    write: Callable[[JobRecord, ActionRequest, datetime], bool]
+    # The columns that its audit entry shows from old to new. Deletion records the whole job, by itself.
+    audited: tuple[str, ...] = ()
+
+
+RULES: dict[Action, Rule] = {
+    Action.CANCEL: Rule(OPEN, "has ended: it is {status}.", _cancel, ("status", "cancel_requested_at")),
+    Action.RERUN: Rule(ENDED, "is {status}; only an ended job can be run again.", _rerun, ("status",)),
+    Action.SET_PRIORITY: Rule(OPEN, "has ended: it is {status}.", _set_priority, ("priority",)),
+    Action.DELETE: Rule(ENDED, "is {status}; only an ended job can be deleted.", _delete),
 }

@@ -1,7 +1,8 @@
-"""The work of a batch: a step takes it, does part after part, and hands on when its Lambda's time is nearly up.
+"""Works batches off: a step acquires a batch and runs part after part. When its Lambda's time is nearly up, it releases
+the batch and sends a message for the next step.
 
-Every call to AWS may be the last of this process. A part is done again as a whole until its outcomes are written; a job
-that carries the batch's mark was acted on and is not acted on again (`store/job_conditions.py`).
+The process may die at any call to AWS. A part without written outcomes is run again as a whole; a job that carries the
+batch's mark was acted on already and is not acted on again (`store/job_conditions.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
@@ -19,25 +19,25 @@ from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
 from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
-from chalicelib.jobs import actions, batches
+from chalicelib.jobs import actions, batch_listing, batches
 from chalicelib.jobs.actions import Action, ActionRequest, is_marked
 from chalicelib.log import event
 from chalicelib.queue import completion
 from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
-from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
+from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow, StateBefore
 from chalicelib.store.job_record import JobRecord
 
 # Jobs acted on at once.
 THREADS = 8
-# Kept back from the worker's own time: a part of deletes takes some seconds.
+# A step begins no part with less time left than this: a part of deletions takes some seconds.
 RESERVE = timedelta(seconds=60)
-# A job that a service keeps failing must not keep the batch for ever: after so many tries of its part it is told.
+# How often a part is tried while a service fails one of its jobs. Then that job is refused, and the batch goes on.
 TRIES = 5
 
 
 def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
-    """Go on with a batch as long as there is time. A message that comes twice finds it held, or ended."""
+    """Work on a batch until it ends or the time is up. A second copy of the message finds it held, or ended."""
     batch, now = store.find(batch_id), clock.now()
     if batch is None or not store.acquire(batch, holder=holder, now=now, until=now + batches.LEASE):
         return
@@ -45,7 +45,7 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
     while batch.closed < batch.parts:
         now = clock.now()
         if now >= until - RESERVE:
-            _hand_on(batch)
+            _hand_over(batch)
             return
         part = store.find(batch_id, int(batch.closed) + 1)
         assert part is not None, "parts are put before their batch"
@@ -53,17 +53,19 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
             break
         if part.outcomes is None and not store.close_part(part, _run_part(batch, part, now=now)):
             part = store.find(batch_id, int(part.part)) or part
-        if not _note(batch, part.outcomes, now=now):
+        rows = part.outcome_rows
+        assert rows is not None, "outcomes, once written, stay"
+        if not _count_part(batch, rows, now=now):
             return
     _end(batch, now=clock.now())
 
 
-def _note(batch: BatchRecord, outcomes: Sequence[OutcomeRow], *, now: datetime) -> bool:
-    """Count a part that is closed; False when another worker has the batch."""
+def _count_part(batch: BatchRecord, rows: Sequence[OutcomeRow], *, now: datetime) -> bool:
+    """Add a closed part to the batch's counts and renew its lease; False when another worker holds the batch."""
     found = dict(batch.counts)
-    for told in outcomes:
-        found[str(told[0])] = found.get(str(told[0]), 0) + 1
-    # Two signs of life within a lease; the watch takes a call of its own.
+    for row in rows:
+        found[row.outcome] = found.get(row.outcome, 0) + 1
+    # Renewed only in the second half of the lease: the watch costs a call.
     renewed = batch.held_until - now < batches.LEASE / 2
     until = now + batches.LEASE if renewed else batch.held_until
     if not store.note_closed(batch, found, until=until):
@@ -73,14 +75,15 @@ def _note(batch: BatchRecord, outcomes: Sequence[OutcomeRow], *, now: datetime) 
     return True
 
 
-def _hand_on(batch: BatchRecord) -> None:
-    """Let go first: the next worker must not find it held. Should the message be lost, the watch has it sent."""
+def _hand_over(batch: BatchRecord) -> None:
+    """Release the batch, then send its message: the next worker must find it free. `sweep` resends a lost message."""
     if store.release(batch):
         sqs.send_step(batch.batch_id)
 
 
 def _end(batch: BatchRecord, *, now: datetime) -> None:
-    left = batches.counts(batch)["pending"]
+    """End the batch. Jobs that were not tried count as canceled."""
+    left = batch_listing.counts(batch)[batch_listing.PENDING]
     found = dict(batch.counts)
     if left:
         found[Outcome.CANCELED] = found.get(Outcome.CANCELED, 0) + left
@@ -94,25 +97,26 @@ def _end(batch: BatchRecord, *, now: datetime) -> None:
 
 
 def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[OutcomeRow]:
-    """Act on a part's jobs, or find that it was done: what is to be told of each."""
-    read = {job.job_id: job for job in jobs.get_many(part.job_ids)}
-    store.open_part(part, [_seen(read.get(job_id)) for job_id in part.job_ids])
-    trial = PartRun(batch, part, now)
+    """Act on each job of a part; the outcomes. Raises Unavailable while a service fails a job, up to TRIES times."""
+    found = {job.job_id: job for job in jobs.get_many(part.job_ids)}
+    records = [found.get(job_id) for job_id in part.job_ids]
+    store.open_part(part, [_state_before(job) for job in records])
+    run = PartRun(batch, now)
     with ThreadPoolExecutor(THREADS) as pool:
-        told = list(pool.map(trial.of, part.job_ids, part.before, [read.get(job_id) for job_id in part.job_ids]))
-    _follow_up(trial.asked.action, trial.changed, now=now)
-    if trial.failed and part.tries < TRIES:
-        job_id, error = trial.failed[0]
-        raise Unavailable(f"{len(trial.failed)} jobs of batch {batch.batch_id}, {job_id} first: {error}")
-    return told
+        rows = list(pool.map(run.outcome_of, part.job_ids, part.states_before, records))
+    _follow_up(run.request.action, run.changed, now=now)
+    if run.failed and part.tries < TRIES:
+        job_id, error = run.failed[0]
+        raise Unavailable(f"{len(run.failed)} jobs of batch {batch.batch_id}, {job_id} first: {error}")
+    return rows
 
 
-def _seen(job: JobRecord | None) -> list[Any] | None:
-    return None if job is None else [job.status.value, int(job.priority)]
+def _state_before(job: JobRecord | None) -> StateBefore | None:
+    return None if job is None else StateBefore(job.status.value, int(job.priority))
 
 
 def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -> None:
-    """What comes after the writes, for all jobs of a part together."""
+    """Do what follows from the writes, once for all jobs of a part: update their tasks, or send their tokens."""
     if action is Action.CANCEL:
         completion.after_many_ended((job for job in changed if job.status == JobStatus.CANCELED), now=now)
     if action is Action.RERUN:
@@ -121,57 +125,58 @@ def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -
 
 
 class PartRun:
-    """A part's jobs, each tried on its own."""
+    """One try of a part: acts on each job by itself, collects the changed jobs and the errors."""
 
-    def __init__(self, batch: BatchRecord, part: BatchRecord, now: datetime):
+    def __init__(self, batch: BatchRecord, now: datetime):
         self.now = now
-        self.canceled = batch.cancel_requested_at is not None
-        self.asked = ActionRequest(
+        self.batch_canceled = batch.cancel_requested_at is not None
+        self.request = ActionRequest(
             actor=Actor(name=str(batch.actor), role=str(batch.role)),
             action=Action(str(batch.action)),
-            at=batch.created_at,
+            requested_at=batch.created_at,
             priority=None if batch.priority is None else int(batch.priority),
             mark=batch.batch_id,
             batch_id=batch.batch_id,
         )
-        # A job that has come to another end meanwhile is not the one that was to be deleted, or run again.
-        chosen = (batch.filter or {}).get("status") if self.asked.action in (Action.RERUN, Action.DELETE) else None
-        self.only = frozenset(chosen or JobStatus)
+        # Re-run and delete take only jobs that still have a status of the filter: a job that was run again since, and
+        # came to another end, is not the one that was chosen.
+        filtered = (batch.filter or {}).get("status") if self.request.action in (Action.RERUN, Action.DELETE) else None
+        self.statuses = frozenset(filtered or JobStatus)
         self.changed: list[JobRecord] = []
         self.failed: list[tuple[str, Exception]] = []
 
-    def of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> OutcomeRow:
+    def outcome_of(self, job_id: str, before: StateBefore | None, job: JobRecord | None) -> OutcomeRow:
+        """Act on a job; every error becomes an outcome. `job` is its record as just read, None when there is none."""
         try:
-            return self._of(job_id, before, read)
+            return self._act(job_id, before, job)
         except WrongState as error:
             found = jobs.find(job_id)
-            return [Outcome.REFUSED, error.message, None if found is None else found.status]
+            return OutcomeRow(Outcome.REFUSED, error.message, None if found is None else found.status)
         except JobNotFound:
-            return [Outcome.NOT_FOUND, "It was deleted meanwhile.", None]
+            return OutcomeRow(Outcome.NOT_FOUND, "It was deleted meanwhile.", None)
         except (CarillonError, ValueError, ClientError, BotoCoreError, PynamoDBException) as error:
             self.failed.append((job_id, error))
-            event("job of a batch failed", level="ERROR", job_id=job_id, batch_id=self.asked.batch_id, error=str(error))
-            return [
-                Outcome.REFUSED,
-                "It could not be finished; the log says why.",
-                None if read is None else read.status,
-            ]
+            batch_id = self.request.batch_id
+            event("job of a batch failed", level="ERROR", job_id=job_id, batch_id=batch_id, error=str(error))
+            message = "It could not be finished; the log says why."
+            return OutcomeRow(Outcome.REFUSED, message, None if job is None else job.status)
 
-    def _of(self, job_id: str, before: list[Any] | None, read: JobRecord | None) -> OutcomeRow:
+    def _act(self, job_id: str, before: StateBefore | None, job: JobRecord | None) -> OutcomeRow:
         if before is None:
-            return [Outcome.NOT_FOUND, "There is no such job.", None]
-        deletes = self.asked.action is Action.DELETE
-        if read is None:
-            # It was there when the part was opened.
-            return [Outcome.DONE, None, None] if deletes else [Outcome.NOT_FOUND, "It was deleted meanwhile.", None]
-        if not is_marked(read, self.asked.mark):
-            if self.canceled:
-                return [Outcome.CANCELED, "The batch was cancelled before.", read.status]
-            if read.status not in self.only:
-                return [Outcome.REFUSED, f"The job is {read.status} now, not as the filter says.", read.status]
-        shown = {"status": before[0], "priority": before[1]}
-        job = actions.act(job_id, self.asked, now=self.now, read=read, before=shown)
+            return OutcomeRow(Outcome.NOT_FOUND, "There is no such job.", None)
+        deletes = self.request.action is Action.DELETE
+        if job is None:
+            # It was there when the part was opened. A deletion that an earlier try completed is done.
+            if deletes:
+                return OutcomeRow(Outcome.DONE, None, None)
+            return OutcomeRow(Outcome.NOT_FOUND, "It was deleted meanwhile.", None)
+        if not is_marked(job, self.request.mark):
+            if self.batch_canceled:
+                return OutcomeRow(Outcome.CANCELED, "The batch was cancelled before.", job.status)
+            if job.status not in self.statuses:
+                return OutcomeRow(Outcome.REFUSED, f"The job is {job.status} now, not as the filter says.", job.status)
+        job = actions.act(job_id, self.request, now=self.now, job=job, before=before._asdict())
         self.changed.append(job)
-        if self.asked.action is Action.CANCEL and job.status in ACTIVE:
-            return [Outcome.DONE, "Its worker was asked to stop.", job.status]
-        return [Outcome.DONE, None, None if deletes else job.status]
+        if self.request.action is Action.CANCEL and job.status in ACTIVE:
+            return OutcomeRow(Outcome.DONE, "Its worker was asked to stop.", job.status)
+        return OutcomeRow(Outcome.DONE, None, None if deletes else job.status)

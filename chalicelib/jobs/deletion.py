@@ -1,7 +1,7 @@
-"""How a job is deleted: first it is marked, then what hangs on it goes, its record last.
+"""Deletes a job: `begin` marks it, `complete` removes its files, logs and runs, and its record last.
 
-ended ──> going: no files shown, no re-run ──> audit ──> files, logs, runs ──> nothing
-            │ it stands in the `leases` index: when the process dies anywhere here, `sweep` goes on
+ended ──> being deleted: shows no files, cannot be re-run ──> audit ──> files, logs, runs ──> the record
+            └ it is in the `leases` index: when the process dies anywhere from here on, `sweep` completes the deletion
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chalicelib.storage.links import s3
 from chalicelib.store import job_updates, logs, runs
 from chalicelib.store.job_record import JobRecord
 
-# How long whoever began may be believed at it.
+# `sweep` leaves the deletion to the process that began it for this long.
 LEASE = timedelta(seconds=60)
-# Of the way a job goes, not of what it was.
+# Columns that the audit leaves out: they steer the job and say nothing of what it was.
 INTERNAL_COLUMNS = frozenset(
     {
         "acts", "active_task", "admitted", "buffered", "deleted_at", "deleted_by", "fence", "holds", "late",
@@ -33,32 +33,36 @@ INTERNAL_COLUMNS = frozenset(
 def begin(
     job: JobRecord, *, actor: Actor, at: datetime, now: datetime, mark: str | None = None, batch_id: str | None = None
 ) -> bool:
-    """Mark an ended job as going; False when it is not as it was read."""
+    """Mark an ended job as being deleted; False when the job changed since it was read.
+
+    `at` is the time of the audit entry. `mark` makes the write of a request or a batch happen once.
+    """
     by = {"name": actor.name, "role": actor.role, "batch": batch_id}
     return job_updates.begin_delete(job, by=by, at=at, lease_until=now + LEASE, mark=mark)
 
 
-def complete(job: JobRecord, *, shown: Mapping[str, Any] | None = None) -> None:
-    """Remove what a job that is going left behind, then its record. Repeating it changes nothing.
+def complete(job: JobRecord, *, before: Mapping[str, Any] | None = None) -> None:
+    """Record the deletion of a marked job in the audit, remove all of it. Repeating it changes nothing.
 
-    `shown` is what the audit is to show of it, where more of that is known than the record still says.
+    `before`: the job's columns before it was marked, if they are known; the record has lost some. Raises Unavailable
+    when the files cannot be removed yet.
     """
     assert job.deleted_at is not None
     by = job.deleted_by
     actor, after = Actor(by["name"], by["role"]), {"batch": by["batch"]} if by["batch"] else None
-    before = {name: value for name, value in (shown or audit.snapshot(job)).items() if name not in INTERNAL_COLUMNS}
-    audit.record(actor, "delete", "job", job.job_id, before=before, after=after, now=job.deleted_at)
-    remove_everything(job)
+    shown = {name: value for name, value in (before or audit.snapshot(job)).items() if name not in INTERNAL_COLUMNS}
+    audit.record(actor, "delete", "job", job.job_id, before=shown, after=after, now=job.deleted_at)
+    remove_files_logs_and_runs(job)
     job_updates.delete(job)
 
 
-def remove_everything(job: JobRecord) -> None:
-    """Remove the files, logs and runs of a job."""
+def remove_files_logs_and_runs(job: JobRecord) -> None:
+    """Remove all that belongs to a job but its record. Raises Unavailable when the files cannot be removed yet."""
     try:
         discard_all(s3(), settings().bucket, job.kind, job.job_id)
     except FileNotWritten as error:
         raise Unavailable(f"The files of job {job.job_id} could not be removed yet.") from error
-    # 0 holds what was said of the job when no run was under way.
+    # Run 0 has the log lines of the job that no run wrote.
     for run_no in range(int(job.run_no) + 1):
         logs.remove(job.job_id, run_no)
         runs.remove(job.job_id, run_no)

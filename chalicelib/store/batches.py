@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
 from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
@@ -44,8 +44,19 @@ class Outcome(StrEnum):
     CANCELED = "canceled"  # not tried: the batch was cancelled before
 
 
-# [outcome, message or null, the job's status after or null]
-OutcomeRow = list[str | None]
+class OutcomeRow(NamedTuple):
+    """What became of one job; in the table, a JSON list of the three."""
+
+    outcome: str  # an Outcome; "pending" where a job was not tried yet
+    message: str | None
+    status: str | None  # the job's afterwards; None for a job that is gone
+
+
+class StateBefore(NamedTuple):
+    """What a job was when its part was opened; in the table, a JSON list of the two."""
+
+    status: str
+    priority: int
 
 
 class ListingIndex(GlobalSecondaryIndex["BatchRecord"]):
@@ -92,12 +103,21 @@ class BatchRecord(Record):
 
     # Of the parts after it.
     job_ids = DocumentAttribute(null=True)
-    # The status and the priority each job had when the part was opened; null for one that is not there.
+    # A StateBefore for each job; null for one that was not there when the part was opened.
     before = DocumentAttribute(null=True)
     # How often it was opened.
     tries = NumberAttribute(null=True)
-    # One Told for each job, written once and all together.
+    # An OutcomeRow for each job, written once and all together.
     outcomes = DocumentAttribute(null=True)
+
+    @property
+    def states_before(self) -> list[StateBefore | None]:
+        return [None if row is None else StateBefore(*row) for row in self.before]
+
+    @property
+    def outcome_rows(self) -> list[OutcomeRow] | None:
+        """What became of the jobs of a part, in the order of `job_ids`; None while the part is open."""
+        return None if self.outcomes is None else [OutcomeRow(*row) for row in self.outcomes]
 
     @property
     def parts(self) -> int:
@@ -163,7 +183,7 @@ def acquire(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) 
     return written(batch, actions, (BatchRecord.status == BatchStatus.RUNNING) & free)
 
 
-def open_part(part: BatchRecord, before: list[Any]) -> None:
+def open_part(part: BatchRecord, before: list[StateBefore | None]) -> None:
     """Note what was there before anything is done, once, and that it is tried."""
     opened = BatchRecord.before
     part.update([opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)])

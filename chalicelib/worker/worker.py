@@ -168,7 +168,7 @@ def end_run(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Me
     found = jobs.find(job.job_id)
     if found is None or found.deleted_at is not None:
         # Whoever deletes it may be past what was just written.
-        deletion.remove_everything(job)
+        deletion.remove_files_logs_and_runs(job)
         event("late result of a deleted job removed", level="WARN", job_id=job.job_id, run_no=int(job.run_no))
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")

@@ -18,7 +18,7 @@ from chalicelib.api import idempotency
 from chalicelib.api.idempotency import Answer
 from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import JobStatus, RunStatus
-from chalicelib.jobs import actions, batch_worker, batches
+from chalicelib.jobs import actions, batch_listing, batch_worker, batches
 from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import BatchRequest
 from chalicelib.store import batches as batch_store
@@ -162,9 +162,9 @@ def every_death(play: Play, act: Callable[[Play], None]) -> int:
 def batch_of(play: Play) -> None:
     stage, begun = play.stage, play.stage.now
     ids = [play.taken[0], MISSING, *play.others, *play.taken[1:]]
-    wish = BatchRequest(play.action, job_ids=ids, priority=TARGET if play.action is Action.SET_PRIORITY else None)
+    request = BatchRequest(play.action, job_ids=ids, priority=TARGET if play.action is Action.SET_PRIORITY else None)
     with rigged(play.rig):
-        surviving(play.rig, lambda: batches.accept(wish, actor=OPERATOR, now=begun, key=str(begun)))
+        surviving(play.rig, lambda: batches.accept(request, actor=OPERATOR, now=begun, key=str(begun)))
         stage.collect()
         for _ in range(4):
             surviving(play.rig, lambda: deliver_steps(stage))
@@ -195,14 +195,14 @@ def check_batch(play: Play, ids: list[str], begun: datetime) -> None:
         return
     (batch,) = found
     assert batch.status == batch_store.BatchStatus.DONE
-    assert batches.counts(batch) == {
+    assert batch_listing.counts(batch) == {
         "done": play.count,
         "refused": 1,
         "not_found": 1,
         "canceled": 0,
         "pending": 0,
     }
-    rows = batches.outcomes(batch, outcome=None, page=1, page_size=10).items
+    rows = batch_listing.outcomes(batch, outcome=None, page=1, page_size=10).items
     expected = {MISSING: "not_found", **dict.fromkeys(play.others, "refused"), **dict.fromkeys(play.taken, "done")}
     assert {row["job_id"]: row["outcome"] for row in rows} == expected
     assert [row["job_id"] for row in rows] == ids

@@ -13,7 +13,7 @@ from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, ENDED, JobStatus, Reason
 from chalicelib.errors import ConnectionDropped, Invalid, Unavailable, WrongState
-from chalicelib.jobs import actions, batch_worker, batches
+from chalicelib.jobs import actions, batch_listing, batch_worker, batches
 from chalicelib.jobs import listing as job_listing
 from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import MOST_JOBS, BatchRequest
@@ -25,7 +25,7 @@ from chalicelib.store import job_transitions, tasks
 from chalicelib.store import jobs as job_store
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.base import client
-from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome
+from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import JobRecord
 from tests.support.copies import a_job, copies
@@ -63,7 +63,7 @@ def told(batch: BatchRecord) -> dict[str, tuple[Any, ...]]:
     """Outcome, message and status of each job."""
     found, size = {}, min(100, store.PART_JOBS)
     for page in range(1, int(batch.total) // size + 2):
-        for row in batches.outcomes(batch, outcome=None, page=page, page_size=size).items:
+        for row in batch_listing.outcomes(batch, outcome=None, page=page, page_size=size).items:
             found[row["job_id"]] = (row["outcome"], row["message"], row["status"])
     return found
 
@@ -122,7 +122,7 @@ def test_cancel_takes_open_jobs_and_says_of_the_others_what_they_are(
             assert job_store.get(job_id).cancel_requested_by == "olga"
         else:
             assert found[job_id] == ("refused", f"Job {job_id} has ended: it is {status}.", status)
-    assert (batch.status, batches.counts(batch)) == (
+    assert (batch.status, batch_listing.counts(batch)) == (
         BatchStatus.DONE,
         {"done": 3, "refused": 7, "not_found": 0, "canceled": 0, "pending": 0},
     )
@@ -301,7 +301,7 @@ def test_a_filter_that_matches_nothing_gives_a_batch_that_is_done(stage: Stage) 
     assert (batch.status, batch.total, batch.ended_at) == (BatchStatus.DONE, 0, stage.now)
     assert stage.messages == []
     assert watches(stage) == []
-    assert batches.outcomes(batch, outcome=None, page=1, page_size=10).items == []
+    assert batch_listing.outcomes(batch, outcome=None, page=1, page_size=10).items == []
 
 
 @pytest.mark.usefixtures("_small_parts")
@@ -361,8 +361,8 @@ def test_outcomes_are_written_once(stage: Stage) -> None:
     batch = begin(stage, "cancel", job_ids=["a"])
     part = store.find(batch.batch_id, 1)
     assert part is not None
-    assert store.close_part(part, [[Outcome.DONE, None, "canceled"]])
-    assert not store.close_part(part, [[Outcome.REFUSED, "x", "failed"]])
+    assert store.close_part(part, [OutcomeRow(Outcome.DONE, None, "canceled")])
+    assert not store.close_part(part, [OutcomeRow(Outcome.REFUSED, "x", "failed")])
     assert store.find(batch.batch_id, 1).outcomes == [["done", None, "canceled"]]  # type: ignore[union-attr]
 
 
@@ -445,7 +445,7 @@ def test_a_cancelled_batch_leaves_the_rest_alone(stage: Stage) -> None:
     assert (asked.status, asked.cancel_requested_by) == (BatchStatus.RUNNING, "olga")
     step(stage, batch)
     done = store.get(batch.batch_id)
-    assert (done.status, batches.counts(done)) == (
+    assert (done.status, batch_listing.counts(done)) == (
         BatchStatus.CANCELED,
         {"done": 10, "refused": 0, "not_found": 0, "canceled": 14, "pending": 0},
     )
@@ -453,7 +453,7 @@ def test_a_cancelled_batch_leaves_the_rest_alone(stage: Stage) -> None:
     assert [found[job_id][0] for job_id in ids] == ["done"] * 10 + ["canceled"] * 14
     statuses = Counter(job_store.statuses_of(ids).values())
     assert statuses == {JobStatus.CANCELED: 10, JobStatus.WAITING: 14}
-    only = batches.outcomes(done, outcome="canceled", page=2, page_size=10)
+    only = batch_listing.outcomes(done, outcome="canceled", page=2, page_size=10)
     assert (only.total, len(only.items)) == (14, 4)
     with pytest.raises(WrongState, match="has ended: it is canceled"):
         batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
@@ -520,7 +520,7 @@ def test_batches_are_listed_newest_first_over_the_months(stage: Stage) -> None:
     for _ in range(12):
         made.insert(0, begin(stage, "cancel", job_ids=["a"]).batch_id)
         stage.world.forward(days=10)
-    pages = [batches.listing(page=page, page_size=10, now=stage.now) for page in (1, 2, 3)]
+    pages = [batch_listing.listing(page=page, page_size=10, now=stage.now) for page in (1, 2, 3)]
     assert [batch.batch_id for page in pages for batch in page.items] == made
     assert [page.total for page in pages] == [12, 12, 12]
 
@@ -576,7 +576,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
     with counted() as calls:
         stage.work(again.body)
     done = store.get(batch.batch_id)
-    assert (done.status, batches.counts(done)["done"]) == (BatchStatus.DONE, 3_000)
+    assert (done.status, batch_listing.counts(done)["done"]) == (BatchStatus.DONE, 3_000)
     assert set(told(done)) == set(ids)
     assert ended == Counter(ids), "every job is ended once"
     assert entries("job") == {("cancel", job_id): 1 for job_id in ids}

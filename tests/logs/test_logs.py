@@ -443,7 +443,7 @@ def test_a_result_that_comes_while_its_job_is_being_deleted_leaves_nothing(stage
         stage.sweep()
         ended = job_store.get(context.facts.job_id)
         assert deletion.begin(ended, actor=OPERATOR, at=stage.now, now=stage.now)
-        deletion.remove_everything(ended)
+        deletion.remove_files_logs_and_runs(ended)
         return Outcome(rows=1)
 
     PROBE.behaviour = slow

@@ -11,7 +11,7 @@ from chalicelib.api.models.batches import BatchIn, BatchOut, BatchPreview, Batch
 from chalicelib.api.models.job_filters import job_filter
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import BatchNotFound, WrongState
-from chalicelib.jobs import batches
+from chalicelib.jobs import batch_listing, batches
 from chalicelib.jobs.batches import BatchRequest, within_filter
 from chalicelib.store.batches import BatchRecord
 
@@ -48,7 +48,7 @@ def start_batch(call: Call) -> Any:
 
 @operation("GET", "/batches", query=PageQuery, answer=Listing[BatchRow], summary="List batches, newest first")
 def list_batches(call: Call) -> Any:
-    found = batches.listing(now=call.now, **call.query.model_dump())
+    found = batch_listing.listing(now=call.now, **call.query.model_dump())
     return {**_page(found), "items": [_row(batch) for batch in found.items]}
 
 
@@ -61,8 +61,8 @@ def list_batches(call: Call) -> Any:
     summary="Read a batch, and a page of what became of its jobs",
 )
 def get_batch(call: Call, batch_id: str) -> Any:
-    batch = batches.get(batch_id)
-    found = batches.outcomes(batch, **call.query.model_dump())
+    batch = batch_listing.get(batch_id)
+    found = batch_listing.outcomes(batch, **call.query.model_dump())
     return {**_row(batch), "outcomes": {**_page(found), "items": found.items}}
 
 
@@ -79,7 +79,7 @@ def cancel_batch(call: Call, batch_id: str) -> Any:
 
 def _row(batch: BatchRecord) -> dict[str, Any]:
     columns = {name: getattr(batch, name) for name in BatchRow.model_fields if name != "counts"}
-    return columns | {"counts": batches.counts(batch)}
+    return columns | {"counts": batch_listing.counts(batch)}
 
 
 def _page(found: Any) -> dict[str, Any]:
