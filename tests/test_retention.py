@@ -12,6 +12,7 @@ from chalicelib import retention
 from chalicelib.errors import ConnectionDropped, FileNotAvailable
 from chalicelib.jobs import actions
 from chalicelib.jobs import detail as job_detail
+from chalicelib.jobs import files as job_files
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
 from chalicelib.store.runs import RunRecord
@@ -165,9 +166,9 @@ def test_a_download_past_the_files_last_day_says_so(stage: Stage) -> None:
     job = started(stage)
     stage.deliver()
     last = end_of(stage) - timedelta(seconds=1)
-    assert len(job_detail.download(job.job_id, now=last)) == 1
+    assert len(job_files.links(job.job_id, now=last)) == 1
     with pytest.raises(FileNotAvailable, match="expired on 2026-03-10, 7 days after its run"):
-        job_detail.download(job.job_id, now=last + timedelta(seconds=1))
+        job_files.links(job.job_id, now=last + timedelta(seconds=1))
 
 
 def test_a_run_that_fails_is_not_given_an_end_of_its_own(stage: Stage) -> None:

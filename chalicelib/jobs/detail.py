@@ -1,27 +1,22 @@
-"""One job: its record, its attempts, its files."""
+"""One job with all that is known of it: its record, its clocks, its runs, what they ran."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from typing import Any
 
-from chalicelib import retention
-from chalicelib.core.instants import parse, rfc3339
 from chalicelib.core.lifecycle import RunStatus
-from chalicelib.errors import FileNotAvailable, RunNotFound
+from chalicelib.errors import RunNotFound
 from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.queue import leases
-from chalicelib.settings import settings
-from chalicelib.storage import links as objects
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
 DEFAULT_RUNS = 3
-# As many as a job may have attempts: those before a re-run may be more, and are read with `runs`.
-RUNS_LOOKED_AT = 32
+# The most attempts that a job may have. After re-runs a job may have more runs; `runs` reads those.
+RUNS_READ = 32
 
 
 def get(job_id: str) -> JobRecord:
@@ -33,19 +28,20 @@ def columns_of(job: JobRecord) -> dict[str, Any]:
     return {name: getattr(job, name) for name in type(job).get_attributes()}
 
 
-def detail(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
-    """All there is to ask of one job, its columns and:
+def whole_record(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
+    """The columns of the job, and:
 
-    - `deadline_at`, `queue_wait_ends_at`: when its clocks run out or ran out, as far as they have begun;
-    - `runs`: the newest three, of `run_count`;
-    - `failures`: the newest runs that did not succeed, newest first;
-    - `definition`: what run `run_no` ran, or the newest that began; before there is one, what would run now.
+    - `deadline_at`, `queue_wait_ends_at`: when its clocks run out or ran out; None for a clock that has not begun;
+    - `runs`: the newest three of `run_count`, newest first;
+    - `failures`: the failed and canceled runs among the newest 32, newest first;
+    - `definition`: what run `run_no` ran, or the newest run that began; without such a run, what would run now.
+
+    Raises RunNotFound for a `run_no` that the job does not have.
     """
     job_id = job.job_id
     if run_no is not None and not 1 <= run_no <= job.run_no:
         raise RunNotFound(f"Job {job_id} has no run {run_no}.")
-    newest = list(run_store.newest(job_id, RUNS_LOOKED_AT))
-    asked = newest if run_no is None else [each for each in [run_store.find(job_id, run_no)] if each is not None]
+    newest = list(run_store.newest(job_id, RUNS_READ))
     return {
         **columns_of(job),
         "deadline_at": leases.deadline(job),
@@ -53,7 +49,7 @@ def detail(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:
         "run_count": job.run_no,
         "runs": newest[:DEFAULT_RUNS],
         "failures": [_failure(run) for run in newest if run.status in (RunStatus.FAILED, RunStatus.CANCELED)],
-        "definition": _definition(job, asked),
+        "definition": _definition(job, newest if run_no is None else [run_store.find(job_id, run_no)]),
     }
 
 
@@ -61,47 +57,17 @@ def _failure(run: RunRecord) -> dict[str, Any]:
     return {"run_no": run.run_no, "at": run.ended_at, "status": run.status, "reason": run.reason, "error": run.error}
 
 
-def _definition(job: JobRecord, asked: list[RunRecord]) -> dict[str, Any]:
-    for run in asked:
-        if run.definition is not None:
+def _definition(job: JobRecord, runs: Sequence[RunRecord | None]) -> dict[str, Any]:
+    """The definition that the first of these runs recorded; without one, the definition as it stands now."""
+    for run in runs:
+        if run is not None and run.definition is not None:
             return {"frozen": True, "run_no": run.run_no, "document": run.definition}
-    # A kind may have been taken out since.
+    # Carillon may no longer have the job's kind.
     current = kind_of(job.kind).definition(job.spec) if job.kind in KINDS else {}
     return {"frozen": False, "run_no": None, "document": current}
 
 
 def runs(job_id: str, *, limit: int | None = DEFAULT_RUNS) -> list[RunRecord]:
+    """The job's runs, newest first; `limit` None means all. Raises JobNotFound."""
     store.get(job_id)
     return list(run_store.newest(job_id, limit))
-
-
-def files(job_id: str) -> list[dict[str, Any]]:
-    """The manifests of the job's files; empty until the job has succeeded."""
-    return list(store.get(job_id).files or [])
-
-
-def download(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[str, Any]]:
-    """A link for each file, or for the n-th from 0. Links live for minutes and are never to be logged."""
-    job = store.get(job_id)
-    found: list[Mapping[str, Any]] = list(job.files or [])
-    if not found:
-        raise FileNotAvailable(f"Job {job_id} is {job.status} and has no file.")
-    if n is not None and not 0 <= n < len(found):
-        raise FileNotAvailable(f"Job {job_id} has {len(found)} files, counted from 0.")
-    # The bucket counts an upload of many parts from its first.
-    gone_at = retention.expires_at(job.kind, parse(found[0]["started_at"]))
-    if gone_at <= now:
-        days = retention.days_of(job.kind)
-        raise FileNotAvailable(f"The files of job {job_id} expired on {gone_at:%Y-%m-%d}, {days} days after its run.")
-    seconds = settings().link_seconds
-    return [
-        {
-            "name": each["file_name"],
-            "url": objects.link(each["key"], file_name=each["file_name"], seconds=seconds),
-            "expires_at": rfc3339(now + timedelta(seconds=seconds)),
-            "sha256": each["sha256"],
-            "bytes": each["bytes"],
-            "rows": each["rows"],
-        }
-        for each in (found if n is None else [found[n]])
-    ]

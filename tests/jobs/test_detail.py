@@ -31,7 +31,7 @@ def started(stage: Stage, **changes: Any) -> JobRecord:
 
 
 def detail(job_id: str, *, run_no: int | None = None) -> dict[str, Any]:
-    return job_detail.detail(job_detail.get(job_id), run_no=run_no)
+    return job_detail.whole_record(job_detail.get(job_id), run_no=run_no)
 
 
 def failing_until(number: int) -> None:

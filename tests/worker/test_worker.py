@@ -12,7 +12,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason, RunStatus
 from chalicelib.core.rank import rank
 from chalicelib.errors import ConnectionDropped, FiringIncomplete, QueryFailed, StatementTimedOut, WrongState
 from chalicelib.jobs import actions
-from chalicelib.jobs import detail as job_detail
+from chalicelib.jobs import files as job_files
 from chalicelib.jobs import listing as job_listing
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.maintenance import sweep
@@ -476,7 +476,7 @@ def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage)
     stage.deliver()
     after = job_store.get(job.job_id)
     assert (after.status, after.error, after.files) == (JobStatus.FAILED, "no such table", [manifest])
-    assert [link["name"] for link in job_detail.download(job.job_id, now=stage.now)] == ["f"]
+    assert [link["name"] for link in job_files.links(job.job_id, now=stage.now)] == ["f"]
 
 
 def test_a_second_attempt_does_not_show_the_error_of_the_first(stage: Stage) -> None:

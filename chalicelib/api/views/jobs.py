@@ -29,6 +29,7 @@ from chalicelib.api.operation import Call, operation
 from chalicelib.errors import FileNotAvailable, JobNotFound, RunNotFound, WrongState
 from chalicelib.jobs import actions
 from chalicelib.jobs import detail as job_detail
+from chalicelib.jobs import files as job_files
 from chalicelib.jobs import listing as job_listing
 from chalicelib.logs import reader as log_reader
 from chalicelib.queue import pools, position
@@ -58,7 +59,7 @@ def count_jobs(call: Call) -> Any:
 )
 def get_job(call: Call, job_id: str) -> Any:
     job = job_detail.get(job_id)
-    return job_detail.detail(job, run_no=call.query.run) | {"queue": position.position_of(job, now=call.now)}
+    return job_detail.whole_record(job, run_no=call.query.run) | {"queue": position.position_of(job, now=call.now)}
 
 
 @operation(
@@ -123,7 +124,7 @@ def download_logs(call: Call, job_id: str) -> Any:
 
 @operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")
 def list_files(call: Call, job_id: str) -> Any:
-    return {"items": job_detail.files(job_id)}
+    return {"items": job_files.manifests(job_id)}
 
 
 @operation(
@@ -138,8 +139,8 @@ def list_files(call: Call, job_id: str) -> Any:
 def download_files(call: Call, job_id: str) -> Any:
     number = call.query.n
     if not call.query.redirect:
-        return {"items": job_detail.download(job_id, n=number, now=call.now)}
-    link = job_detail.download(job_id, n=number or 0, now=call.now)[0]
+        return {"items": job_files.links(job_id, n=number, now=call.now)}
+    link = job_files.links(job_id, n=number or 0, now=call.now)[0]
     return Answer(302, headers={"Location": link["url"]})
 
 

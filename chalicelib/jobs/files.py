@@ -1,0 +1,50 @@
+"""The files of a job: their manifests, and links to download them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib import retention
+from chalicelib.core.instants import parse, rfc3339
+from chalicelib.errors import FileNotAvailable
+from chalicelib.settings import settings
+from chalicelib.storage import links as storage_links
+from chalicelib.store import jobs as store
+
+
+def manifests(job_id: str) -> list[dict[str, Any]]:
+    """The manifests of the job's files; empty until a run has succeeded. Raises JobNotFound."""
+    return list(store.get(job_id).files or [])
+
+
+def links(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[str, Any]]:
+    """`{name, url, expires_at, sha256, bytes, rows}` of each file, or of file `n`, counted from 0.
+
+    A link lives for minutes; never log it. Raises JobNotFound, or FileNotAvailable when there is no such file or the
+    files have expired.
+    """
+    job = store.get(job_id)
+    found: list[Mapping[str, Any]] = list(job.files or [])
+    if not found:
+        raise FileNotAvailable(f"Job {job_id} is {job.status} and has no file.")
+    if n is not None and not 0 <= n < len(found):
+        raise FileNotAvailable(f"Job {job_id} has {len(found)} files, counted from 0.")
+    # The bucket's lifecycle counts the age of a multipart upload from its start.
+    gone_at = retention.expires_at(job.kind, parse(found[0]["started_at"]))
+    if gone_at <= now:
+        days = retention.days_of(job.kind)
+        raise FileNotAvailable(f"The files of job {job_id} expired on {gone_at:%Y-%m-%d}, {days} days after its run.")
+    seconds = settings().link_seconds
+    return [
+        {
+            "name": each["file_name"],
+            "url": storage_links.link(each["key"], file_name=each["file_name"], seconds=seconds),
+            "expires_at": rfc3339(now + timedelta(seconds=seconds)),
+            "sha256": each["sha256"],
+            "bytes": each["bytes"],
+            "rows": each["rows"],
+        }
+        for each in (found if n is None else [found[n]])
+    ]
