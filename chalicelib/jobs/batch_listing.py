@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib import retention
+from chalicelib.core.instants import utc
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batches as store
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
-from chalicelib.store.job_list_plan import months_between
 
 PENDING = "pending"
 
@@ -22,14 +22,20 @@ def get(batch_id: str) -> BatchRecord:
 def listing(*, page: int, page_size: int, now: datetime) -> Page:
     """Batches, newest first, as far back as they are kept. The total is exact up to 10,000."""
     check(page, page_size)
-    kept_since = now - timedelta(days=retention.longest_days())
-    ids = store.newest_first(iter(months_between(kept_since, now, oldest_first=False)))
+    ids = store.newest_first(_months(now))
     start = (page - 1) * page_size
     skipped = sum(1 for _ in islice(ids, start))
     shown = list(islice(ids, page_size))
     total = skipped + len(shown) + sum(1 for _ in islice(ids, max(0, TOTAL_LIMIT - start - len(shown)) + 1))
     rows = store.get_many(shown) if shown else []
     return Page(rows, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
+
+
+def _months(now: datetime) -> Iterator[str]:
+    first = utc(now).replace(day=1)
+    for _ in range(retention.longest_days() // 28 + 2):
+        yield first.strftime("%Y-%m")
+        first = (first - timedelta(days=1)).replace(day=1)
 
 
 def counts(batch: BatchRecord) -> dict[str, int]:
