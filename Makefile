@@ -13,12 +13,13 @@ BIN := $(VENV)/bin
 
 FUNCTION ?=
 
-.PHONY: help run logs test check bench package deploy clean venv
+.PHONY: help run logs unit test check bench package deploy clean venv
 
 help:
 	@echo "make run [PORT=8000] [STATE=.local]   the stack on this machine, with sample data"
 	@echo "make logs [FUNCTION=work]             what the functions of that stack wrote"
-	@echo "make test                             the whole test suite"
+	@echo "make unit                             the fast tests: no server, under a minute"
+	@echo "make test [TESTS=tests/queue]         all tests, or those of a folder"
 	@echo "make check                            format, lint, types, template"
 	@echo "make bench                            the figures"
 	@echo "make package STAGE=prod               what is deployed, in build/prod"
@@ -48,6 +49,9 @@ run: $(VENV)/runs
 
 logs: $(VENV)/runs
 	@$(BIN)/python -m infra.local.logs --state $(STATE) $(addprefix --function ,$(FUNCTION))
+
+unit: $(VENV)/develops
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m unit $(TESTS)
 
 test: $(VENV)/develops
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)

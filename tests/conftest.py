@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from tests.support.world import World, a_world  # isort: skip
+from tests.support import lanes  # isort: skip
 
 from chalicelib.aws.clients import client
 
 # Table names are read when these are imported: now, before any test changes the environment.
 from chalicelib.store import audit, catalogue, idempotency, job_record, logs, runs, tasks, tokens  # noqa: F401
+from tests.support.emulated import ministack  # noqa: F401
+from tests.support.postgres import postgres_fixture  # noqa: F401
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        lanes.mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with nullcontext() if lanes.needs_servers(item) else lanes.no_servers():
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def servers() -> None:
+    """Lets a test or a fixture start processes and listen on sockets. Its tests get the mark `server`."""
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from tests.e2e.local_stack import LocalStack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The stack as `make run` brings it up, sample data included."""
     running = LocalStack(tmp_path_factory.mktemp("stack") / "state").start()
     try:

@@ -20,7 +20,7 @@ STAGE = "deploytest"
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def python(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """Runs a module of the project with AWS configured to be an emulator of its own."""
     state = State(tmp_path_factory.mktemp("deploy") / "state")
     port = emulator.free_port()

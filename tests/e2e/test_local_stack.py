@@ -168,7 +168,7 @@ def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     assert not other.processes()
 
 
-def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(tmp_path: Path) -> None:
+def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(servers: None, tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "state").start()
     made = stack.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
     known, port = stack.state.credentials, stack.state.emulator_port

@@ -15,7 +15,7 @@ EXAMPLES = 5
 
 
 @pytest.fixture(scope="module")
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def own_stack(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The run edits and deletes what it finds: other tests need the samples as they are."""
     stack = LocalStack(tmp_path_factory.mktemp("schema") / "state").start()
     try:

@@ -31,7 +31,7 @@ from chalicelib.store.runs import RunRecord
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
 from tests.support.copies import a_job, copies
-from tests.support.emulated import emulated_world, ministack  # noqa: F401
+from tests.support.emulated import emulated_world
 from tests.support.simulator import OPERATOR, PROBE, Stage, a_stage
 
 MISSING = "no-such-job"
@@ -46,7 +46,7 @@ GIVEN: dict[Action, tuple[JobStatus, JobStatus]] = {
 
 
 @pytest.fixture
-def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:  # noqa: F811
+def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     # One thread and one shard: the same calls, in one order, and fewer of the idle ones.
     monkeypatch.setattr(batch_worker, "THREADS", 1)
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))

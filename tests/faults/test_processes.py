@@ -30,8 +30,8 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
 from chalicelib.worker import worker
 from tests.support import flights
-from tests.support.emulated import emulated_world, environment, ministack  # noqa: F401
-from tests.support.postgres import server
+from tests.support.emulated import emulated_world, environment
+from tests.support.postgres import PostgresServer
 from tests.support.simulator import OPERATOR, a_stage, body_of
 from tests.support.world import World
 
@@ -39,7 +39,7 @@ ADMIN = Actor(name="ada", role="admin")
 
 
 @pytest.fixture
-def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:  # noqa: F811
+def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with emulated_world(ministack, monkeypatch) as world:
         yield world
         client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
@@ -89,11 +89,12 @@ def test_a_thousand_tasks_due_in_the_same_second_are_a_thousand_jobs(
 
 def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     emulated: World,
-    ministack: int,  # noqa: F811
+    ministack: int,
+    postgres: PostgresServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = a_stage(emulated, monkeypatch)
-    with server().fresh_database() as database:
+    with postgres.fresh_database() as database:
         flights.load(database)
         # Slow enough to be caught in the middle, and large enough that parts are in S3 by then.
         slowly = "SELECT f.*, repeat('x', 400) AS wide, pg_sleep(0.00005) FROM flights f"

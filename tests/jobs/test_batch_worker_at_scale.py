@@ -17,12 +17,12 @@ from chalicelib.store.batches import BatchStatus
 from chalicelib.store.job_record import JobRecord
 from tests.support.batches import Died, begin, counted, entries, outcomes_of, waiting, watches
 from tests.support.copies import a_job, copies
-from tests.support.emulated import emulated_world, ministack  # noqa: F401
+from tests.support.emulated import emulated_world
 from tests.support.simulator import Stage, a_stage
 
 
 @pytest.fixture
-def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:  # noqa: F811
+def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """A stage on the emulator, which writes several times as fast as moto, and from several threads."""
     monkeypatch.setattr(batch_worker, "THREADS", 8)
     with emulated_world(ministack, monkeypatch) as world:

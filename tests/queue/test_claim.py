@@ -25,6 +25,7 @@ from tests.support.simulator import OPERATOR, PROBE, Probe, Stage, body_of
 from tests.support.world import START
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them stand in the pool's line; half come due in the same second, so that their minute's line has them."""
     with crowded(monkeypatch) as aws:

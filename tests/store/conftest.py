@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.emulated import emulated_world, ministack  # noqa: F401
+from tests.support.emulated import emulated_world
 from tests.support.world import World, a_world
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=["moto", pytest.param("ministack", marks=pytest.mark.server)])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Empty tables in one of the emulators."""
     if request.param == "moto":

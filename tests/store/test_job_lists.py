@@ -77,6 +77,7 @@ def pages(filters: dict[str, Any], matches: int, page_size: int, draw: random.Ra
     return {one} if len(filters) > 1 else {1, one}
 
 
+@pytest.mark.slow
 def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = crowd(5_000, skew=0.9)
     write(jobs, threads=1 if backend.in_process else 4)

@@ -19,7 +19,7 @@ from tests.support.world import ENVIRONMENT, REGION, World, _client, clean, tabl
 
 
 @pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def ministack(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The emulator's port; one process for all tests of this worker."""
     state: Path = tmp_path_factory.mktemp("ministack")
     port = emulator.free_port()

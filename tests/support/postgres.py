@@ -199,7 +199,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session", name="postgres")
-def postgres_fixture() -> PostgresServer:
+def postgres_fixture(servers: None) -> PostgresServer:
     """The shared server. Missing programs fail the tests that need it, with a word on how to get them; nothing is
     skipped.
     """

@@ -24,7 +24,7 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
 from chalicelib.worker.worker import handle
 from tests.support import flights
-from tests.support.postgres import PostgresServer, server
+from tests.support.postgres import PostgresServer
 from tests.support.simulator import OPERATOR, Stage, body_of
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -34,8 +34,8 @@ ADMIN = Actor(name="ada", role="admin")
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[PostgresServer]:
-    with server().fresh_database() as database:
+def database(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    with postgres.fresh_database() as database:
         assert flights.load(database) == flights.ROWS
         yield database
 
