@@ -24,6 +24,7 @@ from tests.support.postgres import postgres_fixture  # noqa: F401
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         lanes.mark(item)
+    items[:] = lanes.in_order(items)
 
 
 @pytest.hookimpl(wrapper=True)

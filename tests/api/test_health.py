@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -49,9 +49,19 @@ def test_a_service_out_of_reach_answers_503_and_no_detail(monkeypatch: pytest.Mo
     assert b"bucket" not in reply.raw
 
 
-def test_a_service_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def silent() -> Iterator[Callable[[], object]]:
+    """A probe that gets no answer before the test is over."""
+    over = threading.Event()
+    yield over.wait
+    over.set()
+
+
+def test_a_service_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, silent: Callable[[], object]
+) -> None:
     monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setitem(probes.PROBES, "sqs", lambda: time.sleep(0.5))
+    monkeypatch.setitem(probes.PROBES, "sqs", silent)
     assert Http().get("/health").status == 503
 
 
@@ -63,9 +73,9 @@ def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked) == 1
 
 
-def test_its_head_is_the_same_without_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_head_is_the_same_without_a_body(monkeypatch: pytest.MonkeyPatch, silent: Callable[[], object]) -> None:
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (200, b"")
     probes.forget()
     monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setitem(probes.PROBES, "sqs", lambda: time.sleep(0.5))
+    monkeypatch.setitem(probes.PROBES, "sqs", silent)
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (503, b"")

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.e2e.local_stack import LocalStack
+from tests.e2e.local_stack import PATIENCE_SECONDS, LocalStack
 
 COUNTING = """
 WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < (SELECT max(upto) FROM ends))
@@ -34,7 +34,7 @@ def start_counting(stack: LocalStack, ends: Path) -> str:
     }
     task_id = call("POST", "/tasks", task)["task_id"]
     job_id: str = call("POST", f"/tasks/{task_id}/run", {})["job_id"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while call("GET", f"/jobs/{job_id}")["status"] != "running":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -77,7 +77,7 @@ def run(stack: LocalStack, folder: Path, *words: str) -> Findings:
         f"{stack.base_url}/openapi.json", "--url", stack.base_url, "--header",
         f"Authorization: Bearer {known['tokens']['admin']}", "--checks", ",".join(CHECKS),
         "--continue-on-failure", "--no-color", "--warnings", "off", "--generation-database", "none",
-        "--request-timeout", "30", "--report", "ndjson", "--report-ndjson-path", str(report),
+        "--request-timeout", "120", "--report", "ndjson", "--report-ndjson-path", str(report),
         *(word for name in EXCLUDED for word in ("--exclude-operation-id", name)),
         *words,
     ]  # fmt: skip

@@ -19,7 +19,7 @@ import pytest
 from infra.local import __main__ as runner
 from infra.local.address import Caller, Refused
 from tests.e2e.counting import start_counting
-from tests.e2e.local_stack import LocalStack, wait_until_ended
+from tests.e2e.local_stack import PATIENCE_SECONDS, LocalStack, wait_until_ended
 
 
 def test_health_reaches_every_service(stack: LocalStack) -> None:
@@ -51,7 +51,7 @@ def test_who_waits_for_health_can_read_the_tokens(stack: LocalStack) -> None:
 def test_what_aws_does_each_minute_is_done_at_once(stack: LocalStack, function: str) -> None:
     """The emulator's rules fire a minute after they were made, and again as long after each start."""
     assert stack.ready_at is not None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     found: list[float] = []
     while not found:
         assert time.monotonic() < deadline, f"{function} did not run"
@@ -97,7 +97,7 @@ def test_the_samples_are_there(stack: LocalStack) -> None:
 def test_a_second_start_says_that_it_runs_already(stack: LocalStack) -> None:
     second = LocalStack(stack.folder)
     refused = second.runner(stdout=-1, stderr=-1)
-    _, said = refused.communicate(timeout=60)
+    _, said = refused.communicate(timeout=PATIENCE_SECONDS)
     assert refused.returncode == 1
     assert re.search(rb"is running already: process \d+, http://127\.0\.0\.1:\d+/api", said)
 
@@ -162,7 +162,7 @@ def run_main(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
 def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     other = LocalStack(tmp_path / "state", port=stack.port)
     refused = other.runner(stdout=-1, stderr=-1)
-    _, said = refused.communicate(timeout=60)
+    _, said = refused.communicate(timeout=PATIENCE_SECONDS)
     assert refused.returncode == 1
     assert f"port {stack.port} cannot be used".encode() in said
     assert not other.processes()
@@ -193,7 +193,7 @@ def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(servers: N
         assert stack.said().count("is up to date") == 2
         assert "now taken up again: 1." in stack.said()
         # Long before the lease of fifteen minutes ends.
-        job = wait_until_ended(stack.as_("viewer"), job_id, 45)
+        job = wait_until_ended(stack.as_("viewer"), job_id)
         assert job["status"] == "succeeded", job
         runs = stack.as_("viewer")("GET", f"/jobs/{job_id}/runs")["items"]
         found = sorted((run["run_no"], run["status"], run["reason"]) for run in runs)

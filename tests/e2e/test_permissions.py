@@ -10,8 +10,6 @@ from chalicelib.api.roles import ROLES
 from infra.local.address import Refused
 from tests.e2e.local_stack import LocalStack, wait_until_ended
 
-PATIENCE_SECONDS = 60.0
-
 
 class Tour:
     """Calls the API as an admin and remembers which routes were taken."""
@@ -34,7 +32,7 @@ class Tour:
 
 def ended(tour: Tour, job_id: str) -> dict[str, Any]:
     tour.taken.add(("GET", "/jobs/{job_id}"))
-    return wait_until_ended(tour.call, job_id, PATIENCE_SECONDS)
+    return wait_until_ended(tour.call, job_id)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,7 @@ def tour(stack: LocalStack) -> Tour:
     batch = {"action": "rerun", "job_ids": [job_id]}
     batch_id = tour("POST", "/jobs/batch", batch)["batch_id"]
     tour("POST", "/batches/{batch_id}/cancel", {}, batch_id=batch_id)
-    wait_until_ended(tour.call, job_id, PATIENCE_SECONDS)
+    wait_until_ended(tour.call, job_id)
     pause = {"paused": False, "note": "toured"}
     tour("PATCH", "/pools/{pool_id}", pause, pool_id="cloud")
 

@@ -16,9 +16,8 @@ from chalicelib.access.actor import Role
 from chalicelib.api.roles import OPEN, ROLES
 from infra.local.address import Caller, Refused
 from tests.e2e.counting import start_counting
-from tests.e2e.local_stack import LocalStack, wait_until_ended
+from tests.e2e.local_stack import PATIENCE_SECONDS, LocalStack, wait_until_ended
 
-PATIENCE_SECONDS = 60.0
 MAY_NOT = {
     "viewer": {Role.OPERATOR, Role.EDITOR, Role.ADMIN},
     "operator": {Role.EDITOR, Role.ADMIN},
@@ -56,7 +55,7 @@ def task_id(stack: LocalStack) -> str:
 def test_an_export_is_run_read_downloaded_run_again_and_deleted(stack: LocalStack, task_id: str) -> None:
     viewer, operator = stack.as_("viewer"), stack.as_("operator")
     job_id = operator("POST", f"/tasks/{task_id}/run", {})["job_id"]
-    job = wait_until_ended(viewer, job_id, PATIENCE_SECONDS)
+    job = wait_until_ended(viewer, job_id)
     assert (job["status"], job["operator"]) == ("succeeded", "token:local operator")
 
     (manifest,) = viewer("GET", f"/jobs/{job_id}/files")["items"]
@@ -74,7 +73,7 @@ def test_an_export_is_run_read_downloaded_run_again_and_deleted(stack: LocalStac
     assert all(line["message"] in as_text for line in lines)
 
     operator("POST", f"/jobs/{job_id}/rerun", {})
-    again = wait_until_ended(viewer, job_id, PATIENCE_SECONDS)
+    again = wait_until_ended(viewer, job_id)
     assert (again["status"], again["run_no"]) == ("succeeded", 2)
     assert (again["window_start"], again["window_end"]) == (job["window_start"], job["window_end"])
     runs = viewer("GET", f"/jobs/{job_id}/runs")["items"]
@@ -86,7 +85,7 @@ def test_an_export_is_run_read_downloaded_run_again_and_deleted(stack: LocalStac
 
 
 def opened(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
         content: bytes = answer.read()
     return content
 
@@ -103,7 +102,7 @@ def test_a_running_export_is_cancelled_and_its_record_tells_when(stack: LocalSta
         operator("DELETE", f"/jobs/{job_id}")
     assert refused.value.status == 409
     operator("POST", f"/jobs/{job_id}/cancel", {})
-    job = wait_until_ended(viewer, job_id, PATIENCE_SECONDS)
+    job = wait_until_ended(viewer, job_id)
     assert (job["status"], job["reason"], job["cancel_requested_by"]) == ("canceled", "by_user", "token:local operator")
     assert job["cancel_requested_at"] <= job["stopped_at"] <= job["canceled_at"]
     assert viewer("GET", f"/jobs/{job_id}/files")["items"] == []

@@ -36,6 +36,8 @@ from tests.support.simulator import OPERATOR, a_stage, body_of
 from tests.support.world import World
 
 ADMIN = Actor(name="ada", role="admin")
+# Of each minute; the two ticks meet at every one of them.
+TASKS = 80
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_two_ticks_at_once_ten_times_over_make_one_job_per_slot(
     emulated: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = a_stage(emulated, monkeypatch)
-    due_tasks(stage, 200, minutes="30-39")
+    due_tasks(stage, TASKS, minutes="30-39")
     for minute in range(30, 40):
         now = stage.now.replace(minute=minute) - timedelta(seconds=5)
         barrier = threading.Barrier(2)
@@ -71,7 +73,7 @@ def test_two_ticks_at_once_ten_times_over_make_one_job_per_slot(
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(tick, range(2)))
     found = slots_of(list(JobRecord.scan()))
-    assert len(found) == 200 * 10
+    assert len(found) == TASKS * 10
     assert set(found.values()) == {1}
 
 
@@ -111,13 +113,14 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         now = datetime.now(UTC)
         job = starts.run(task.task_id, actor=OPERATOR, now=now)
 
-        lease = timedelta(seconds=60)
+        # Longer than a busy machine takes to come to the kill; what happens after it has its own clock.
+        lease = timedelta(minutes=10)
         words = [sys.executable, "-m", "tests.faults.work_once", str(lease.total_seconds()), body_of(job)]
         victim = subprocess.Popen(words, env={**os.environ, **environment(ministack)})
         s3 = client("s3")
         uploads = wait_for(lambda: s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads"))
         victim.send_signal(signal.SIGKILL)
-        assert victim.wait(10) == -signal.SIGKILL
+        assert victim.wait(60) == -signal.SIGKILL
         assert job_store.get(job.job_id).status == JobStatus.RUNNING
         assert len(uploads) == 1
 
@@ -140,7 +143,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     assert all(key.startswith(f"files/report_export/{job.job_id}/2/") for key in keys)
 
 
-def wait_for(found: Any, seconds: float = 40) -> Any:
+def wait_for(found: Any, seconds: float = 300) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, "it did not come to that"

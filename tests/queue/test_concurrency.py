@@ -30,6 +30,8 @@ from tests.model.aws import VISIBILITY, Aws
 from tests.support.contention import a_task, at_once, crowd, crowded
 from tests.support.simulator import OPERATOR, PROBE
 
+# Seconds to wait for another thread: far more than it takes on a busy machine.
+PATIENCE = 60
 WORK_TIME = timedelta(seconds=900)
 
 
@@ -81,7 +83,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
     limited = a_task(aws.now, max_concurrency=of_task)
     PROBE.works_on = Target()
     made = waiting(aws, limited, 40) + waiting(aws, a_task(aws.now), 20, seed=2)
-    lock, active, seen = threading.Lock(), 0, []
+    lock, full, active, seen = threading.Lock(), threading.Event(), 0, []
 
     def play(token: JobRecord, me: claim.Worker) -> None:
         nonlocal active
@@ -92,7 +94,10 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
             with lock:
                 active += 1
                 seen.append(active)
+                if active == most:
+                    full.set()
             # The others claim meanwhile.
+            full.wait(PATIENCE)
             threading.Event().wait(0.002)
             with lock:
                 active -= 1

@@ -13,6 +13,8 @@ from chalicelib.storage import upload as subject
 from chalicelib.storage.upload import FIRST_PART_BYTES, IN_FLIGHT, MAX_PARTS, MIB, Upload, part_bytes
 from tests.support.s3 import BUCKET, Saboteur, Watcher, left_behind, refusal, unreachable
 
+# Seconds to wait for another thread: far more than it takes on a busy machine.
+PATIENCE = 60
 KEY = "files/job/1/1/a.csv"
 TWO_PARTS = os.urandom(MIB) * 9
 BIG = os.urandom(MIB) * 34
@@ -100,15 +102,18 @@ def test_the_content_type_is_kept(client: Any) -> None:
 
 def test_no_more_than_a_few_parts_are_in_flight(client: Any) -> None:
     lock, now, most = threading.Lock(), 0, 0
-    enough = threading.Event()
+    two, enough = threading.Event(), threading.Event()
 
     def on_part(number: int, size: int) -> None:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
+            if now == 2:
+                two.set()
             if now == IN_FLIGHT:
                 enough.set()
+        assert two.wait(PATIENCE), "a second part goes while the first one does"
         enough.wait(0.2)
         with lock:
             now -= 1

@@ -44,7 +44,7 @@ def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
     return [row.job_id for row in listing.items], found
 
 
-@pytest.mark.parametrize(("count", "page_sizes"), [(400, [10]), (4_000, [10, 100])])
+@pytest.mark.parametrize(("count", "page_sizes"), [(400, [10]), pytest.param(4_000, [10, 100], marks=pytest.mark.slow)])
 def test_the_first_page_of_a_filter_reads_four_times_its_size_at_most(
     world: World, monkeypatch: pytest.MonkeyPatch, count: int, page_sizes: list[int]
 ) -> None:

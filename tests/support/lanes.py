@@ -37,6 +37,23 @@ def mark(item: pytest.Item) -> None:
         item.add_marker("unit")
 
 
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The order for two workers, of which each begins with one half: long tests first, each server started once.
+
+    The first worker begins with the tests of the local stack, the second with those of the emulator and PostgreSQL and
+    with the slow ones. A worker that has none left takes over the last ones of the other.
+    """
+    stacks = [item for item in items if item.path.parent.name == "e2e"]
+    begun = set(stacks)
+    others = [
+        item for item in items if item not in begun and {"server", "slow"} & {mark.name for mark in item.iter_markers()}
+    ]
+    begun |= set(others)
+    rest = [item for item in items if item not in begun]
+    half = max(0, len(items) // 2 - len(stacks))
+    return stacks + rest[:half] + others + rest[half:]
+
+
 def needs_servers(item: pytest.Item) -> bool:
     return item.get_closest_marker("server") is not None
 

@@ -1,14 +1,16 @@
-"""moto without what it does for others: each of these takes more time than what the tests are about.
+"""moto and botocore without work that no test looks at: each item here takes more time than what the tests are about.
 
-Importing this module changes moto for the whole process. moto's version is pinned, and nothing here changes an answer.
+Importing this module changes both for the whole process. Their versions are pinned, and nothing here changes an answer.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from botocore.model import Shape
-from moto.core import models
+from botocore.useragent import UserAgentString
+from moto.core import models, responses
 from moto.core.serialize import ResponseSerializer
 
 # Nothing here calls AWS but through botocore: moto need not stand behind `requests` too, which takes 1,300 patches.
@@ -25,3 +27,9 @@ def _get_value(self: ResponseSerializer, value: Any, key: str, shape: Shape) -> 
 
 
 ResponseSerializer.get_value = _get_value
+
+# moto lists the methods of a service's class anew for each call.
+responses.method_names_from_class = cache(responses.method_names_from_class)
+
+# botocore puts the name of its caller together anew for each call.
+UserAgentString.to_string = lambda self: "tests"
