@@ -16,7 +16,7 @@ from chalicelib.jobs import files as job_files
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.settings import settings
 from chalicelib.store.runs import RunRecord
-from tests.jobs.test_detail import RETRY, failing_until, started
+from tests.support.probe import RETRY, failing_until, started
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
 

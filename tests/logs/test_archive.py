@@ -14,9 +14,9 @@ from chalicelib.store import job_updates
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
+from tests.support.probe import started
 from tests.support.run_logs import Killed, dies_at_once, expire, messages, pages, talked, traffic
 from tests.support.simulator import OPERATOR, PROBE, Stage
-from tests.worker.test_worker import started
 
 MANY = 100_000
 

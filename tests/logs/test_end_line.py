@@ -13,9 +13,9 @@ from chalicelib.logs import end_line
 from chalicelib.logs import reader as log_reader
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import JobRecord
+from tests.support.probe import raising, started
 from tests.support.run_logs import expire, messages, pages, traffic
 from tests.support.simulator import OPERATOR, PROBE, Stage
-from tests.worker.test_worker import raising, started
 
 
 def waited_too_long(stage: Stage) -> JobRecord:

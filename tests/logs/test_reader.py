@@ -11,9 +11,9 @@ import pytest
 from chalicelib.errors import ConnectionDropped, Invalid, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.logs import reader as log_reader
+from tests.support.probe import started
 from tests.support.run_logs import expire, messages, pages, talked, traffic
 from tests.support.simulator import PROBE, Stage
-from tests.worker.test_worker import started
 
 
 @pytest.mark.parametrize("fresh", [True, False])

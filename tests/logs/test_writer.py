@@ -11,9 +11,9 @@ from chalicelib.core.log_lines import LogLine
 from chalicelib.logs.writer import RunLog
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
+from tests.support.probe import started
 from tests.support.run_logs import Killed, dies_at_once, talked, traffic
 from tests.support.simulator import Stage
-from tests.worker.test_worker import started
 
 
 def test_a_small_job_costs_one_chunk_and_one_object(stage: Stage) -> None:

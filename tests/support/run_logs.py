@@ -15,8 +15,8 @@ from chalicelib.store import base
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
+from tests.support.probe import started
 from tests.support.simulator import PROBE, Stage
-from tests.worker.test_worker import started
 
 
 @dataclass

@@ -3,7 +3,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -22,22 +21,10 @@ from chalicelib.store import logs as log_store
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.worker import worker
+from tests.support.probe import raising, started
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
 
 RETRY = {"max_attempts": 3, "delay_seconds": 60, "backoff": "exponential"}
-
-
-def raising(error: Exception) -> Any:
-    def behaviour(context: RunContext) -> Outcome:
-        raise error
-
-    return behaviour
-
-
-def started(stage: Stage, **changes: Any) -> JobRecord:
-    """A job of a `now` task, waiting."""
-    task = stage.task(**({"schedule": {"type": "now"}} | changes))
-    return next(job for job in stage.jobs() if job.task_id == task.task_id)
 
 
 def messages_of(job: JobRecord, *, alerts: bool = False) -> list[str]:
