@@ -21,7 +21,7 @@ from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.tasks import IN_JOB, TaskRecord
 
 SECOND = timedelta(seconds=1)
 
@@ -124,14 +124,9 @@ def build_job(
         task_id=task.task_id,
         task_name=task.name,
         task_revision=task.revision,
-        kind=task.kind,
+        **{name: getattr(task, name) for name in IN_JOB},
         group=task.group or None,
-        source_id=task.source_id,
-        account_id=task.account_id,
-        action=task.action,
         creator=task.creator,
-        description=task.description,
-        spec=task.spec,
         parameters={**(task.parameters or {}), **parameters},
         timezone=zone_of(task),
         window_start=window[0] if window else None,
@@ -140,14 +135,7 @@ def build_job(
         created_at=now,
         trigger=trigger,
         operator=operator,
-        overlap=task.overlap,
-        retry=task.retry,
-        deadline_seconds=task.deadline_seconds,
-        queue_wait_limit_seconds=task.queue_wait_limit_seconds,
-        statement_timeout_seconds=task.statement_timeout_seconds,
         status=JobStatus.WAITING,
-        pool=task.pool,
-        priority=task.priority,
         enqueued_at=enqueued_at,
         not_before=not_before,
         rank=rank(enqueued_at, int(task.priority)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyPr
 
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.errors import StaleRevision, TaskNotFound
 from chalicelib.store.base import (
     DocumentAttribute,
@@ -108,6 +110,52 @@ class TaskRecord(Record):
     latest_at = InstantAttribute(null=True)
 
 
+@dataclass(frozen=True)
+class DefinitionField:
+    """How a column of a task's definition gets its value, and whether a job gets it too."""
+
+    # What a caller gets who leaves the field out or sends null.
+    default: Any = None
+    # The job's column of the same name gets the value as it is.
+    in_job: bool = False
+    # False: no caller gives it; the kind derives it from the spec.
+    given: bool = True
+
+
+# Every column that an edit of the definition writes. A new field is one row here, its column above and its place in
+# the API's models of a task; `tests/tasks/test_definition.py` compares them.
+DEFINITION: dict[str, DefinitionField] = {
+    "name": DefinitionField(),
+    "kind": DefinitionField(in_job=True),
+    # A job of a task without a group has no such column: its index by group is sparse.
+    "group": DefinitionField(""),
+    "description": DefinitionField("", in_job=True),
+    "enabled": DefinitionField(True),
+    "spec": DefinitionField(in_job=True),
+    "source_id": DefinitionField(in_job=True, given=False),
+    "account_id": DefinitionField(in_job=True, given=False),
+    "action": DefinitionField(in_job=True, given=False),
+    "max_concurrency": DefinitionField(),
+    "schedule": DefinitionField(),
+    "window": DefinitionField(),
+    "misfire": DefinitionField("fire_once"),
+    "overlap": DefinitionField(OverlapPolicy.SKIP.value, in_job=True),
+    "retry": DefinitionField(in_job=True),
+    # A start by hand or an event adds its own.
+    "parameters": DefinitionField({}),
+    "priority": DefinitionField(1000, in_job=True),
+    "pool": DefinitionField("cloud", in_job=True),
+    "trigger": DefinitionField("tick"),
+    "deadline_seconds": DefinitionField(in_job=True),
+    "queue_wait_limit_seconds": DefinitionField(in_job=True),
+    "statement_timeout_seconds": DefinitionField(in_job=True),
+}
+GIVEN = tuple(name for name, field in DEFINITION.items() if field.given)
+IN_JOB = tuple(name for name, field in DEFINITION.items() if field.in_job)
+# What an edit writes besides: its note and instant, and the plan.
+_EDIT_AND_PLAN = ("note", "updated_at", "due_shard", "next_fire_at", "tzdata_version")
+
+
 def get(task_id: str, *, consistent: bool = True) -> TaskRecord:
     try:
         return TaskRecord.get(task_id, consistent_read=consistent)
@@ -138,14 +186,8 @@ def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
     What firing keeps on the task (`previous_fire_at`, the latest status) may have moved since it was read; the caller
     decides the schedule's columns, and the rest is left alone.
     """
-    columns = [
-        "name", "kind", "group", "description", "enabled", "note", "spec", "source_id", "account_id", "action",
-        "max_concurrency", "schedule", "window", "misfire", "overlap",
-        "retry", "parameters", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
-        "statement_timeout_seconds", "updated_at", "due_shard", "next_fire_at", "tzdata_version",
-    ]  # fmt: skip
     actions: list[Any] = [TaskRecord.revision.set(expected_revision + 1)]
-    for name in columns:
+    for name in (*DEFINITION, *_EDIT_AND_PLAN):
         actions.append(set_or_remove(getattr(TaskRecord, name), getattr(task, name)))
     if not written(task, actions, TaskRecord.revision == expected_revision):
         raise StaleRevision

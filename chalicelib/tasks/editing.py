@@ -62,19 +62,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
 def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
     """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
     task = _current(task_id, revision, now=now)
-    names = (
-        *validation.PLAIN,
-        "kind",
-        "enabled",
-        "schedule",
-        "window",
-        "misfire",
-        "overlap",
-        "retry",
-        "parameters",
-        "spec",
-    )
-    body = {name: getattr(task, name) for name in names} | dict(changes)
+    body = {name: getattr(task, name) for name in store.GIVEN} | dict(changes)
     columns = validation.accept(body, now=now, known_schedule=task.schedule)
     return save(task, columns, "update", EDITED, actor=actor, now=now)
 

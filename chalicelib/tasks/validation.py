@@ -25,16 +25,6 @@ from chalicelib.settings import settings
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord
 
-# Copied from the caller's body as they are: the request model has checked their types and ranges.
-PLAIN = (
-    "name", "group", "description", "priority", "pool", "trigger", "deadline_seconds", "queue_wait_limit_seconds",
-    "statement_timeout_seconds", "max_concurrency",
-)  # fmt: skip
-DEFAULTS: dict[str, Any] = {
-    "group": "", "description": "", "priority": 1000, "pool": "cloud", "trigger": "tick", "parameters": {},
-    "enabled": True, "misfire": "fire_once", "overlap": OverlapPolicy.SKIP.value,
-}  # fmt: skip
-
 
 def accept(
     body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None
@@ -44,13 +34,14 @@ def accept(
     `known_schedule` is the one the task has already: sent back unchanged it is taken as it is, also when a slot of it
     (a `once` in the past) could not be accepted today.
     """
-    given = {**DEFAULTS, **{name: value for name, value in body.items() if value is not None}}
-    kind = given.get("kind")
+    defaults = {name: tasks.DEFINITION[name].default for name in tasks.GIVEN}
+    given = defaults | {name: value for name, value in body.items() if value is not None}
+    kind = given["kind"]
     if kind not in KINDS:
         raise Invalid(f"There is no kind {kind!r}; there are {', '.join(sorted(KINDS))}.", field="kind")
     schedule = accept_task_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known_schedule)
     zone = str(schedule.get("timezone") or "UTC")
-    window = given.get("window")
+    window = given["window"]
     if window is not None:
         window = accept_window(window, schedule_type=schedule["type"], timezone=zone)
     try:
@@ -59,21 +50,20 @@ def accept(
         options = ", ".join(OverlapPolicy)
         raise Invalid(f"{given['overlap']!r} is not one of {options}.", field="overlap") from None
     Misfire.accept(given["misfire"])
-    Retry.accept(given.get("retry"))
+    Retry.accept(given["retry"])
     does = kind_of(kind)
-    spec = does.check_spec(given.get("spec") or {}, has_window=window is not None, timezone=zone)
+    spec = does.check_spec(given["spec"] or {}, has_window=window is not None, timezone=zone)
     # A task that fires by itself must have every value; to one that does not, the start may bring what is missing.
     enabled = bool(given["enabled"])
     does.check_parameters(spec, given["parameters"], has_window=window is not None, complete=enabled)
     return {
-        **{name: given.get(name) for name in PLAIN},
-        "kind": kind,
+        # The request model has checked the types and ranges of those that are not replaced below.
+        **{name: given[name] for name in tasks.GIVEN},
         "enabled": enabled,
         "schedule": schedule,
         "window": window,
-        "misfire": given["misfire"],
         "overlap": overlap.value,
-        "retry": given.get("retry") or {},
+        "retry": given["retry"] or {},
         "parameters": dict(given["parameters"]),
         "spec": spec,
         **asdict(does.target(spec)),
