@@ -175,6 +175,11 @@ def get_many(task_ids: Iterable[str]) -> list[TaskRecord]:
     return list(TaskRecord.batch_get(list(dict.fromkeys(task_ids)), consistent_read=True))
 
 
+def changed(task: TaskRecord, **columns: Any) -> TaskRecord:
+    """The task with other values in some columns, not written; the record at hand stays as it is."""
+    return TaskRecord(**{**task.attribute_values, **columns})
+
+
 def insert(task: TaskRecord) -> bool:
     """Put a new task; False when its id is taken (the same request, repeated)."""
     return saved(task, TaskRecord.task_id.does_not_exist())

@@ -6,20 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from chalicelib.access import audit
 from chalicelib.access.actor import Actor
-from chalicelib.aws import rules
 from chalicelib.core.ids import ulid
-from chalicelib.errors import StaleRevision, Unavailable
-from chalicelib.log import event
-from chalicelib.queue import concurrency
-from chalicelib.retention import longest_life
+from chalicelib.errors import StaleRevision
 from chalicelib.scheduling import tick
-from chalicelib.store import job_updates, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.tasks import TaskRecord
-from chalicelib.tasks import rule_events, rule_sync, validation
-from chalicelib.tasks.saving import DELETED, DISABLED, EDITED, planned, save, withdraw
+from chalicelib.tasks import rule_events, rule_sync, saving, validation
 
 
 def get(task_id: str) -> TaskRecord:
@@ -34,19 +27,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     columns = validation.accept(body, now=now)
     task_id = ulid(now, None if key is None else f"task|{key}")
     task = TaskRecord(task_id, creator=actor.name, created_at=now, updated_at=now, **columns)
-    validation.plan(task, now=now, fire_now=True)
-    if rule_sync.has_rule(task):
-        rule_sync.watch_rule(task_id, now=now)
-    task_names.register(task_id, task.name, revision=1)
-    concurrency.before_save(concurrency.of_task(task_id), task.max_concurrency)
-    if not store.insert(task):
-        task = store.get(task_id)
-    if rule_sync.has_rule(task):
-        _put_rule(task)
-    audit.record(actor, "create", "task", task_id, before=None, after=audit.snapshot(task), now=now)
-    event("task created", task_id=task_id, kind=task.kind, next_fire_at=task.next_fire_at)
-    tick.plan_now(task, now=now)
-    return task
+    return saving.create(task, actor=actor, now=now)
 
 
 def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
@@ -56,7 +37,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
     """
     task = _current(task_id, revision, now=now)
     columns = validation.accept(body, now=now, known_schedule=task.schedule)
-    return save(task, columns, "update", EDITED, actor=actor, now=now)
+    return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
 def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
@@ -64,7 +45,7 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
     task = _current(task_id, revision, now=now)
     body = {name: getattr(task, name) for name in store.GIVEN} | dict(changes)
     columns = validation.accept(body, now=now, known_schedule=task.schedule)
-    return save(task, columns, "update", EDITED, actor=actor, now=now)
+    return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
 def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
@@ -80,36 +61,7 @@ def disable(task_id: str, *, note: str | None = None, actor: Actor, now: datetim
 
 def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: datetime) -> None:
     """Remove the definition. Its jobs stay readable, and those waiting or running come to their proper end."""
-    task = _current(task_id, revision, now=now)
-    if rule_sync.has_rule(task):
-        rule_sync.watch_rule(task_id, now=now)
-    for job in planned(task_id):
-        if job.not_before <= now:
-            job_updates.outlive_task(job)
-    store.remove(task_id, expected_revision=int(task.revision))
-    withdraw(task_id, DELETED, now=now)
-    concurrency.after_delete(concurrency.of_task(task_id), before=task.max_concurrency, now=now)
-    audit.record(actor, "delete", "task", task_id, before=audit.snapshot(task), after=None, now=now)
-    task_names.release(task_id, task.name, revision=int(task.revision), now=now, expires_at=now + longest_life())
-    event("task deleted", task_id=task_id)
-    if rule_sync.has_rule(task):
-        _delete_rule(task_id)
-
-
-def _put_rule(task: TaskRecord) -> None:
-    """The first rule of a new task: without it the task is not made."""
-    try:
-        rule_sync.sync(task)
-    except Unavailable:
-        store.remove(task.task_id, expected_revision=int(task.revision))
-        raise
-
-
-def _delete_rule(task_id: str) -> None:
-    try:
-        rules.delete(task_id)
-    except Unavailable as error:
-        event("rule left to the sweep", level="WARN", task_id=task_id, error=error.message)
+    saving.delete(_current(task_id, revision, now=now), actor=actor, now=now)
 
 
 def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord:
@@ -125,4 +77,4 @@ def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord
 
 def _switch(task_id: str, on: bool, note: str | None, action: str, *, actor: Actor, now: datetime) -> TaskRecord:
     task = _current(task_id, None, now=now)
-    return save(task, {"enabled": on, "note": note or ""}, action, DISABLED, actor=actor, now=now)
+    return saving.save(task, {"enabled": on, "note": note or ""}, action, saving.DISABLED, actor=actor, now=now)

@@ -21,7 +21,7 @@ from chalicelib.log import event
 from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
 from chalicelib.store.tasks import TaskRecord
-from chalicelib.tasks import rule_sync, saving, validation
+from chalicelib.tasks import companions, rule_sync, saving, validation
 
 CONSOLE = Actor(name="eventbridge console", role=Role.EDITOR)
 # An edit nobody notices otherwise (the rule was disabled, or fires rarely) shows in the task after this at most.
@@ -75,7 +75,7 @@ def maintain(task_id: str, *, now: datetime) -> None:
         task, seen = reconcile(task, now=now)
         if seen is Drift.STALE:
             rule_sync.sync(task)
-        if seen in (Drift.STALE, Drift.IN_SYNC) and task.note.startswith((NOT_TAKEN_OVER, saving.NOT_PUT)):
+        if seen in (Drift.STALE, Drift.IN_SYNC) and task.note.startswith((NOT_TAKEN_OVER, companions.RULE_NOT_PUT)):
             store.note(task, "")
         return
     rule_watch.drop(task_id, until=until, now=now)
@@ -111,7 +111,7 @@ def _save(task: TaskRecord, changes: Mapping[str, Any], *, now: datetime, found:
         if found is not None:
             rule_sync.note_put(saved, found)
 
-    return saving.save(task, changes, "update", saving.EDITED, actor=CONSOLE, now=now, follow=note)
+    return saving.save(task, changes, "update", saving.EDITED, actor=CONSOLE, now=now, follow_rule=note)
 
 
 def _note_unsupported(task: TaskRecord, text: str) -> None:
