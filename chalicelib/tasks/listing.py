@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from chalicelib.core.instants import FAR_FUTURE
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.schedules.words import describe
 from chalicelib.errors import Invalid
-from chalicelib.paging import Page, check, cut
+from chalicelib.paging import DEFAULT_PAGE_SIZE, Page, check, cut
 from chalicelib.scheduling import slots
 from chalicelib.store import tasks
 from chalicelib.store.tasks import TaskRecord
@@ -35,55 +36,52 @@ SORTS: dict[str, Key] = {
     "note": lambda task, now: task.note.casefold(),
     "updated_at": lambda task, now: task.updated_at,
 }
-# These are on the table only: what firing changes, and columns that lists are seldom sorted by.
-MOVING = frozenset({"next_fire_at", "latest_status", "latest_at", "priority", "note", "updated_at"})
+# Columns that the listing index lacks: what firing changes, and what lists are seldom sorted by.
+NOT_INDEXED = frozenset({"next_fire_at", "latest_status", "latest_at", "priority", "note", "updated_at"})
 
 
 def next_shown(task: TaskRecord, *, now: datetime) -> datetime | None:
-    """The next execution as people see it. The plan tells it, unless it has moved ahead or lags behind."""
+    """The next execution as people see it: the planned one, unless the plan has moved ahead or lags behind."""
     planned, previous = task.next_fire_at, task.previous_fire_at
     if task.enabled and planned is not None and planned > now and (previous is None or previous <= now):
         return planned
     return slots.next_execution(task, now=now)
 
 
+@dataclass(frozen=True)
+class TaskFilter:
+    """What a list asks for; None asks for all. `search` is a part of the name, in any case of letters."""
+
+    search: str | None = None
+    kind: str | None = None
+    group: str | None = None
+    creator: str | None = None
+    enabled: bool | None = None
+    latest_status: str | None = None
+
+    def matches(self, task: TaskRecord) -> bool:
+        return (self.search is None or self.search.casefold() in task.name.casefold()) and all(
+            wanted is None or getattr(task, name) == wanted for name, wanted in vars(self).items() if name != "search"
+        )
+
+
 def listing(
-    *,
-    now: datetime,
-    search: str | None = None,
-    kind: str | None = None,
-    group: str | None = None,
-    creator: str | None = None,
-    enabled: bool | None = None,
-    latest_status: str | None = None,
-    sort: str | None = None,
-    page: int = 1,
-    page_size: int = 20,
+    wanted: TaskFilter, *, now: datetime, sort: str | None = None, page: int = 1, page_size: int = DEFAULT_PAGE_SIZE
 ) -> Page:
-    """Tasks that match all filters; `search` is part of the name, whatever its case. Newest first unless sorted."""
+    """Tasks that match; newest first unless sorted by a column of SORTS, with a leading `-` descending."""
     check(page, page_size)
     column = (sort or "-created_at").lstrip("-")
     if column not in SORTS:
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, with a leading - for descending.", field="sort")
-    if latest_status is not None and latest_status not in frozenset(JobStatus):
+    if wanted.latest_status is not None and wanted.latest_status not in frozenset(JobStatus):
         raise Invalid(f"latest_status must be one of {', '.join(JobStatus)}.", field="latest_status")
-    whole = column in MOVING or latest_status is not None
-    found = [
-        task
-        for task in (tasks.everything() if whole else tasks.listed())
-        if (search is None or search.casefold() in task.name.casefold())
-        and (kind is None or task.kind == kind)
-        and (group is None or task.group == group)
-        and (creator is None or task.creator == creator)
-        and (enabled is None or task.enabled == enabled)
-        and (latest_status is None or task.latest_status == latest_status)
-    ]
+    whole = column in NOT_INDEXED or wanted.latest_status is not None
+    found = [task for task in (tasks.everything() if whole else tasks.listed()) if wanted.matches(task)]
     # Two sorts, so that equal keys come in the order of their ids, either way.
     found.sort(key=lambda task: task.task_id, reverse=True)
     found.sort(key=lambda task: SORTS[column](task, now), reverse=(sort or "-").startswith("-"))
-    cut_out = cut(found, page=page, page_size=page_size)
+    shown = cut(found, page=page, page_size=page_size)
     if whole:
-        return cut_out
-    rows = {task.task_id: task for task in tasks.get_many(task.task_id for task in cut_out.items)}
-    items = [rows[task.task_id] for task in cut_out.items if task.task_id in rows]
-    return Page(items, page, page_size, cut_out.total)
+        return shown
+    rows = {task.task_id: task for task in tasks.get_many(task.task_id for task in shown.items)}
+    return replace(shown, items=[rows[task.task_id] for task in shown.items if task.task_id in rows])

@@ -135,7 +135,7 @@ def test_a_task_planned_ahead_sorts_by_the_execution_it_shows(stage: Stage) -> N
     ahead = stage.task(schedule={"type": "cron", "expression": "1,30 9 * * *"})
     stage.tick()
     assert task_store.get(ahead.task_id).next_fire_at == stage.now + timedelta(minutes=30)
-    found = task_listing.listing(now=stage.now, sort="next_fire_at")
+    found = task_listing.listing(task_listing.TaskFilter(), now=stage.now, sort="next_fire_at")
     assert [task.task_id for task in found.items] == [ahead.task_id, other.task_id]
 
 

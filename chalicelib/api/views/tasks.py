@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from chalicelib.api.models.base import Listing
@@ -16,18 +18,27 @@ from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks import starts
 
 
-def _shown(task: TaskRecord, call: Call) -> TaskRecord:
-    """The task with its next execution as people see it."""
-    task.next_fire_at = slots.next_execution(task, now=call.now)
-    return task
+@dataclass(frozen=True)
+class ShownTask:
+    """A task as people see it: its record, but for the next execution, which the plan may have moved past."""
+
+    record: TaskRecord
+    next_fire_at: datetime | None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.record, name)
+
+
+def _shown(task: TaskRecord, call: Call) -> ShownTask:
+    return ShownTask(task, slots.next_execution(task, now=call.now))
 
 
 @operation("GET", "/tasks", query=TaskQuery, answer=Listing[TaskRow], summary="List tasks")
 def list_tasks(call: Call) -> Any:
-    page = task_listing.listing(now=call.now, **call.query.model_dump())
-    for task in page.items:
-        _shown(task, call)
-    return page
+    asked = call.query.model_dump()
+    order = {name: asked.pop(name) for name in ("sort", "page", "page_size")}
+    page = task_listing.listing(task_listing.TaskFilter(**asked), now=call.now, **order)
+    return replace(page, items=[_shown(task, call) for task in page.items])
 
 
 @operation(
