@@ -1,6 +1,6 @@
-"""Slots that a task's own EventBridge rule tells of.
+"""Slots that a task's own EventBridge rule reports.
 
-The rule's event stands for the slot at its minute, and the slot's job has the id it would have from `tick`: an event
+The rule's event stands for the slot at its minute, and the slot's job has the id that `tick` would give it: an event
 delivered twice, or a task that changes its trigger, never makes two jobs of one slot. EventBridge fires up to a minute
 late and never early, so nothing is planned ahead here.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice, takewhile
+from typing import Any
 
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.core.misfire import Verdict
@@ -25,81 +26,78 @@ from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import rule_drift, rule_sync
 from chalicelib.tasks.rule_drift import Drift
 
-# Slots recorded at once that EventBridge told nothing of: after a long outage of its own.
+# Slots recorded at once that EventBridge did not report: after a long outage of its own.
 SLOTS_AT_ONCE = 200
 
 
-def fire(task_id: str, told: datetime, *, now: datetime) -> JobRecord | None:
-    """Record the slot that an event tells of, and those before it that none told of; None when it is no slot."""
-    at = utc(min(told, now)).replace(second=0, microsecond=0)
+def fire(task_id: str, reported: datetime, *, now: datetime) -> JobRecord | None:
+    """Record the slot that an event reports, and those before it that no event reported; None when it is no slot."""
+    at = utc(min(reported, now)).replace(second=0, microsecond=0)
     task = store.find(task_id)
     if task is None:
-        return _ignored(task_id, at, "there is no such task")
+        _ignored(task_id, at, "there is no such task")
+        return None
     before_the_edit = at <= task.updated_at
-    task, seen = _reconciled(task, now=now)
-    if not before_the_edit and not _is_slot(task, at, seen):
-        return _ignored(task_id, at, "the task was edited, and its rule has not followed yet")
-    if seen is Drift.IN_SYNC:
+    task, drift = _reconciled(task, now=now)
+    if not before_the_edit and not _is_slot(task, at, drift):
+        _ignored(task_id, at, "the task was edited, and its rule has not followed yet")
+        return None
+    if drift is Drift.IN_SYNC:
         _record_unreported(task, before=at, now=now)
     return _record(task, at, now=now)
 
 
 def before_edit(task: TaskRecord, *, now: datetime) -> TaskRecord:
-    """The task as it is to be edited: with what was edited in the console, and its due slots recorded as defined."""
-    task, seen = rule_drift.reconcile(task, now=now)
-    if seen is Drift.IN_SYNC and task.enabled:
+    """The task as it is to be edited: an edit in the console is adopted, and its due slots are recorded as defined."""
+    task, drift = rule_drift.reconcile(task, now=now)
+    if drift is Drift.IN_SYNC and task.enabled:
         _record_unreported(task, before=now, now=now)
     return task
 
 
 def _reconciled(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Drift]:
-    """A rule that cannot be looked at keeps no slot from being fired."""
+    """Compare task and rule. A rule that cannot be read keeps no slot from being fired."""
     if not rule_sync.has_rule(task):
         return task, Drift.STALE
     try:
         return rule_drift.reconcile(task, now=now)
     except Unavailable as error:
-        event("rule cannot be looked at", level="WARN", task_id=task.task_id, error=error.message)
+        event("rule cannot be read", level="WARN", task_id=task.task_id, error=error.message)
         return task, Drift.STALE
 
 
-def _is_slot(task: TaskRecord, at: datetime, seen: Drift) -> bool:
-    """Whether a rule that may have been slow to follow the task told of a time that the task still has."""
-    if seen is Drift.ADOPTED:
-        # Told before anybody here knew of the edit.
+def _is_slot(task: TaskRecord, at: datetime, drift: Drift) -> bool:
+    """Whether a reported time is a slot of the task as it is now; its rule may have been slow to follow the task."""
+    if drift is Drift.ADOPTED:
+        # The rule as edited in the console fired before the edit was known here.
         return True
     if not (task.enabled and rule_sync.has_rule(task)):
         return False
-    if seen is not Drift.STALE or task.schedule["type"] == "interval":
+    if drift is not Drift.STALE or task.schedule["type"] == "interval":
         return True
     return latest_fire(task.schedule, at_or_before=at) == at
 
 
 def _record_unreported(task: TaskRecord, *, before: datetime, now: datetime) -> None:
-    """The ledger has no holes: a slot that EventBridge has not told of yet is recorded, and judged, as of now.
+    """Record, as of now, the slots that EventBridge has not reported, so that the job list misses no slot.
 
-    Only cron tells its slots by itself; a rate's depend on when the rule was made.
+    Only a cron expression gives its slots by itself; a rate's depend on when the rule was made.
     """
     if task.schedule["type"] == "interval" or not task.enabled:
         return
-    for at in islice(takewhile(lambda slot: slot < before, _since_known(task)), SLOTS_AT_ONCE):
+    for at in islice(takewhile(lambda slot: slot < before, _after_known(task)), SLOTS_AT_ONCE):
         _record(task, at, now=now)
 
 
-def _since_known(task: TaskRecord) -> Iterator[datetime]:
+def _after_known(task: TaskRecord) -> Iterator[datetime]:
     known = max(task.previous_fire_at or task.updated_at, task.updated_at)
     return fires_after(task.schedule, after=known)
 
 
 def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
-    if task.schedule["type"] == "interval":
-        # Counted from this slot, as EventBridge does; the schedule's own anchor says nothing about the rule.
-        task.schedule = {**task.schedule, "anchor": rfc3339(at)}
-    if task.previous_fire_at is not None and task.previous_fire_at > at:
-        # Told late: the slot after it covers what lies between already.
-        task.previous_fire_at = at
-    slot = slots.apply_misfire(task, at, now=now)
-    job = slots.job_of_slot(task, slot, now=now)
+    planned_by = _as_reported(task, at)
+    slot = slots.apply_misfire(planned_by, at, now=now)
+    job = slots.job_of_slot(planned_by, slot, now=now)
     missed_since = (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
     if jobs.insert(job) or (at > task.updated_at and slots.is_open(job) and jobs.replan(job)):
         event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
@@ -113,6 +111,17 @@ def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
     return job
 
 
-def _ignored(task_id: str, at: datetime, why: str) -> JobRecord | None:
+def _as_reported(task: TaskRecord, at: datetime) -> TaskRecord:
+    """The task as the slot of a rule's event is planned by."""
+    changes: dict[str, Any] = {}
+    if task.schedule["type"] == "interval":
+        # Counted from this slot, as EventBridge does; the schedule's own anchor says nothing about the rule.
+        changes["schedule"] = {**task.schedule, "anchor": rfc3339(at)}
+    if task.previous_fire_at is not None and task.previous_fire_at > at:
+        # Reported late: the slot after it covers what lies between already.
+        changes["previous_fire_at"] = at
+    return store.changed(task, **changes)
+
+
+def _ignored(task_id: str, at: datetime, why: str) -> None:
     event("rule's event ignored", level="WARN", task_id=task_id, slot=at, why=why)
-    return None
