@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib import retention
 from chalicelib.access.actor import Actor
-from chalicelib.core.ids import month_bucket, ulid
+from chalicelib.core.ids import month_bucket, months_between, ulid
 from chalicelib.core.instants import rfc3339, utc
 from chalicelib.errors import Invalid
 from chalicelib.masking import masked
@@ -94,7 +94,7 @@ def listing(
     oldest = utc(now) - timedelta(days=kept_days())
     # An entry's instant is the acceptance of its request, which may be a moment ahead of this one.
     newest = utc(now) + timedelta(days=1)
-    months = list(_months(max(oldest, at_from or oldest), min(newest, at_to or newest)))
+    months = months_between(max(oldest, at_from or oldest), min(newest, at_to or newest))
     wanted = AuditFilter(at_from=at_from, at_to=at_to, **equal)
     items, total = store.page(wanted, months=months, page=page, page_size=page_size, limit=TOTAL_LIMIT)
     return Page(items, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
@@ -103,14 +103,6 @@ def listing(
 def kept_days() -> int:
     """Longer than any job that an entry explains."""
     return max(RETENTION_DAYS, 2 * retention.longest_days())
-
-
-def _months(first: datetime, last: datetime) -> Iterator[str]:
-    """Newest first, both included."""
-    at = utc(last).replace(day=1)
-    while at.strftime("%Y-%m") >= utc(first).strftime("%Y-%m"):
-        yield at.strftime("%Y-%m")
-        at = (at - timedelta(days=1)).replace(day=1)
 
 
 def _json(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.instants import sortable, utc
 
@@ -46,6 +46,15 @@ def job_id_of_request(accepted_at: datetime, task_id: str, request: str) -> str:
 def month_bucket(record_id: str) -> str:
     """The timeline partition of a job: the UTC month of its id, e.g. `2026-11`."""
     return instant_of(record_id).strftime("%Y-%m")
+
+
+def months_between(first: datetime, last: datetime, *, oldest_first: bool = False) -> list[str]:
+    """The month buckets of ids made in that time, both ends included; newest first unless told otherwise."""
+    at, found = utc(first).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []
+    while at <= last:
+        found.append(f"{at:%Y-%m}")
+        at = (at + timedelta(days=32)).replace(day=1)
+    return found if oldest_first else found[::-1]
 
 
 def shard_of(record_id: str, shards: int) -> int:

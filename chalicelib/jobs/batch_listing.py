@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib import retention
-from chalicelib.core.instants import utc
+from chalicelib.core.ids import months_between
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batches as store
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
 
 PENDING = "pending"
+# DynamoDB deletes an expired batch days after its end; until then it is listed.
+DELETED_WITHIN = timedelta(days=30)
 
 
 def get(batch_id: str) -> BatchRecord:
@@ -22,20 +24,13 @@ def get(batch_id: str) -> BatchRecord:
 def listing(*, page: int, page_size: int, now: datetime) -> Page:
     """Batches, newest first, as far back as they are kept. The total is exact up to 10,000."""
     check(page, page_size)
-    ids = store.newest_first(_months(now))
+    ids = store.newest_first(months_between(now - timedelta(days=retention.longest_days()) - DELETED_WITHIN, now))
     start = (page - 1) * page_size
     skipped = sum(1 for _ in islice(ids, start))
     shown = list(islice(ids, page_size))
     total = skipped + len(shown) + sum(1 for _ in islice(ids, max(0, TOTAL_LIMIT - start - len(shown)) + 1))
     rows = store.get_many(shown) if shown else []
     return Page(rows, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
-
-
-def _months(now: datetime) -> Iterator[str]:
-    first = utc(now).replace(day=1)
-    for _ in range(retention.longest_days() // 28 + 2):
-        yield first.strftime("%Y-%m")
-        first = (first - timedelta(days=1)).replace(day=1)
 
 
 def counts(batch: BatchRecord) -> dict[str, int]:

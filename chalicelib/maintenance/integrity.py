@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from chalicelib import retention
-from chalicelib.core.ids import month_bucket, ulid
+from chalicelib.core.ids import instant_of, months_between, ulid
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.invariants.facts import Facts, Invariant, Repair
 from chalicelib.core.invariants.table import broken
@@ -101,13 +101,9 @@ def _past(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
 
 def _back_from(job_id: str, *, now: datetime) -> Iterator[str]:
     """Ids before this one, newest first, as far back as records are kept."""
-    oldest = ulid(now - timedelta(days=retention.longest_days() + 1), "")
-    before = job_id
-    while before > oldest:
-        month = month_bucket(before)
-        yield from patrols.ids_of_month(month, before=before, count=JOBS_PER_TURN)
-        first_of_month = datetime.strptime(f"{month}-01+0000", "%Y-%m-%d%z")
-        before = ulid(first_of_month - timedelta(milliseconds=1), "")[:10] + "Z" * 16
+    oldest = now - timedelta(days=retention.longest_days() + 1)
+    for month in months_between(oldest, instant_of(job_id)):
+        yield from patrols.ids_of_month(month, before=job_id, count=JOBS_PER_TURN)
 
 
 Walk = Callable[["str | None", datetime], "tuple[list[str], str | None]"]

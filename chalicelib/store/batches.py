@@ -6,7 +6,7 @@ step:   take part 0 for a while ── open the next part ── close it with i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -160,7 +160,7 @@ def parts(batch_id: str) -> Iterator[BatchRecord]:
     return iter(BatchRecord.query(batch_id, BatchRecord.part > 0, consistent_read=True))
 
 
-def newest_first(months: Iterator[str]) -> Iterator[str]:
+def newest_first(months: Iterable[str]) -> Iterator[str]:
     """Ids of the batches of these months."""
     for month in months:
         for row in BatchRecord.listing.query(month, scan_index_forward=False):

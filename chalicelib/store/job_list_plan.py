@@ -185,15 +185,6 @@ def matches(wanted: JobFilter, job: JobRecord) -> bool:
     )
 
 
-def months_between(first: datetime, last: datetime, *, oldest_first: bool) -> list[str]:
-    """The timeline's partitions of that time, both ends included."""
-    at, found = first.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []
-    while at <= last:
-        found.append(at.strftime("%Y-%m"))
-        at = (at + timedelta(days=32)).replace(day=1)
-    return found if oldest_first else found[::-1]
-
-
 def _bound(instant: datetime | None) -> str | None:
     """ULIDs sort by time: an instant bounds them by its first ten letters."""
     return None if instant is None else ulid(max(instant, _EPOCH), "")[:10]

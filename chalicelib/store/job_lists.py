@@ -6,11 +6,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from chalicelib.core.ids import months_between
 from chalicelib.core.lifecycle import OPEN, JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.store import job_list_reader, jobs, task_names
 from chalicelib.store.base import client
-from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, months_between, plan
+from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, plan
 from chalicelib.store.job_record import JobRecord
 
 # A page is found by reading the entries before it. Farther in nobody leafs; a range of time leads there.

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.ids import ulid
+from chalicelib.core.ids import months_between, ulid
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import Page
 from chalicelib.store import job_list_plan, job_list_reader, task_names
 from chalicelib.store import job_lists as store
-from chalicelib.store.job_list_plan import JobFilter, months_between, plan
+from chalicelib.store.job_list_plan import JobFilter, plan
 from tests.support.crowd import NOW, Made, write
 from tests.support.reads import reads
 from tests.support.world import World
