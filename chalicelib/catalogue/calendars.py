@@ -9,7 +9,6 @@ from typing import Any
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.catalogue import records
-from chalicelib.core.ids import ulid
 from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.errors import FieldProblem, Invalid
 from chalicelib.store import catalogue as store
@@ -18,19 +17,9 @@ from chalicelib.store.catalogue import CalendarRecord
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
-    """`body`: name, description, country, days, covers_from, covers_to."""
+    """`body`: name, description, country, days, covers_from, covers_to. Made once per `key` and `now`."""
     _check_calendar(body)
-    calendar = CalendarRecord(
-        ulid(now, None if key is None else f"calendar|{key}"),
-        creator=actor.name,
-        created_at=now,
-        updated_at=now,
-        **body,
-    )
-    if not store.insert(calendar):
-        calendar = store.get_calendar(calendar.calendar_id)
-    records.record_change(actor, "create", calendar, before=None, after=audit.snapshot(calendar), now=now)
-    return calendar
+    return records.create(CalendarRecord, body, actor=actor, now=now, key=key)
 
 
 def replace(
@@ -47,10 +36,8 @@ def replace(
 def delete(calendar_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task's schedule names the calendar."""
     calendar = records.current(CalendarRecord, calendar_id, revision)
-    using = [task.name for task in tasks.listed() if (task.schedule or {}).get("calendar") == calendar_id]
-    records.refuse_if_used("tasks", using)
-    store.remove(calendar, revision=int(calendar.revision))
-    records.record_change(actor, "delete", calendar, before=audit.snapshot(calendar), after=None, now=now)
+    records.refuse_if_used("tasks", [task.name for task in tasks.on_calendar(calendar_id)])
+    records.delete(calendar, actor=actor, now=now)
 
 
 def _check_calendar(body: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.catalogue import records
-from chalicelib.core.ids import ulid
 from chalicelib.errors import FieldProblem, Invalid, QueryFailed, SourceNotFound
 from chalicelib.sources.parameters import GIVEN
 from chalicelib.sources.registry import dialect_of
@@ -20,15 +19,9 @@ from chalicelib.store.catalogue import ReportRecord
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
-    """`body`: name, description, source_id, queries, parameters. With the same key and now it is made once."""
+    """`body`: name, description, source_id, queries, parameters. Made once per `key` and `now`."""
     check(body)
-    report = ReportRecord(
-        ulid(now, None if key is None else f"report|{key}"), creator=actor.name, created_at=now, updated_at=now, **body
-    )
-    if not store.insert(report):
-        report = store.get_report(report.report_id)
-    records.record_change(actor, "create", report, before=None, after=audit.snapshot(report), now=now)
-    return report
+    return records.create(ReportRecord, body, actor=actor, now=now, key=key)
 
 
 def replace(
@@ -39,7 +32,7 @@ def replace(
     before, source_id = audit.snapshot(report), report.source_id
     store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
     if report.source_id != source_id:
-        for task in records.tasks_with(report_id):
+        for task in tasks.whose_spec_names(report_id):
             tasks.set_source(task.task_id, report.source_id)
     records.record_change(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
     return report
@@ -48,18 +41,17 @@ def replace(
 def delete(report_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task uses the report."""
     report = records.current(ReportRecord, report_id, revision)
-    records.refuse_if_used("tasks", records.task_names_with(report_id))
-    store.remove(report, revision=int(report.revision))
-    records.record_change(actor, "delete", report, before=audit.snapshot(report), after=None, now=now)
+    records.refuse_if_used("tasks", [task.name for task in tasks.whose_spec_names(report_id)])
+    records.delete(report, actor=actor, now=now)
 
 
 def check(body: Mapping[str, Any]) -> None:
-    """Refuse an unknown source, names that come twice, queries that cannot be read, and parameters nobody declared."""
+    """Refuse an unknown source, names that come twice, queries that cannot be read, and undeclared parameters."""
     try:
         source = store.get_source(body["source_id"])
     except SourceNotFound:
         raise Invalid(f"There is no source {body['source_id']}.", field="source_id") from None
-    problems = [*_twice("queries", body["queries"]), *_twice("parameters", body["parameters"])]
+    problems = [*_repeated_names("queries", body["queries"]), *_repeated_names("parameters", body["parameters"])]
     declared = {parameter["name"] for parameter in body["parameters"]}
     for number, parameter in enumerate(body["parameters"]):
         if parameter["name"] in GIVEN:
@@ -77,7 +69,7 @@ def check(body: Mapping[str, Any]) -> None:
         raise Invalid(problems[0].message, problems=problems)
 
 
-def _twice(field: str, items: list[dict[str, Any]]) -> list[FieldProblem]:
+def _repeated_names(field: str, items: list[dict[str, Any]]) -> list[FieldProblem]:
     names = [item["name"] for item in items]
     return [
         FieldProblem(f"{field}.{number}.name", f"The name {name!r} comes twice.")

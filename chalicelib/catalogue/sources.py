@@ -1,6 +1,6 @@
 """Sources: making, reading, replacing and deleting connections.
 
-A source's password takes one way only: in, to Secrets Manager. The record says no more than that there is one.
+A source's password goes into Secrets Manager and never comes out. The record says only whether there is one.
 """
 
 from __future__ import annotations
@@ -13,36 +13,22 @@ from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import secrets
 from chalicelib.catalogue import records
-from chalicelib.core.ids import ulid
 from chalicelib.errors import Invalid
 from chalicelib.queue import concurrency
 from chalicelib.settings import settings
 from chalicelib.sources.registry import address_of, check_settings
 from chalicelib.store import catalogue as store
+from chalicelib.store import tasks
 from chalicelib.store.catalogue import SourceRecord
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
-    """`body`: name, description, kind, settings, password, max_concurrency.
-
-    With the same key and now it is made once.
-    """
-    source = SourceRecord(
-        ulid(now, None if key is None else f"source|{key}"),
-        name=body["name"],
-        description=body["description"],
-        kind=body["kind"],
-        settings=_checked_settings(body),
-        has_secret=body.get("password") is not None,
-        max_concurrency=body.get("max_concurrency"),
-        creator=actor.name,
-        created_at=now,
-        updated_at=now,
-    )
+    """`body`: name, description, kind, settings, password, max_concurrency. Made once per `key` and `now`."""
+    columns = _columns(body) | {"has_secret": body.get("password") is not None}
+    source = records.new(SourceRecord, columns, actor=actor, now=now, key=key)
     concurrency.before_save(concurrency.of_source(source.source_id), source.max_concurrency)
-    if not store.insert(source):
-        source = store.get_source(source.source_id)
-    # The record first: a record without its password can be seen and mended, a secret without its record only costs.
+    source = records.insert(source)
+    # The record first: people see and repair a record without its password; a secret without its record only costs.
     if body.get("password") is not None:
         secrets.put(secrets.source_name(source.source_id), {"password": body["password"]})
     records.record_change(
@@ -56,24 +42,17 @@ def replace(
 ) -> SourceRecord:
     """A password that is left out stays, unless the address changes; null removes it."""
     source = records.current(SourceRecord, source_id, revision)
-    before, wanted = audit.snapshot(source), _checked_settings(body)
+    before, columns = audit.snapshot(source), _columns(body)
     keeps = "password" not in body
-    if keeps and source.has_secret and address_of(source.kind, source.settings) != address_of(body["kind"], wanted):
+    moves = address_of(source.kind, source.settings) != address_of(body["kind"], columns["settings"])
+    if keeps and source.has_secret and moves:
         message = "Give the password again: it is not sent to another address than the one it was given for."
         raise Invalid(message, field="password")
-    changes = {
-        "name": body["name"],
-        "description": body["description"],
-        "kind": body["kind"],
-        "settings": wanted,
-        "has_secret": source.has_secret if keeps else body["password"] is not None,
-        "max_concurrency": body.get("max_concurrency"),
-        "updated_at": now,
-    }
-    limit, most = concurrency.of_source(source_id), source.max_concurrency
-    concurrency.before_save(limit, changes["max_concurrency"])
-    store.overwrite(source, changes, revision=int(source.revision))
-    concurrency.after_save(limit, before=most, after=changes["max_concurrency"], now=now)
+    has_secret = source.has_secret if keeps else body["password"] is not None
+    limit, former, capacity = concurrency.of_source(source_id), source.max_concurrency, columns["max_concurrency"]
+    concurrency.before_save(limit, capacity)
+    store.overwrite(source, {**columns, "has_secret": has_secret, "updated_at": now}, revision=int(source.revision))
+    concurrency.after_save(limit, before=former, after=capacity, now=now)
     if not keeps:
         name = secrets.source_name(source_id)
         if body["password"] is None:
@@ -90,7 +69,7 @@ def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime)
     """Remove a source and its password. Refused while a report or a task uses it."""
     source = records.current(SourceRecord, source_id, revision)
     records.refuse_if_used("reports", [report.name for report in store.reports_of_source(source_id)])
-    records.refuse_if_used("tasks", records.task_names_with(source_id))
+    records.refuse_if_used("tasks", [task.name for task in tasks.whose_spec_names(source_id)])
     before = audit.snapshot(source)
     # The guarded write first, so that a stale delete leaves the password; should the process die, delete it again.
     store.overwrite(source, {"has_secret": False, "updated_at": now}, revision=int(source.revision))
@@ -100,10 +79,16 @@ def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime)
     records.record_change(actor, "delete", source, before=before, after=None, now=now)
 
 
-def _checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
-    return check_settings(body["kind"], body["settings"], data_folder=settings().data_folder or None)
+def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the body says of the record, its settings checked."""
+    checked = check_settings(body["kind"], body["settings"], data_folder=settings().data_folder or None)
+    return {
+        **{name: body[name] for name in ("name", "description", "kind")},
+        "settings": checked,
+        "max_concurrency": body.get("max_concurrency"),
+    }
 
 
 def _password(body: Mapping[str, Any]) -> dict[str, Any]:
-    """So that the audit shows, masked, that a password was set."""
+    """For the audit, which shows, masked, that a password was set."""
     return {"password": "set"} if body.get("password") is not None else {}

@@ -281,6 +281,24 @@ def listed() -> Iterator[TaskRecord]:
     yield from TaskRecord.by_listing.query(LISTING, scan_index_forward=False)
 
 
+def ids_named(name: str) -> list[str]:
+    """Ids of the tasks with exactly this name, newest first."""
+    return [task.task_id for task in listed() if task.name == name]
+
+
+def on_calendar(calendar_id: str) -> list[TaskRecord]:
+    """The tasks whose schedule names the calendar, with the listing's columns only, newest first."""
+    return [task for task in listed() if (task.schedule or {}).get("calendar") == calendar_id]
+
+
+def whose_spec_names(record_id: str) -> list[TaskRecord]:
+    """The tasks whose spec names the record, whole, in no order; ids are unique, so no other record is meant.
+
+    The cost grows with the number of definitions.
+    """
+    return list(TaskRecord.scan(TaskRecord.spec.contains(record_id), consistent_read=True))
+
+
 def everything() -> Iterator[TaskRecord]:
     """Every task whole, in no order; the cost grows with the number of definitions, not of jobs."""
     yield from TaskRecord.scan()

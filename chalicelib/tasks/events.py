@@ -64,7 +64,7 @@ def _task(named: Any) -> TaskRecord:
     found = store.find(named)
     if found is not None:
         return found
-    matches = [task.task_id for task in store.listed() if task.name == named]
+    matches = store.ids_named(named)
     if len(matches) > 1:
         raise Invalid(f"{len(matches)} tasks are named {named!r}; use the id.", field="task")
     if not matches:
