@@ -1,1 +1,1 @@
-"""Who acts, with which role, by which token; and the audit of what they did."""
+"""Who acts, in which role, by which token; and the audit of what they did."""

@@ -1,4 +1,4 @@
-"""Who acts. Roles of people form a ladder; a robot stands beside it and may only do what robots do."""
+"""Who acts. The roles of people form a ladder; a robot has a role beside it and may do only what robots do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Actor:
     token_id: str | None = None
 
 
-# What the system does by itself: fires of a schedule, repairs.
+# For what Carillon does by itself: fires of a schedule, repairs.
 SYSTEM = Actor(name="system", role=Role.ADMIN)
 
 

@@ -1,4 +1,4 @@
-"""Record of every change: actor, action, record, and each field from its old to its new value."""
+"""The record of every change: actor, action, record, and each field from its old to its new value."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from chalicelib.store import audit as store
 from chalicelib.store.audit import AuditFilter, AuditRecord
 from chalicelib.store.base import Record
 
-# At least so long.
-RETENTION_DAYS = 800
-# A record's value is cut here: the audit tells what changed, it is no second store of definitions.
+# Entries are kept at least so long.
+LEAST_DAYS = 800
+# Characters of a text: the audit tells what changed and is no second store of definitions.
 VALUE_LIMIT = 4_000
-# A document longer than this, as JSON, is told as its beginning: two of each field must fit an item, a hundred entries
-# an answer.
+# Characters of a document as JSON; of a longer one the beginning is kept as text. Two of each field must fit an item,
+# and a hundred entries an answer.
 DOCUMENT_LIMIT = 16_000
-# What every edit moves by itself says nothing.
-SILENT = frozenset(
+# Columns that every edit changes by itself.
+NOT_SHOWN = frozenset(
     {"revision", "updated_at", "due_shard", "next_fire_at", "tzdata_version", "listing", "facets", "search_name"}
 )
 
@@ -41,9 +41,9 @@ def record(
     after: Mapping[str, Any] | None,
     now: datetime,
 ) -> None:
-    """Add an entry. `before` is None for something made, `after` for something deleted.
+    """Add an entry. `before` is None for a new record, `after` for a deleted one.
 
-    A request that is taken over after a crash comes with the same `now`, and its entry is there once.
+    A request that is repeated after a crash comes with the same `now`, and its entry is there once.
     """
     entry_id = ulid(now, f"{actor.name}|{action}|{record_type}|{record_id}")
     entry = AuditRecord(
@@ -56,23 +56,23 @@ def record(
         record_type=record_type,
         record_id=record_id,
         changes=changes(before, after),
-        expires_at=utc(now) + timedelta(days=kept_days()),
+        expires_at=utc(now) + timedelta(days=days_kept()),
     )
     store.add(entry)
 
 
 def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, list[Any]]:
-    """`{field: [from, to]}` of every field that differs, secrets masked."""
+    """`{field: [from, to]}` of each field that differs, secrets masked."""
     old, new = dict(before or {}), dict(after or {})
     # Compared before masking, so that a changed password shows as changed.
-    names = sorted(name for name in old.keys() | new.keys() if name not in SILENT and old.get(name) != new.get(name))
+    names = sorted(name for name in old.keys() | new.keys() if name not in NOT_SHOWN and old.get(name) != new.get(name))
     shown_old, shown_new = masked(old), masked(new)
-    return {name: [_plain(shown_old.get(name)), _plain(shown_new.get(name))] for name in names}
+    return {name: [_as_kept(shown_old.get(name)), _as_kept(shown_new.get(name))] for name in names}
 
 
 def snapshot(item: Record) -> dict[str, Any]:
-    """The columns of a record, for `before` and `after`."""
-    return {name: _json(value) for name, value in item.attribute_values.items()}
+    """The columns of a record as JSON values, for `before` and `after`."""
+    return {name: _as_json(value) for name, value in item.attribute_values.items()}
 
 
 def listing(
@@ -91,8 +91,8 @@ def listing(
     check(page, page_size)
     if at_from is not None and at_to is not None and at_from > at_to:
         raise Invalid("at_from is after at_to.", field="at_from")
-    oldest = utc(now) - timedelta(days=kept_days())
-    # An entry's instant is the acceptance of its request, which may be a moment ahead of this one.
+    oldest = utc(now) - timedelta(days=days_kept())
+    # An entry has the instant at which its request was accepted, by another machine's clock: it may be ahead of `now`.
     newest = utc(now) + timedelta(days=1)
     months = months_between(max(oldest, at_from or oldest), min(newest, at_to or newest))
     wanted = AuditFilter(at_from=at_from, at_to=at_to, **equal)
@@ -100,25 +100,25 @@ def listing(
     return Page(items, page, page_size, min(total, TOTAL_LIMIT), total_is_lower_bound=total > TOTAL_LIMIT)
 
 
-def kept_days() -> int:
-    """Longer than any job that an entry explains."""
-    return max(RETENTION_DAYS, 2 * retention.longest_days())
+def days_kept() -> int:
+    """Entries outlive any job that they explain."""
+    return max(LEAST_DAYS, 2 * retention.longest_days())
 
 
-def _json(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, set):
         return sorted(value)
     return rfc3339(value) if isinstance(value, datetime) else value
 
 
-def _plain(value: Any) -> Any:
-    value = _json(value)
+def _as_kept(value: Any) -> Any:
+    value = _as_json(value)
     if isinstance(value, str):
-        return _cut(value)
+        return _shortened(value)
     if isinstance(value, dict | list) and len(json.dumps(value)) > DOCUMENT_LIMIT:
-        return _cut(json.dumps(value, ensure_ascii=False))
+        return _shortened(json.dumps(value, ensure_ascii=False))
     return value
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "…"

@@ -1,4 +1,4 @@
-"""API tokens `carillon_<id>_<secret>`: made once, shown once, checked on every request, revoked for good."""
+"""API tokens `carillon_<id>_<secret>`: shown once, when made; verified on every request; revoked for good."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from chalicelib.store.tokens import TokenRecord
 
 PREFIX = "carillon"
 SECRET_BYTES = 32
-# Writing the time of every use would cost a write a request.
-USE_NOTED_EVERY = timedelta(hours=1)
+# `last_used_at` is written this often: at every use it would cost a write a request.
+USE_WRITTEN_EVERY = timedelta(hours=1)
 
 _SHAPE = re.compile(r"carillon_([A-Za-z0-9]{4,40})_([A-Za-z0-9]{16,128})")
 
@@ -35,27 +35,27 @@ def create(
     now: datetime,
     key: str | None = None,
 ) -> tuple[TokenRecord, str | None]:
-    """The record and the whole token. The token is None when the request was answered before: it is shown once."""
+    """The record and the whole token, which is shown once: None when an earlier try of the request made it."""
     if (role == Role.ROBOT) != (pool is not None):
         raise Invalid("A robot's token names its pool, and no other token does.", field="pool")
     if expires_at is not None and utc(expires_at) <= now:
         raise Invalid("expires_at must be in the future.", field="expires_at")
     token_id, secret = ulid(now, key), secrets.token_hex(SECRET_BYTES)
-    made = TokenRecord(
+    token = TokenRecord(
         token_id,
         name=name,
         role=role.value,
         pool=pool,
-        hash=digest(secret),
+        hash=hash_of(secret),
         creator=actor.name,
         created_at=now,
         expires_at=None if expires_at is None else utc(expires_at),
     )
-    new = store.insert(made)
+    new = store.insert(token)
     if not new:
-        made = store.get(token_id)
-    audit.record(actor, "create", "token", token_id, before=None, after=_shown(made), now=now)
-    return made, f"{PREFIX}_{token_id}_{secret}" if new else None
+        token = store.get(token_id)
+    audit.record(actor, "create", "token", token_id, before=None, after=_without_hash(token), now=now)
+    return token, f"{PREFIX}_{token_id}_{secret}" if new else None
 
 
 def listing(*, page: int, page_size: int) -> Page:
@@ -67,29 +67,32 @@ def get(token_id: str) -> TokenRecord:
 
 
 def revoke(token_id: str, *, actor: Actor, now: datetime) -> TokenRecord:
-    """Revoking twice changes nothing. A gateway that keeps the authorizer's answer may let reads in a little longer."""
+    """Revoke a token; a second time changes nothing. Raises TokenNotFound.
+
+    A gateway that caches the authorizer's answer may let it read a little longer.
+    """
     token = store.get(token_id)
-    before = _shown(token)
+    before = _without_hash(token)
     if store.revoke(token, now=now):
-        audit.record(actor, "revoke", "token", token_id, before=before, after=_shown(token), now=now)
+        audit.record(actor, "revoke", "token", token_id, before=before, after=_without_hash(token), now=now)
         return token
     return store.get(token_id)
 
 
 def verify(text: str, *, now: datetime) -> Actor:
-    """Whom the token speaks for, or Unauthenticated, which never says what exactly was wrong."""
+    """The actor that the token speaks for. Raises Unauthenticated, which never says what exactly was wrong."""
     shape = _SHAPE.fullmatch(text)
     token = store.find(shape.group(1)) if shape else None
-    if shape is None or token is None or not hmac.compare_digest(token.hash, digest(shape.group(2))):
+    if shape is None or token is None or not hmac.compare_digest(token.hash, hash_of(shape.group(2))):
         raise Unauthenticated
     actor = _actor_of(token, now=now)
-    if token.last_used_at is None or now - token.last_used_at >= USE_NOTED_EVERY:
-        store.note_use(token, now=now, unless_since=now - USE_NOTED_EVERY)
+    if token.last_used_at is None or now - token.last_used_at >= USE_WRITTEN_EVERY:
+        store.note_use(token, now=now, unless_since=now - USE_WRITTEN_EVERY)
     return actor
 
 
 def refreshed(caller: Actor, *, now: datetime) -> Actor:
-    """The caller as its API token stands now, whatever was known of it before; Unauthenticated when it is not good."""
+    """The caller as its API token stands now. Raises Unauthenticated when the token is gone, revoked or expired."""
     if caller.token_id is None:
         return caller
     token = store.find(caller.token_id)
@@ -104,9 +107,9 @@ def _actor_of(token: TokenRecord, *, now: datetime) -> Actor:
     return Actor(name=f"token:{token.name}", role=token.role, pool=token.pool, token_id=token.token_id)
 
 
-def digest(secret: str) -> str:
+def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _shown(token: TokenRecord) -> dict[str, object]:
+def _without_hash(token: TokenRecord) -> dict[str, object]:
     return {name: value for name, value in audit.snapshot(token).items() if name != "hash"}
