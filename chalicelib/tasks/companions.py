@@ -1,8 +1,8 @@
 """What is written beside a task's record: one row of COMPANIONS for each, with a hook for each step of a change.
 
-The record's own write stands in the middle. Before it the rows are walked from the last to the first, after it from the
-first to the last: what must be known before a task can fire is put first, and what may fail and be repaired by the
-sweep, the task's own rule, comes last.
+The record's own write stands in the middle: before it the rows are walked from the last to the first, after it from the
+first to the last, so that the row that begins first ends last. That is the task's own rule: its watch is kept before
+anything is written, and the rule, which EventBridge may refuse and the sweep then repairs, is put after everything.
 """
 
 from __future__ import annotations
