@@ -1,1 +1,1 @@
-"""What tasks refer to: reports, sources, calendars; and asking a source while a person waits."""
+"""What tasks refer to: reports, sources and calendars; connection tests and previews of reports."""

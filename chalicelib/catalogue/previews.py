@@ -1,4 +1,4 @@
-"""Asking a source while somebody waits: testing a connection, and the first rows of a report."""
+"""Queries of a source while a person waits: a test of the connection, and the first rows of a report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from chalicelib.sources.registry import open_source
 from chalicelib.store import catalogue as store
 from chalicelib.store.catalogue import ReportRecord, SourceRecord
 
-# API Gateway answers for us after 29 s; connecting takes its part of that.
+# API Gateway gives up after 29 s; connecting takes a part of that.
 PATIENCE_SECONDS = 15
-# One value may be a whole document: what is shown of it, and of all rows (Lambda answers with 6 MB at most).
+# Characters shown of one value, which may be a whole document.
 VALUE_LIMIT = 2_000
+# Bytes shown of all rows: Lambda answers with 6 MB at most.
 ROWS_LIMIT = 4_000_000
 
 
 def test_source(source_id: str) -> dict[str, Any]:
-    """What answered. Raises the source's RunError when it does not."""
+    """What the source says of itself. Raises its RunError when it does not answer."""
     started = clock.monotonic()
     with opened(store.get_source(source_id)) as source:
         info = source.test()
@@ -84,7 +85,7 @@ def preview_report(
 
 @contextmanager
 def opened(record: SourceRecord) -> Iterator[Source]:
-    """The record's source. An error says `source` where it did not say a field itself."""
+    """A connection to the record's source. Raises RunError, also for settings that were accepted once."""
     secret = secrets.get(secrets.source_name(record.source_id)).get("password") if record.has_secret else None
     folder = settings().data_folder or None
     try:
@@ -93,7 +94,7 @@ def opened(record: SourceRecord) -> Iterator[Source]:
         ) as source:
             yield source
     except Invalid as error:
-        # The settings were accepted once: what changed is the file they name, or the stage.
+        # The settings were accepted once; since then the file that they name, or the stage, has changed.
         raise RunError(error.message, problems=list(error.problems)) from error
 
 
@@ -105,7 +106,7 @@ def _query(report: ReportRecord, name: str | None) -> tuple[int, dict[str, Any]]
 
 
 def _shown(rows: list[list[str | None]]) -> list[list[str | None]]:
-    """The rows with long values cut short, as many as fit into an answer."""
+    """As many rows as fit into an answer, their long values shortened."""
     shown: list[list[str | None]] = []
     size = 0
     for row in rows:

@@ -15,7 +15,7 @@ from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 from chalicelib.core.facets import folded
 from chalicelib.store.base import InstantAttribute, Record, saved, table_name, written
 
-# One partition: names are few beside jobs, and change only when somebody edits a task.
+# One partition: names are few beside jobs, and change only when a task is edited.
 REGISTRY = "tasks"
 
 

@@ -29,7 +29,7 @@ from chalicelib.store.base import (
 
 # An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
 DUE_SHARDS = 4
-# All tasks share one partition of the listing index: its columns change only when somebody edits a task.
+# All tasks share one partition of the listing index: its columns change only when a task is edited.
 LISTING = "tasks"
 
 
@@ -217,7 +217,7 @@ def advance(
     missed_since: datetime | None,
     tzdata_version: str,
 ) -> bool:
-    """Move a task's plan past its slot; False when somebody else did, or edited the task meanwhile."""
+    """Move a task's plan past its slot; False when another tick did, or the task was edited meanwhile."""
     condition: Condition = (TaskRecord.next_fire_at == task.next_fire_at) & (TaskRecord.revision == task.revision)
     actions: list[Any] = [
         TaskRecord.previous_fire_at.set(previous_fire_at),

@@ -1,1 +1,1 @@
-"""Definitions that people edit, and their EventBridge rules: both lead to slots."""
+"""Task definitions, which people edit, and their own EventBridge rules."""

@@ -1,4 +1,4 @@
-"""Tasks: definitions that people edit, and what an edit means for the slots already planned."""
+"""Editing tasks: create, replace, patch, enable, disable and delete definitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def get(task_id: str) -> TaskRecord:
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> TaskRecord:
     """Save a new task and plan what is due before the next tick; a `now` task starts at once.
 
-    With the same `key` (an idempotency key, unique to its caller) and `now` the task is made once.
+    The task is made once per `key` (an idempotency key, unique to its caller) and `now`.
     """
     columns = validation.accept(body, now=now)
     task_id = ulid(now, None if key is None else f"task|{key}")
@@ -31,9 +31,9 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
 
 
 def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
-    """Save a task's new definition; slots planned ahead by the old one are taken out of the plan.
+    """Save a task's new definition and cancel the jobs that the old one planned ahead. Never fires a past slot.
 
-    Never fires a past slot. Raises StaleRevision when `revision` is given and is not the task's.
+    Raises StaleRevision when `revision` is given and is not the task's.
     """
     task = _current(task_id, revision, now=now)
     columns = validation.accept(body, now=now, known_schedule=task.schedule)
@@ -55,17 +55,17 @@ def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime
 
 
 def disable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
-    """Stop firing; what is planned and not yet due is cancelled, what waits or runs goes on."""
+    """Stop firing: jobs planned and not yet due are cancelled; those that wait or run go on."""
     return _switch(task_id, False, note, "disable", actor=actor, now=now)
 
 
 def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: datetime) -> None:
-    """Remove the definition. Its jobs stay readable, and those waiting or running come to their proper end."""
+    """Delete the definition. Its jobs stay readable, and those that wait or run go on to their end."""
     saving.delete(_current(task_id, revision, now=now), actor=actor, now=now)
 
 
 def _current(task_id: str, revision: int | None, *, now: datetime) -> TaskRecord:
-    """The task as it is to be edited. Slots due before the edit are recorded first, as they were defined."""
+    """The task as it is to be edited. Slots due before the edit are recorded first, by the old definition."""
     task = store.get(task_id)
     if rule_sync.has_rule(task):
         task = rule_events.before_edit(task, now=now)

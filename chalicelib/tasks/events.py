@@ -1,9 +1,11 @@
-"""Fires asked for by EventBridge: by a task's own rule (see `rule_fires`), or by a rule or a schedule made by hand.
+"""Events of EventBridge: from a task's own rule (see `rule_events`), or from a rule or a schedule made by hand.
 
-The input of one made by hand is `{"task": "<id or name>", "parameters": {...}}`. What tells two deliveries of one event
-apart from two events, best first: `event_id` (put there with an input transformer from `$.id`, or
-`<aws.scheduler.execution-id>`), the event's own `id` where the rule passes the event on and names the task in its
-`detail`, and last the id of the invocation, which AWS keeps when it delivers the same asynchronous invocation again.
+The input of one made by hand is `{"task": "<id or name>", "parameters": {...}}`. Two deliveries of one event have the
+same id; the first of these that there is:
+
+    event_id        set with an input transformer from `$.id`, or `<aws.scheduler.execution-id>`
+    id              the event's own, where the rule passes the event on and names the task in its `detail`
+    invocation id   AWS keeps it when it delivers the same asynchronous invocation again
 """
 
 from __future__ import annotations
@@ -31,20 +33,20 @@ KEPT = timedelta(hours=24)
 def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord | None:
     """Start the job that an event asks for, once per event. Raises Invalid or TaskNotFound naming what is wrong.
 
-    None: a task's own rule told of a time that is no slot any more.
+    None when a task's own rule reports a time that is no slot of the task any more.
     """
     detail = event.get("detail")
     asked: Mapping[str, Any] = detail if isinstance(detail, Mapping) and "task" in detail else event
     if asked.get("trigger") == rules.TRIGGER:
         return rule_events.fire(str(asked.get("task")), _instant(asked.get("scheduled_for")) or now, now=now)
-    task = _task(asked.get("task"))
+    task = _task_named(asked.get("task"))
     parameters = asked.get("parameters") or {}
     if not isinstance(parameters, Mapping):
         raise Invalid("parameters must be an object.", field="parameters")
     at = _instant(asked.get("scheduled_for") or event.get("time"))
     scheduled_for = floor_second(min(at or now, now))
     event_id = f"event|{task.task_id}|{asked.get('event_id') or event.get('id') or invocation_id}"
-    # The id holds the time of acceptance, so a second delivery must know when the first one came.
+    # The id has the time of acceptance in it, so a second delivery needs that of the first.
     accepted_at = idempotency.first_accepted(event_id, now=now, kept=KEPT)
     job_id = job_id_of_request(accepted_at, task.task_id, event_id)
     return starts.start(
@@ -58,7 +60,7 @@ def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobR
     )
 
 
-def _task(named: Any) -> TaskRecord:
+def _task_named(named: Any) -> TaskRecord:
     if not isinstance(named, str) or not named:
         raise Invalid('The event must name its task: {"task": "<id or name>"}.', field="task")
     found = store.find(named)

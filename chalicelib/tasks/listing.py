@@ -1,4 +1,4 @@
-"""The list of tasks: definitions are few, so they are filtered and sorted in memory."""
+"""The list of tasks, filtered and sorted in memory: definitions are few."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chalicelib.store.tasks import TaskRecord
 
 _NEVER = datetime.min.replace(tzinfo=FAR_FUTURE.tzinfo)
 Key = Callable[[TaskRecord, datetime], Any]
-# Column shown -> what it sorts by, now. A leading `-` in the request reverses it.
+# Column -> what the list sorts by, at an instant. A leading `-` in the request reverses the order.
 SORTS: dict[str, Key] = {
     "name": lambda task, now: task.name.casefold(),
     "kind": lambda task, now: task.kind,

@@ -1,8 +1,8 @@
 """A task and its own EventBridge rule: what the rule is to be, and how it follows the task.
 
 The record is written first and the rule follows. The record also keeps what was last put there (`rule_expression`,
-`rule_state`) and for which revision, so that a rule that differs from it was edited by somebody else, and a revision
-that differs is a save whose rule was not put any more.
+`rule_state`) and for which revision. A rule that differs from it was edited in the console; a revision that differs
+belongs to a save that died before it put the rule.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from chalicelib.log import event
 from chalicelib.store import rule_watch, tasks
 from chalicelib.store.tasks import TaskRecord
 
-# States of a rule as the record keeps them: the last is for a rule that somebody deleted in the console.
+# States of a rule as the record keeps them; DELETED: in the console.
 ENABLED, DISABLED, DELETED = "ENABLED", "DISABLED", "DELETED"
-# A save is over long before: after this the sweep finishes what it left.
+# A save takes far less: after this the sweep puts or deletes the rule that a dead save left.
 SAVE_LEASE = timedelta(minutes=2)
 
 
@@ -29,7 +29,7 @@ def has_rule(task: TaskRecord) -> bool:
 
 
 def wanted_rule(task: TaskRecord) -> Rule | None:
-    """The rule that the task asks for. None: a disabled task whose rule somebody deleted needs none."""
+    """The rule that the task asks for; None for a disabled task whose rule was deleted in the console."""
     if not task.enabled and task.rule_state == DELETED:
         return None
     return Rule(to_eventbridge(task.schedule), bool(task.enabled), task.name)
@@ -58,25 +58,26 @@ def same_times(one: str, other: str) -> bool:
 
 
 def watch_rule(task_id: str, *, now: datetime) -> None:
-    """Before a save or a deletion: should the process die, the sweep looks at the rule."""
+    """Call before a save or a deletion: should the process die, the sweep compares the rule with the task."""
     rule_watch.keep(task_id, until=now + SAVE_LEASE)
 
 
 def sync(task: TaskRecord) -> None:
     """Put the rule of a task as saved, or delete it. Raises Unavailable; the sweep then tries again.
 
-    An edit of the rule in the console that the save says nothing about stays: the next look takes it over.
+    A save that leaves the schedule and `enabled` as they are keeps an edit made in the console; the next comparison of
+    rule and task adopts it.
     """
     current: TaskRecord | None = task
     while current is not None and not _sync_once(current):
-        # Edited meanwhile: what was put may be older than what the other one put.
+        # Another save came between, and this one may have put its older rule last.
         current = tasks.find(task.task_id)
     if current is None:
         rules.delete(task.task_id)
 
 
 def _sync_once(task: TaskRecord) -> bool:
-    """False when the task is no longer the revision that its rule was made from."""
+    """Put or delete the rule; False when the task was edited since it was read."""
     if not has_rule(task):
         rules.delete(task.task_id)
         return tasks.note_rule(task, expression=None, state=None)
@@ -88,7 +89,7 @@ def _sync_once(task: TaskRecord) -> bool:
         if found is not None and not same(found, last):
             return True
     if last is not None and same_times(rule.expression, last.expression):
-        # Somebody's own way of writing it stays.
+        # An expression written another way in the console stays.
         rule = Rule(last.expression, rule.enabled, rule.description)
     rules.put(task.task_id, rule)
     event("rule put", task_id=task.task_id, expression=rule.expression, enabled=rule.enabled)

@@ -32,7 +32,7 @@ def run(
     now: datetime,
     key: str | None = None,
 ) -> JobRecord:
-    """Start a job now. A past `scheduled_for` gives it that slot's window; with the same key and now it starts once."""
+    """Start a job now, once per `key` and `now`. A past `scheduled_for` gives it that slot's window."""
     task = store.get(task_id)
     if scheduled_for is not None and scheduled_for > now:
         raise Invalid("scheduled_for is for past slots; a future one belongs in a schedule.", field="scheduled_for")
@@ -61,7 +61,7 @@ def start(
     operator: str | None,
     now: datetime,
 ) -> JobRecord:
-    """Put one job into the line at once, or give back the one that this id has already."""
+    """Put one job into the queue at once; the job that has this id already, if one has."""
     window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
     job = slots.build_job(
         task,
@@ -86,7 +86,7 @@ def start(
 
 
 def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
-    """The schedule's last fire before the instant: where `since_previous_fire` begins for a start by hand."""
+    """The schedule's last fire before the instant, where `since_previous_fire` begins; None when there is none."""
     if task.schedule["type"] in ("now", "once"):
         return None
     before = latest_fire(task.schedule, at_or_before=instant)

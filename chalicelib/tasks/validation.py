@@ -1,4 +1,4 @@
-"""From what a caller wrote to what a task stores: every field checked, canonical, or refused by name."""
+"""From a caller's body to a task's columns: each field is checked and made canonical, or refused by name."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from chalicelib.store.tasks import TaskRecord
 def accept(
     body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The columns of a task's definition. Raises Invalid naming each field that cannot be.
+    """The columns of a task's definition. Raises Invalid, which names each wrong field.
 
-    `known_schedule` is the one the task has already: sent back unchanged it is taken as it is, also when a slot of it
-    (a `once` in the past) could not be accepted today.
+    `known_schedule` is the one that the task has already: sent back unchanged it is accepted as it is, even when it
+    would be refused today, as a `once` in the past is.
     """
     defaults = {name: tasks.DEFINITION[name].default for name in tasks.GIVEN}
     given = defaults | {name: value for name, value in body.items() if value is not None}
@@ -51,11 +51,11 @@ def accept(
         raise Invalid(f"{given['overlap']!r} is not one of {options}.", field="overlap") from None
     Misfire.accept(given["misfire"])
     Retry.accept(given["retry"])
-    does = kind_of(kind)
-    spec = does.check_spec(given["spec"] or {}, has_window=window is not None, timezone=zone)
-    # A task that fires by itself must have every value; to one that does not, the start may bring what is missing.
+    kind_rules = kind_of(kind)
+    spec = kind_rules.check_spec(given["spec"] or {}, has_window=window is not None, timezone=zone)
+    # A task that fires by itself must have every value; one that does not may get the missing ones at its start.
     enabled = bool(given["enabled"])
-    does.check_parameters(spec, given["parameters"], has_window=window is not None, complete=enabled)
+    kind_rules.check_parameters(spec, given["parameters"], has_window=window is not None, complete=enabled)
     return {
         # The request model has checked the types and ranges of those that are not replaced below.
         **{name: given[name] for name in tasks.GIVEN},
@@ -66,12 +66,12 @@ def accept(
         "retry": given["retry"] or {},
         "parameters": dict(given["parameters"]),
         "spec": spec,
-        **asdict(does.target(spec)),
+        **asdict(kind_rules.target(spec)),
     }
 
 
 def check_start(task: TaskRecord, parameters: Mapping[str, Any]) -> None:
-    """Refuse to start the task with these parameters, or to let it fire, when its kind knows that it would fail."""
+    """Raises Invalid when the task's kind knows that a job with these parameters would fail."""
     given = {**(task.parameters or {}), **parameters}
     kind_of(task.kind).check_parameters(task.spec, given, has_window=task.window is not None, complete=True)
 
@@ -79,7 +79,8 @@ def check_start(task: TaskRecord, parameters: Mapping[str, Any]) -> None:
 def accept_task_schedule(
     given: Mapping[str, Any], *, now: datetime, trigger: str, known: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The schedule to store. A rule of its own takes what EventBridge can express: UTC, to the minute, without end."""
+    """The schedule to store. With a rule of its own it must be one that EventBridge can express: UTC, whole minutes,
+    without end."""
     gap = settings().minimum_gap_seconds
     if known is not None and _same(given, known):
         schedule = dict(known)
@@ -92,21 +93,23 @@ def accept_task_schedule(
 
 
 def _anchored(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """An edit does not move the instant that a schedule without a start counts from: the task's creation."""
+    """The schedule with the anchor it has already: an edit does not move the instant that it counts from, which is the
+    task's creation unless it has a start."""
     kept = known.get("anchor") if given.get("type") == known.get("type") and not given.get("start") else None
     return {**({} if kept is None else {"anchor": kept}), **given}
 
 
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether a schedule is the known one, perhaps without the anchor, which only acceptance fills in."""
+    """Whether a schedule is the known one, with or without the anchor, which only acceptance fills in."""
     form = normalise_schedule(given)
     return form | {"anchor": known.get("anchor")} == dict(known) | {"anchor": known.get("anchor")}
 
 
 def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
-    """Set the task's next slot: None when it is disabled, its schedule is over, or a rule tells its slots.
+    """Set the task's next slot: None when it is disabled, its schedule is over, or a rule reports its slots.
 
-    `fire_now` starts a `now` task, and a `once` task that may run though it is past: on saving it, not on every edit.
+    `fire_now` starts a `now` task, and a past `once` task with `run_if_past`. It is for new tasks and those that never
+    fired, not for every edit.
     """
     following = None
     if task.enabled and task.trigger != EVENTBRIDGE:

@@ -71,7 +71,7 @@ def test_a_new_name_is_the_rules_description(stage: Stage) -> None:
     assert found.description == "Nightly"
 
 
-def test_a_deleted_task_leaves_no_rule_and_nothing_to_look_at(stage: Stage) -> None:
+def test_a_deleted_task_leaves_no_rule_and_no_watch(stage: Stage) -> None:
     task = a_task(stage)
     task_editing.delete(task.task_id, actor=OPERATOR, now=stage.now)
     assert console.names(stage) == []
@@ -167,7 +167,7 @@ def test_an_edit_in_the_console_is_adopted_when_the_rule_fires(stage: Stage) -> 
     edit(stage, task, ScheduleExpression="cron(0/2 * * * ? *)")
     job = minute(stage, task)
     assert now(stage, task).schedule["expression"] == "0-58/2 * * * *"
-    # What had been told of before anybody knew of the edit runs.
+    # The slot that the edited rule reported before the edit was known runs.
     assert job is not None
     assert [each.status for each in stage.jobs()] == [JobStatus.SUCCEEDED]
 
@@ -188,7 +188,7 @@ def test_an_edit_in_the_console_makes_the_revision_stale(stage: Stage) -> None:
         task_editing.patch(task.task_id, {"description": "x"}, revision=1, actor=OPERATOR, now=stage.now)
 
 
-def test_somebodys_own_way_of_writing_an_expression_stays(stage: Stage) -> None:
+def test_an_expression_written_another_way_in_the_console_stays(stage: Stage) -> None:
     task = a_task(stage)
     edit(stage, task, ScheduleExpression="cron(0/15 * * * ? *)")
     sweep_after(stage, SOON)
@@ -196,7 +196,7 @@ def test_somebodys_own_way_of_writing_an_expression_stays(stage: Stage) -> None:
     assert shown(stage, task) == ("cron(0/15 * * * ? *)", "ENABLED")
 
 
-def test_an_edit_that_cannot_be_taken_over_is_told_and_left_alone(
+def test_an_edit_that_cannot_be_taken_over_is_noted_and_left_alone(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = a_task(stage)
@@ -233,20 +233,22 @@ def test_a_rule_deleted_in_the_console_disables_its_task(stage: Stage) -> None:
     assert shown(stage, task) == ("cron(* * * * ? *)", "ENABLED")
 
 
-# --- looking is bounded ---
+# --- comparisons are bounded ---
 
 
-def test_a_rule_is_looked_at_every_ten_minutes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_compares_a_rule_with_its_task_every_ten_minutes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a_task(stage)
-    looks = []
+    reads = []
     find = rules.find
-    monkeypatch.setattr(rules, "find", lambda task_id: looks.append(stage.now) or find(task_id))
+    monkeypatch.setattr(rules, "find", lambda task_id: reads.append(stage.now) or find(task_id))
     for _ in range(30):
         sweep_after(stage, LATER / 10)
-    assert len(looks) == 3
+    assert len(reads) == 3
 
 
-def test_a_sweep_looks_at_a_few_rules_and_the_next_at_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_compares_a_few_rules_and_the_next_sweep_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "RULES_PER_SWEEP", 2)
     for _ in range(3):
         a_task(stage)
@@ -254,7 +256,7 @@ def test_a_sweep_looks_at_a_few_rules_and_the_next_at_others(stage: Stage, monke
     assert [stage.sweep().rules for _ in range(3)] == [2, 1, 0]
 
 
-def test_what_watches_over_a_rule_is_no_job(stage: Stage) -> None:
+def test_the_entry_that_watches_a_rule_is_no_job(stage: Stage) -> None:
     task = a_task(stage)
     assert stage.jobs() == []
     assert rule_watch.task_of(f"rule.{task.task_id}") == task.task_id

@@ -27,7 +27,7 @@ def patch(stage: Stage, task: Any, **changes: Any) -> None:
     task_editing.patch(task.task_id, changes, revision=None, actor=OPERATOR, now=stage.now)
 
 
-def test_the_rule_tells_of_a_slot_and_its_job_runs(stage: Stage) -> None:
+def test_the_rule_reports_a_slot_and_its_job_runs(stage: Stage) -> None:
     task = a_task(stage)
     minute(stage, task)
     [job] = stage.jobs()
@@ -37,7 +37,7 @@ def test_the_rule_tells_of_a_slot_and_its_job_runs(stage: Stage) -> None:
     assert store.get(task.task_id).previous_fire_at == at("09:01:00")
 
 
-def test_the_tick_plans_no_slot_that_a_rule_tells_of(stage: Stage) -> None:
+def test_the_tick_plans_no_slot_that_a_rule_reports(stage: Stage) -> None:
     task = a_task(stage)
     stage.minutes(3)
     assert stage.jobs() == []
@@ -83,7 +83,7 @@ def test_a_slot_whose_event_had_not_come_before_an_edit_is_recorded(stage: Stage
     assert job.parameters == {"colour": "red"}
 
 
-def test_slots_that_eventbridge_never_told_of_are_missed(stage: Stage) -> None:
+def test_slots_that_eventbridge_never_reported_are_missed(stage: Stage) -> None:
     task = a_task(stage)
     stage.world.now = at("09:05:20")
     told(stage, task, at("09:05:05"))
@@ -99,7 +99,7 @@ def test_slots_that_eventbridge_never_told_of_are_missed(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("late", [timedelta(minutes=2), timedelta(hours=3)])
-def test_the_misfire_policy_judges_a_late_event(stage: Stage, late: timedelta) -> None:
+def test_the_misfire_policy_applies_to_a_late_event(stage: Stage, late: timedelta) -> None:
     task = a_task(stage, misfire="skip", schedule={"type": "interval", "every": 1, "unit": "hour"})
     stage.world.now = at("10:00:00") + late
     job = told(stage, task, at("10:00:20"))
@@ -116,12 +116,12 @@ def test_windows_since_the_previous_fire_tile_also_when_events_come_out_of_order
     first, overtaken, third = stage.jobs()
     assert (first.window_start, first.window_end) == (task.created_at, at("09:01:00"))
     assert (third.window_start, third.window_end) == (at("09:01:00"), at("09:03:00"))
-    # The event that came last finds its time covered.
+    # The time before the event that came last is covered already.
     assert (overtaken.status, overtaken.reason) == (JobStatus.SKIPPED, Reason.EMPTY_WINDOW)
     assert store.get(task.task_id).previous_fire_at == at("09:03:00")
 
 
-def test_the_overlap_policy_is_asked(stage: Stage) -> None:
+def test_the_overlap_policy_applies(stage: Stage) -> None:
     task = a_task(stage, overlap="skip")
     stage.world.now = at("09:01:20")
     told(stage, task, at("09:01:05"))
@@ -136,7 +136,7 @@ def test_the_overlap_policy_is_asked(stage: Stage) -> None:
 def test_a_disabled_task_starts_nothing(stage: Stage) -> None:
     task = a_task(stage)
     task_editing.disable(task.task_id, actor=OPERATOR, now=stage.now)
-    # EventBridge may take a minute to notice.
+    # EventBridge may fire a disabled rule for another minute.
     stage.world.now = at("09:01:20")
     assert told(stage, task, at("09:01:05")) is None
     assert stage.jobs() == []
@@ -148,7 +148,7 @@ def test_a_rule_that_outlived_its_task_starts_nothing(stage: Stage) -> None:
     assert told_late(stage, task, at("09:01:05")) is None
 
 
-def test_a_rule_that_cannot_be_looked_at_still_fires(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_cannot_be_read_still_fires(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     task = a_task(stage)
     stage.world.now = at("09:01:20")
 
