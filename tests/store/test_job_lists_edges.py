@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.ids import months_between, ulid
+from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import Invalid
 from chalicelib.jobs import listing as job_listing
@@ -157,12 +157,6 @@ def test_a_search_reads_the_tasks_of_that_name_unless_they_are_many() -> None:
     assert the_plan(tasks=0, search="x", pool="p") == []
     assert the_plan(tasks=job_list_plan.MOST_TASKS + 1, search="x", pool="p") == [("by_pool", "p")]
     assert the_plan(search="x", account_id="a") == [("by_account", "a")]
-
-
-def test_months_are_those_between_both_ends_included() -> None:
-    first, last = datetime(2025, 12, 31, 23, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
-    assert months_between(first, last, oldest_first=True) == ["2025-12", "2026-01", "2026-02"]
-    assert months_between(first, last, oldest_first=False) == ["2026-02", "2026-01", "2025-12"]
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
