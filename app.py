@@ -1,6 +1,6 @@
 """The composition root: the HTTP API, and the functions that AWS starts.
 
-The names of handlers are names in AWS: never rename one. What a handler needs is imported when it runs, so that each
+The names of handlers are names in AWS: never rename one. A handler imports what it needs when it runs, so that each
 function loads its own part only.
 """
 
@@ -14,7 +14,7 @@ from chalice.app import Chalice, CloudWatchEvent, SQSEvent
 from chalicelib.api import authorizer, blueprint
 
 app = Chalice(app_name="carillon", configure_logs=False)
-# JSON only: nothing is binary, so nothing is sent as base64.
+# All answers are JSON: API Gateway need not decode base64.
 app.api.binary_types = []
 app.register_blueprint(authorizer.bp)
 app.register_blueprint(blueprint.bp)
@@ -36,10 +36,10 @@ def sweep(event: CloudWatchEvent) -> None:
     repair.sweep(now=clock.now(), time_left=lambda: _seconds_left(event.context))
 
 
-# An intrinsic function passes through Chalice into the template, whatever its types say.
+# Chalice passes an intrinsic function into the template, although its types allow only text.
 @app.on_sqs_message(queue_arn={"Fn::GetAtt": ["WorkQueue", "Arn"]}, batch_size=1)  # type: ignore[arg-type]
 def work(event: SQSEvent) -> dict[str, Any]:
-    """One message a time: an error fails it, and the queue gives it again or, at last, to the dead-letter queue."""
+    """Handles one message. After an error SQS delivers it again, and in the end to the dead-letter queue."""
     from chalicelib import clock
     from chalicelib.queue.claim import Worker
     from chalicelib.worker import worker
@@ -54,7 +54,7 @@ def work(event: SQSEvent) -> dict[str, Any]:
 
 @app.lambda_function()
 def fire(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """The target of tasks' own rules, and of rules made by hand: `{"task": "<id or name>", "parameters": {…}}`."""
+    """The target of the rules of tasks, and of rules made by hand: `{"task": "<id or name>", "parameters": {…}}`."""
     from chalicelib import clock
     from chalicelib.tasks import events as fires
 

@@ -1,4 +1,4 @@
-"""Every error Carillon raises on purpose.
+"""Every error that Carillon raises on purpose.
 
     CarillonError
     ├── Malformed              400  the request cannot be read
@@ -12,14 +12,14 @@
     │   ├── WrongState
     │   ├── NameTaken
     │   └── StillReferenced
-    ├── StaleRevision          412  somebody else edited the record first
-    ├── Invalid                422  well-formed, but a field's value cannot be
-    │   └── InvalidSchedule         (also a ValueError: raised by the pure rules)
+    ├── StaleRevision          412  the record was edited since it was read
+    ├── Invalid                422  a field's value cannot be accepted
+    │   └── InvalidSchedule         also a ValueError; the pure rules raise it
     ├── TooManyRequests        429
-    ├── Unavailable            503  a service Carillon stands on did not answer
-    ├── FiringIncomplete            raised by tick and sweep for the alarm, after all else is done
-    └── RunError                    why a run failed; never an HTTP answer
-        ├── PreconditionMissing     what the run needs is not there; the job is blocked
+    ├── Unavailable            503  a service that Carillon depends on did not answer
+    ├── FiringIncomplete            tick and sweep raise it for the alarm, after the rest of their work
+    └── RunError                    why a run failed; a preview or a source's test answers it with 422
+        ├── PreconditionMissing     something the run needs does not exist; the job is blocked
         ├── ParametersRefused
         ├── SourceUnreachable
         ├── SourceRefused
@@ -29,9 +29,9 @@
         ├── StatementTimedOut
         ├── EmptyResult
         ├── FileNotWritten
-        └── Stopped                 asked to stop: cancel, deadline, or the worker's own time
+        └── Stopped                 a cancel, the deadline, or the end of the worker's own time
 
-A class's docstring is its default message. `api/errors.py` alone knows the HTTP statuses.
+A class's docstring is its default message, which callers see. `api/errors.py` maps classes to HTTP statuses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from chalicelib.core.lifecycle import Reason
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One field of the caller's input and what is wrong with it, e.g. `schedule.expression`."""
+    """A field of the caller's input, e.g. `schedule.expression`, and what is wrong with it."""
 
     field: str
     message: str
@@ -63,7 +63,7 @@ class CarillonError(Exception):
 
     @property
     def field(self) -> str | None:
-        """The first field at fault, if any."""
+        """The first field that has a problem, if any."""
         return self.problems[0].field if self.problems else None
 
 

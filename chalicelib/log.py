@@ -1,6 +1,6 @@
-"""One JSON line per event on standard output, which is where Lambda's log group reads.
+"""The service's log: one JSON line per event on standard output, which Lambda sends to its log group.
 
-A line is one sentence plus fields; never a secret, a presigned link or a row of data.
+A line is one sentence plus fields. It never holds a secret, a presigned link or a row of data.
 """
 
 from __future__ import annotations

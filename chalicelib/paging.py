@@ -1,4 +1,4 @@
-"""One page of a list, and the sizes a page may have."""
+"""One page of a list, and the sizes that a page may have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chalicelib.errors import Invalid
 
 PAGE_SIZES = (10, 20, 50, 100)
 DEFAULT_PAGE_SIZE = 20
-# Counting stops here: past it `total` is a lower bound.
+# Counting stops here: beyond it `total` is a lower bound.
 TOTAL_LIMIT = 10_000
 
 
@@ -35,7 +35,7 @@ def check(page: int, page_size: int) -> None:
 
 
 def cut(items: Sequence[Any], *, page: int, page_size: int) -> Page:
-    """The page of a whole list that is in memory already."""
+    """One page of a list that is in memory."""
     check(page, page_size)
     start = (page - 1) * page_size
     return Page(items=items[start : start + page_size], page=page, page_size=page_size, total=len(items))

@@ -1,4 +1,4 @@
-"""Every setting, read from the environment once per process. README.md lists each by name."""
+"""Every setting, read from the environment once per process. The documentation lists each by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Settings:
-    """The stage's configuration. The template fills in what it makes; the rest has these defaults."""
+    """The configuration of a stage. The template sets the names of what it creates; the rest has these defaults."""
 
     stage: str = "dev"
     # Table names are `<tables>-<table>`, e.g. `carillon-dev-jobs`.
@@ -20,29 +20,30 @@ class Settings:
     bucket: str = ""
     # Secrets are named `<secrets>/sources/<source id>`.
     secrets: str = "carillon-dev"
-    # The rules of tasks are named `<rules>-task-<task id>`, and call this function; only who puts rules knows it.
+    # EventBridge rules of tasks are named `<rules>-task-<task id>`.
     rules: str = "carillon-dev"
+    # The function that these rules start. Only the functions that write rules have it.
     fire_arn: str = ""
-    # Folder whose files sources may read; empty: the stage has none.
+    # The folder from which sources may read files; empty: the stage has none.
     data_folder: str = ""
-    # The closest two fires of a schedule may come. 1 allows seconds.
+    # The shortest time between two fires of a schedule. 1 allows a fire every second.
     minimum_gap_seconds: int = 60
     # How long a presigned link lives.
     link_seconds: int = 300
-    # How many days a job's record, runs, files and logs live after its end (`retention.py`); the bucket's lifecycle has
-    # the same numbers. Kinds that are not named have the first one.
+    # How many days a job's record, runs, files and logs are kept after its end (`retention.py`). The bucket's lifecycle
+    # has the same numbers. The first one is that of every kind that the second does not name.
     retention_days: int = 90
     retention_days_by_kind: dict[str, int] = field(default_factory=dict)
-    # The Cognito user pool's issuer URL and the client id a token must be for; empty: API tokens only.
+    # The issuer URL and the client id of the JWTs that are accepted; empty: API tokens only.
     issuer: str = ""
     audience: str = ""
-    # Largest request body taken.
+    # The largest request body that is accepted.
     body_limit_bytes: int = 262_144
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process. `ValueError` names the variable whose value cannot be."""
+    """The settings of this process. `ValueError` names the variable whose value cannot be read."""
     found: dict[str, object] = {}
     for item in fields(Settings):
         name = variable(item.name)
