@@ -1,6 +1,6 @@
-"""HTTP: blueprints, request and response models, the authorizer, the error map. Parses, calls a use case, answers."""
+"""HTTP: routes, models, the authorizer, the error map. A view calls one use case and returns its result."""
 
-# The same as pyproject.toml's; a test holds them together.
+# The same as in pyproject.toml; a test compares them.
 VERSION = "0.1.0"
-# The name of API Gateway's stage, which is where paths begin outside.
+# The name of API Gateway's stage: outside, every path begins with it.
 BASE = "/api"

@@ -1,7 +1,7 @@
-"""The Lambda authorizer: who speaks, and in which role. What the role may do is decided per route, in `blueprint.py`.
+"""The Lambda authorizer: finds the caller and the role of a token. `blueprint.py` checks the role per route.
 
-A bad token is denied by policy, and the gateway's answer to that is 401 (infra/gateway.json). To raise "Unauthorized",
-which API Gateway maps to 401 too, would be a failed invocation with a traceback for whatever anybody sends.
+A bad token gets a policy that denies, which the gateway answers with 401 (infra/gateway.json). Raising "Unauthorized"
+would give a 401 too, but each bad token would then be a failed invocation with a traceback in the log.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from chalicelib.access import tokens
 from chalicelib.access.actor import Actor
 from chalicelib.errors import Unauthenticated
 
-# API Gateway keeps an answer this long for the same token: that spares a start of this function for each of a console's
-# many requests, and is as long as a revoked token may go on reading. Whoever changes something is looked up each time.
+# API Gateway keeps the answer for a token this long, so that the many requests of one console start this function once.
+# A revoked token can read for as long; requests that change something look the token up every time.
 AUTHORIZER_TTL_SECONDS = 30
 DENIED = {
     "principalId": "nobody",
@@ -37,7 +37,7 @@ def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
     except Unauthenticated:
         log.event("A token was not accepted", level="WARN")
         return DENIED
-    # All routes, since the answer is kept for the token, not for the route.
+    # All routes: API Gateway keeps the answer per token, not per route.
     context = {"name": actor.name, "role": actor.role, "pool": actor.pool or "", "token_id": actor.token_id or ""}
     return AuthResponse(routes=["*"], principal_id=actor.name, context=context)
 
@@ -50,6 +50,6 @@ def authenticate(header: str, *, now: datetime) -> Actor:
         raise Unauthenticated
     if text.startswith(f"{tokens.PREFIX}_"):
         return tokens.verify(text, now=now)
-    from chalicelib.api import oidc  # cryptography is heavy, and most calls come with an API token
+    from chalicelib.api import oidc  # cryptography is slow to import, and most calls have an API token
 
     return oidc.verify(text, now=now)

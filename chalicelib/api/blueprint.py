@@ -1,7 +1,7 @@
-"""Every route of the API, each wrapped: role, body, query, once-only, the view, the answer, the error map.
+"""Handles every request: checks the role, reads ids, query and body, calls the view, answers, maps errors.
 
-Chalice's own middleware never sees a view's exception, hence the wrapping. The modules of views, with their models
-and use cases, are imported when first called: the functions that fire and work start without them.
+Chalice's middleware does not see the exceptions of views, so one function wraps every view. The modules of views, with
+their models and use cases, are imported at their first request: `tick`, `work` and `fire` start without them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from chalicelib import clock, log
 from chalicelib.access import tokens
 from chalicelib.access.actor import Actor, allows
 from chalicelib.api import BASE, errors, idempotency, routes
-from chalicelib.api import request as api_request
 from chalicelib.api.authorizer import authorize
 from chalicelib.api.idempotency import Answer
 from chalicelib.api.operation import Call, Operation
+from chalicelib.api.request import read_actor, read_body, read_ids, read_json, read_query, read_revision
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.errors import Forbidden
 
@@ -37,24 +37,24 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 class Blueprint(chalice.app.Blueprint):
-    """The routes are those of ROLES: one without a role does not exist."""
+    """Has one route per row of ROLES, so a route without a role does not exist."""
 
-    def serve(self, method: str, path: str) -> None:
+    def add_route(self, method: str, path: str) -> None:
         def handle(**values: str) -> Response:
-            return self._respond(method, path, values)
+            return self._handle(method, path, values)
 
-        # No content types: what the body is decides, not what the header says it is.
+        # No content types: the body itself decides whether it is JSON, not its header.
         options: dict[str, Any] = {"methods": [method], "content_types": [], "name": f"{method} {path}"}
         if ROLES[method, path] is not OPEN:
             options["authorizer"] = authorize
         self.route(path, **options)(handle)
 
-    def _respond(self, method: str, path: str, values: dict[str, str]) -> Response:
+    def _handle(self, method: str, path: str, values: dict[str, str]) -> Response:
         request, started = self.current_request, clock.monotonic()
-        caller = api_request.actor(request)
+        caller = read_actor(request)
         try:
             if method not in SAFE:
-                # What API Gateway knows of the token may be AUTHORIZER_TTL_SECONDS old.
+                # The authorizer's answer may be AUTHORIZER_TTL_SECONDS old: the token may have been revoked since.
                 caller = tokens.refreshed(caller, now=clock.now())
             _check_role(method, path, caller)
             answer = _answer(routes.operation(method, path), request, caller, values)
@@ -73,15 +73,15 @@ class Blueprint(chalice.app.Blueprint):
 
 
 def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:
-    ids = api_request.ids(values)
-    revision = api_request.revision(request, taken=operation.takes_revision)
-    query = api_request.query(operation.query, request)
-    found = api_request.json_body(request, at_least_bytes=operation.body_limit_bytes)
-    body = api_request.body(operation.body, found)
+    ids = read_ids(values)
+    revision = read_revision(request, taken=operation.takes_revision)
+    query = read_query(operation.query, request)
+    found = read_json(request, at_least_bytes=operation.body_limit_bytes)
+    body = read_body(operation.body, found)
 
     def do(now: datetime, key: str | None) -> Answer:
         call = Call(actor=caller, now=now, body=body, query=query, key=key, revision=revision)
-        return shape(operation, operation.view(call, **ids))
+        return answer_of(operation, operation.view(call, **ids))
 
     now = clock.now()
     key = request.headers.get(idempotency.HEADER)
@@ -103,8 +103,8 @@ def _check_role(method: str, path: str, caller: Actor) -> None:
         raise Forbidden(f"This needs the role {needed}; the token's role is {caller.role or 'none'}.")
 
 
-def shape(operation: Operation, value: Any) -> Answer:
-    """The answer a view's result makes, checked against the model that documents it."""
+def answer_of(operation: Operation, value: Any) -> Answer:
+    """The HTTP answer for a view's result, validated by the model that documents it."""
     if isinstance(value, Answer):
         return value
     if operation.answer is None:
@@ -120,6 +120,7 @@ def shape(operation: Operation, value: Any) -> Answer:
 
 
 def _text(shown: BaseModel, left_out: tuple[str, ...]) -> str:
+    """The JSON of an answer; the fields that are left out are null."""
     plain = shown.model_dump(mode="json")
     plain.update(dict.fromkeys(left_out))
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
@@ -127,4 +128,4 @@ def _text(shown: BaseModel, left_out: tuple[str, ...]) -> str:
 
 bp = Blueprint(__name__)
 for _method, _path in ROLES:
-    bp.serve(_method, _path)
+    bp.add_route(_method, _path)

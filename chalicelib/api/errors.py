@@ -1,4 +1,4 @@
-"""The one place that turns an error into an HTTP answer: a status along the error's MRO, and one shape of body."""
+"""Turns every error into an HTTP answer: the status by the error's class or its nearest base, and one shape of body."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STATUS: dict[type[errors.CarillonError], int] = {
     errors.Invalid: 422,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
-    # Of tick and sweep: no caller meets it.
+    # Only tick and sweep raise it, never a view.
     errors.FiringIncomplete: 500,
-    # A source that does not answer is the caller's choice of source: the request cannot be done as it stands.
+    # A preview or a test of a source: the caller chose the source or the query that failed.
     errors.RunError: 422,
 }
-# Where a source's error belongs when the use case did not say.
+# The field of a source's error when the use case named none.
 FIELD: dict[type[errors.RunError], str] = {
     errors.SourceUnreachable: "settings",
     errors.SourceRefused: "password",
@@ -42,8 +42,8 @@ FIELD: dict[type[errors.RunError], str] = {
 }
 RETRY_AFTER = {429: "1", 503: "1"}
 
-# What DynamoDB, SQS, S3 and Secrets Manager say when asking again later will do.
-PASSING = frozenset(
+# Error codes of DynamoDB, SQS, S3 and Secrets Manager after which a later try may succeed.
+TRANSIENT = frozenset(
     {
         "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "LimitExceededException",
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable",
@@ -54,7 +54,7 @@ PASSING = frozenset(
 
 
 def status_of(error: type[errors.CarillonError]) -> int:
-    """`LookupError` for an error nobody gave a status."""
+    """The HTTP status of an error's class; `LookupError` for a class without one."""
     for base in error.__mro__:
         if base in STATUS:
             return STATUS[base]
@@ -62,9 +62,9 @@ def status_of(error: type[errors.CarillonError]) -> int:
 
 
 def answer(error: Exception) -> Answer:
-    """The answer to any error. Details of what nobody expected go to the log, never to the caller."""
+    """The answer to any error. The details of an unexpected error go to the log, never to the caller."""
     if isinstance(error, ValidationError):
-        error = invalid(error)
+        error = from_validation_error(error)
     elif isinstance(error, ClientError | BotoCoreError | PynamoDBException):
         error = _service_error(error)
     if not isinstance(error, errors.CarillonError):
@@ -76,15 +76,15 @@ def answer(error: Exception) -> Answer:
                 f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
             ],
         )
-        return shaped(500, "InternalError", "Something went wrong here; it was logged.")
+        return _error_answer(500, "InternalError", "Something went wrong here; it was logged.")
     status = status_of(type(error))
     problems = [{"field": item.field, "message": item.message} for item in error.problems]
     if not problems and isinstance(error, errors.RunError):
         problems = [{"field": FIELD.get(type(error), "source"), "message": error.message}]
-    return shaped(status, type(error).__name__, error.message, problems)
+    return _error_answer(status, type(error).__name__, error.message, problems)
 
 
-def shaped(status: int, code: str, message: str, problems: list[dict[str, str]] | None = None) -> Answer:
+def _error_answer(status: int, code: str, message: str, problems: list[dict[str, str]] | None = None) -> Answer:
     body = json.dumps({"Code": code, "Message": message, "Errors": problems or []}, ensure_ascii=False)
     headers = {"Content-Type": "application/json"}
     if status in RETRY_AFTER:
@@ -92,9 +92,10 @@ def shaped(status: int, code: str, message: str, problems: list[dict[str, str]] 
     return Answer(status, body, headers)
 
 
-def invalid(error: ValidationError, *, depth: int | None = None) -> errors.CarillonError:
-    """Our error for pydantic's, each field with its dotted name, of `depth` parts at most. Rejected values are left
-    out: they may be secrets.
+def from_validation_error(error: ValidationError, *, depth: int | None = None) -> errors.CarillonError:
+    """Invalid, or Malformed for text that is not JSON, from pydantic's error.
+
+    Fields have dotted names of at most `depth` parts. Rejected values are left out: they may be secrets.
     """
     if any(item["type"] == "json_invalid" for item in error.errors(include_url=False, include_input=False)):
         return errors.Malformed("The body is not JSON.")
@@ -116,11 +117,11 @@ def _message(item: Mapping[str, Any]) -> str:
 
 
 def _service_error(error: Exception) -> Exception:
-    """Unavailable where asking again may help; otherwise the error itself, which answers 500."""
+    """Unavailable when a later try may succeed; otherwise the error itself, which answers 500."""
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, ClientError):
         code = str(cause.response.get("Error", {}).get("Code", ""))
-        if code not in PASSING:
+        if code not in TRANSIENT:
             return error
     elif not isinstance(cause, BotoCoreError):
         return error

@@ -1,9 +1,9 @@
-"""`Idempotency-Key`: the same request under the same key is done once, whatever crashes.
+"""`Idempotency-Key`: a request that is repeated under the same key is executed once, also when a process dies.
 
-accept ──> do it ──> finish: the answer is kept, and given to every repeat
-  │          ├─ refused (4xx): forgotten, nothing was done
-  │          └─ failed (5xx) or died: the next asking takes over, with the same ids
-  └─ known: finished -> its answer; under way -> 409; another body -> 422
+accept ──> execute ──> the answer is stored, and every repeat gets it
+  │          ├─ refused (4xx): the record is deleted, since nothing was done
+  │          └─ failed (5xx) or the process died: the next repeat executes it again, with the same ids
+  └─ the key is known: answered -> the stored answer; still executing -> 409; another body -> 422
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from chalicelib.store import idempotency as store
 from chalicelib.store.idempotency import RequestRecord
 
 HEADER = "Idempotency-Key"
+# How long a record is kept.
 KEPT = timedelta(hours=24)
-# API Gateway gives up after 29 s, and the function a second later.
+# A request executes at most this long: API Gateway gives up after 29 s, and the function a second later.
 LEASE = timedelta(seconds=35)
-# A DynamoDB item holds 400 KB; a longer answer is made anew for a repeat.
+# A DynamoDB item holds 400 KB. A longer answer is not stored: a repeat executes the request again.
 ANSWER_LIMIT = 300_000
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -39,7 +40,7 @@ class Answer:
     status: int
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
-    # What is kept for repeats instead of `body`, where the body holds what is shown once only.
+    # Stored for repeats instead of `body`, when the body has fields that are shown once.
     kept_body: str | None = None
 
 
@@ -53,7 +54,7 @@ def once(
     do: Callable[[datetime, str], Answer],
     keep_answer: bool = True,
 ) -> Answer:
-    """The answer of `do(accepted_at, unique)`, or the one it gave before. `target` is the method and the path."""
+    """The answer of `do(accepted_at, unique)`, or the stored one of an earlier request. `target`: method and path."""
     if not _KEY.fullmatch(key):
         raise Invalid("A key is 1 to 255 visible ASCII characters.", field=HEADER)
     request_id = _digest(actor.role, actor.name, target, key)
@@ -80,7 +81,7 @@ def once(
 
 
 def _begin(request_id: str, fingerprint: str, *, now: datetime) -> RequestRecord:
-    """A record this process may act on, or a finished one."""
+    """A record that this process may execute, or one that has an answer."""
     made = store.accept(request_id, fingerprint, now=now, lease=LEASE, kept=KEPT)
     if made is not None:
         return made
@@ -89,14 +90,14 @@ def _begin(request_id: str, fingerprint: str, *, now: datetime) -> RequestRecord
         raise Invalid("This key was sent with another request before.", field=HEADER)
     if known is not None and known.status is not None:
         return known
-    # Gone again means that the first asking was refused this very moment: as good as under way.
+    # No record: the first request was refused between the two calls; to this caller it still executes.
     if known is None or known.lease_until > now or not store.take_over(known, now=now, lease=LEASE):
         raise WrongState("The first request with this key is still being answered.", field=HEADER)
     return known
 
 
 def _fingerprint(key: str, payload: Any) -> str:
-    # Keyed, and the key is not stored: a body may hold a password, whose plain hash could be guessed at.
+    # An HMAC, whose key is not stored: a body may hold a password, and a plain hash of it could be guessed.
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 

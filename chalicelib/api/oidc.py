@@ -1,4 +1,7 @@
-"""JWTs of the stage's issuer: a Cognito user pool, or any OpenID Connect issuer. RS256 only, keys fetched and kept."""
+"""Verifies JWTs of the stage's issuer, a Cognito user pool or another OpenID Connect issuer. RS256 only.
+
+The issuer's keys are fetched when they are first needed, and cached.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from chalicelib.access.actor import LADDER, Actor
 from chalicelib.errors import Unauthenticated
 from chalicelib.settings import settings
 
-# Issuers rotate keys over days.
-KEYS_KEPT_SECONDS = 3_600.0
-# A token that names an unknown key makes us ask again, but no oftener than this: anybody can make up key ids.
-ASK_AGAIN_SECONDS = 60.0
+# How long keys are cached: issuers rotate them over days.
+KEYS_CACHED_SECONDS = 3_600.0
+# A token with an unknown key id makes us fetch the keys again, but not more often: a caller can invent key ids.
+FETCH_AGAIN_SECONDS = 60.0
 FETCH_SECONDS = 3.0
 LEEWAY_SECONDS = 30
 ANSWER_LIMIT_BYTES = 1_000_000
@@ -34,11 +37,11 @@ class _Keys:
     by_id: dict[str, Any]
 
 
-_kept: dict[str, _Keys] = {}
+_cache: dict[str, _Keys] = {}
 
 
 def verify(text: str, *, now: datetime) -> Actor:
-    """The actor a JWT speaks for, with the highest of its groups as role; Unauthenticated for any flaw."""
+    """The actor of a JWT, with the highest of its groups as role; Unauthenticated when the token is not valid."""
     issuer, audience = settings().issuer, settings().audience
     if not issuer:
         raise Unauthenticated
@@ -49,7 +52,7 @@ def verify(text: str, *, now: datetime) -> Actor:
             algorithms=ALGORITHMS,
             issuer=issuer,
             leeway=LEEWAY_SECONDS,
-            # Checked below: Cognito's access tokens carry `client_id` instead of `aud`, and times are judged by `now`.
+            # Checked below: Cognito's access tokens have `client_id` instead of `aud`; times are compared with `now`.
             options={"require": ["exp", "iss", "sub"], "verify_aud": False, "verify_exp": False, "verify_nbf": False},
         )
     except jwt.PyJWTError as error:
@@ -60,17 +63,17 @@ def verify(text: str, *, now: datetime) -> Actor:
 
 
 def forget_keys() -> None:
-    _kept.clear()
+    _cache.clear()
 
 
 def _key(issuer: str, header: dict[str, Any]) -> Any:
     if header.get("alg") not in ALGORITHMS:
         raise Unauthenticated
     key_id = str(header.get("kid") or "")
-    keys, asked = _kept.get(issuer), clock.monotonic()
-    if keys is None or asked - keys.fetched_at > KEYS_KEPT_SECONDS:
+    keys, now = _cache.get(issuer), clock.monotonic()
+    if keys is None or now - keys.fetched_at > KEYS_CACHED_SECONDS:
         keys = _fetch(issuer)
-    if key_id not in keys.by_id and asked - keys.fetched_at > ASK_AGAIN_SECONDS:
+    if key_id not in keys.by_id and now - keys.fetched_at > FETCH_AGAIN_SECONDS:
         keys = _fetch(issuer)
     try:
         return keys.by_id[key_id]
@@ -79,21 +82,21 @@ def _key(issuer: str, header: dict[str, Any]) -> Any:
 
 
 def _fetch(issuer: str) -> _Keys:
-    """The issuer's signing keys. When it does not answer, the keys kept so far stay good."""
+    """The issuer's signing keys. When it does not answer, the cached keys stay valid."""
     try:
         discovered = _get_json(f"{_reachable(issuer)}/.well-known/openid-configuration")
         found = jwt.PyJWKSet.from_dict(_get_json(str(discovered["jwks_uri"]))).keys
     except (OSError, ValueError, KeyError, jwt.PyJWTError) as error:
         log.error("The issuer's keys could not be fetched", error=type(error).__name__, issuer=issuer)
-        if issuer in _kept:
-            return _kept[issuer]
+        if issuer in _cache:
+            return _cache[issuer]
         raise Unauthenticated from error
-    _kept[issuer] = _Keys(clock.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
-    return _kept[issuer]
+    _cache[issuer] = _Keys(clock.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
+    return _cache[issuer]
 
 
 def _reachable(issuer: str) -> str:
-    """Where to ask an issuer: a Cognito pool's own address, or the emulator's when there is one."""
+    """The address of an issuer: its own, or for a Cognito pool on an emulator the emulator's."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     pool = urlsplit(issuer)
     if endpoint and (pool.hostname or "").startswith("cognito-idp."):
@@ -103,8 +106,8 @@ def _reachable(issuer: str) -> str:
 
 def _get_json(url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in ("https", "http"):
-        raise ValueError("an issuer is asked over HTTP")
-    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:  # noqa: S310 - the scheme was looked at
+        raise ValueError("an issuer is reached over HTTP")
+    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:  # noqa: S310 - the scheme was checked
         found: dict[str, Any] = json.loads(answer.read(ANSWER_LIMIT_BYTES))
     return found
 
@@ -129,14 +132,14 @@ def _in_time(claims: dict[str, Any], now: datetime) -> bool:
 
 
 def _name(claims: dict[str, Any]) -> str:
-    """What people recognise: a pool that signs in by address makes up the user names."""
+    """A name that people recognise: user names of a pool that signs in by e-mail address are generated."""
     if claims.get("email") and claims.get("email_verified") in (True, "true"):
         return str(claims["email"])
     return str(claims.get("cognito:username") or claims.get("username") or claims["sub"])
 
 
 def _role(claims: dict[str, Any]) -> str:
-    """The highest of the groups that are roles of people; empty when none is, which may do nothing."""
+    """The highest role among the token's groups; empty when none is a role: such a caller may do nothing."""
     groups = claims.get("cognito:groups") or []
     held = [role for role in LADDER if isinstance(groups, list) and role.value in groups]
     return held[-1].value if held else ""

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made from the operations and the very models that validate and answer."""
+"""OpenAPI 3.1, generated from the operations and the models that validate requests and answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DESCRIPTION = (
     "what somebody else edited first, on the operations that show it; the others refuse the header with 422."
 )
 _PATH_ID = re.compile(r"\{(\w+)\}")
-_WORDS = {400: "Malformed", 401: "No valid token", 403: "The role may not do this", 404: "No such record",
+_DESCRIPTIONS = {400: "Malformed", 401: "No valid token", 403: "The role may not do this", 404: "No such record",
           409: "The record's state does not allow this", 412: "Edited since it was read", 413: "The body is too large",
           422: "A field's value cannot be accepted", 429: "Too many requests",
           503: "A service did not answer"}  # fmt: skip
@@ -79,7 +79,7 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _references() -> Mapping[Any, dict[str, Any]]:
-    """Each model's reference: the name it has among all models."""
+    """Each model's reference: models of one name get longer ones, so all are named together."""
     references, _ = models_json_schema(list(_models(routes.operations())), ref_template=REFERENCE)
     return references
 
@@ -128,8 +128,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.method == "POST":
         shown.append(_header("Idempotency-Key", "Makes this request safe to repeat for 24 hours.", "^[!-~]{1,255}$"))
     if operation.takes_revision:
-        told = "The ETag of the record as it was read; a stale one answers 412."
-        shown.append(_header("If-Match", told, r'^(\*|(W/)?"[0-9]{1,12}"|[0-9]{1,12})$'))
+        description = "The ETag of the record as it was read; a stale one answers 412."
+        shown.append(_header("If-Match", description, r'^(\*|(W/)?"[0-9]{1,12}"|[0-9]{1,12})$'))
     return shown
 
 
@@ -139,7 +139,7 @@ def _header(name: str, description: str, pattern: str) -> dict[str, Any]:
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema without references: parameters share nothing worth a name."""
+    """The schema with its references replaced: the schemas of parameters are short."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
@@ -167,7 +167,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         shown.setdefault(
             str(number),
             {
-                "description": f"{_WORDS[number]}: {', '.join(codes)}",
+                "description": f"{_DESCRIPTIONS[number]}: {', '.join(codes)}",
                 "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorBody")}}},
             },
         )
@@ -175,7 +175,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _error_codes(operation: Operation) -> dict[int, list[str]]:
-    """Each status this operation may answer with an error, and the codes under it."""
+    """Each error status of this operation, with its codes."""
     found: list[type[errors.CarillonError]] = list(operation.errors)
     if not operation.open:
         found += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]

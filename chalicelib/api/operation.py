@@ -1,4 +1,4 @@
-"""What a route does: the models it validates with, what it answers, the errors it may give. OpenAPI is made of this."""
+"""An operation: a route with its view, models, errors and headers. OpenAPI is generated from operations."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One request, read and checked: what a view works with."""
+    """One request after it was read and checked, as its view gets it."""
 
     actor: Actor
-    # The instant the request was accepted; for a repeat that takes over a broken-off one, the first asking's.
+    # When the request was accepted. A repeat that continues an interrupted request has the time of the first one.
     now: datetime
     body: Any = None
     query: Any = None
-    # Unique to this caller, path and Idempotency-Key; ids are made from it.
+    # Derived from the caller, the path and the Idempotency-Key; ids of new records are derived from it.
     key: str | None = None
     # From If-Match.
     revision: int | None = None
@@ -39,24 +39,23 @@ class Operation:
     path: str
     view: View
     summary: str
-    # None: the view makes its own Answer, or there is nothing to say.
+    # None: the view returns an Answer itself, or the answer has no body.
     answer: type[BaseModel] | None = None
     status: int = 200
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     errors: tuple[type[CarillonError], ...] = ()
-    # The largest body taken, where the stage's own limit is too small for it.
+    # The largest body that is accepted, when the stage's limit is smaller.
     body_limit_bytes: int = 0
-    # The answer's revision is sent as ETag, and If-Match is honoured on changes.
+    # The answer's revision is sent as ETag, and changes check If-Match.
     revised: bool = False
-    # Where the record made by a POST is found: the field of the answer that ends the path.
+    # The field of the answer with the id of the record that a POST made; the Location header ends in it.
     id_field: str | None = None
-    # False: a repeat under the same Idempotency-Key does the work again: it changes nothing, and its answer is large.
+    # False: a repeat under the same Idempotency-Key runs the view again. For views that change nothing and answer much.
     keep_answer: bool = True
-    # Fields of the answer that are shown once and not kept for a repeat.
+    # Fields of the answer that are shown once: the answer that is stored for repeats has null.
     shown_once: tuple[str, ...] = ()
-
-    # Further statuses the view answers with, for OpenAPI: {"302": "…"}.
+    # Further statuses of the view's answers, for OpenAPI: {"302": "…"}.
     more_answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -69,7 +68,7 @@ class Operation:
 
     @property
     def takes_revision(self) -> bool:
-        """Whether If-Match means something: a change of a record that has a revision."""
+        """Whether If-Match is allowed: on a change of a record that has a revision."""
         return self.revised and self.method in ("PUT", "PATCH", "DELETE")
 
     @property
@@ -81,7 +80,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 
 def operation(method: str, path: str, **facts: Any) -> Callable[[View], View]:
-    """`@operation("GET", "/tasks", …)` on a view `(call, **ids of the path)`; `facts` are the fields of Operation."""
+    """Registers a view `(call, **ids of the path)`: `@operation("GET", "/tasks", …)`, with fields of Operation."""
 
     def register(view: View) -> View:
         assert (method, path) not in OPERATIONS, f"two views for {method} {path}"

@@ -1,10 +1,10 @@
-"""Whether each service this stage stands on can be reached."""
+"""Probes: whether each AWS service that the stage depends on can be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as ProbeTimedOut
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,9 @@ from chalicelib.settings import settings
 from chalicelib.store.base import client as dynamodb
 from chalicelib.store.base import table_name
 
-# Anybody may ask, so asking often must not cost a call to each service every time.
-KEPT_SECONDS = 5.0
-PATIENCE_SECONDS = 4.0
+# Results are cached: callers need no token, and each of their requests would call every service.
+CACHED_SECONDS = 5.0
+TIMEOUT_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -28,32 +28,32 @@ class Check:
     milliseconds: int
 
 
-_kept: dict[str, tuple[float, list[Check]]] = {}
+_cache: dict[str, tuple[float, list[Check]]] = {}
 
 
 def checks() -> list[Check]:
-    """One check per service, made at the same time, at most a few seconds old."""
-    kept = _kept.get("checks")
-    if kept is not None and clock.monotonic() - kept[0] < KEPT_SECONDS:
-        return kept[1]
+    """One check per service, all made at the same time, at most CACHED_SECONDS ago."""
+    cached = _cache.get("checks")
+    if cached is not None and clock.monotonic() - cached[0] < CACHED_SECONDS:
+        return cached[1]
     pool = ThreadPoolExecutor(max_workers=len(PROBES))
     started = clock.monotonic()
     running = {name: pool.submit(_timed, probe) for name, probe in PROBES.items()}
     found = []
     for name, future in running.items():
         try:
-            reachable, milliseconds = future.result(timeout=max(0.0, started + PATIENCE_SECONDS - clock.monotonic()))
-        except TookTooLong:
-            reachable, milliseconds = False, round(PATIENCE_SECONDS * 1000)
+            reachable, milliseconds = future.result(timeout=max(0.0, started + TIMEOUT_SECONDS - clock.monotonic()))
+        except ProbeTimedOut:
+            reachable, milliseconds = False, round(TIMEOUT_SECONDS * 1000)
         found.append(Check(name, reachable, milliseconds))
     pool.shutdown(wait=False, cancel_futures=True)
-    _kept["checks"] = (clock.monotonic(), found)
+    _cache["checks"] = (clock.monotonic(), found)
     return found
 
 
 def forget() -> None:
-    """Ask again the next time."""
-    _kept.clear()
+    """Clear the cache."""
+    _cache.clear()
 
 
 def _timed(probe: Callable[[], Any]) -> tuple[bool, int]:
@@ -67,16 +67,16 @@ def _timed(probe: Callable[[], Any]) -> tuple[bool, int]:
     return reachable, round((clock.monotonic() - started) * 1000)
 
 
-def _ask_dynamodb() -> None:
+def _probe_dynamodb() -> None:
     dynamodb().get_item(TableName=table_name("tokens"), Key={"token_id": {"S": "health"}})
 
 
-def _ask_sqs() -> None:
+def _probe_sqs() -> None:
     client("sqs").get_queue_attributes(QueueUrl=settings().queue_url, AttributeNames=["QueueArn"])
 
 
-def _ask_s3() -> None:
+def _probe_s3() -> None:
     client("s3").head_bucket(Bucket=settings().bucket)
 
 
-PROBES: dict[str, Callable[[], Any]] = {"dynamodb": _ask_dynamodb, "sqs": _ask_sqs, "s3": _ask_s3}
+PROBES: dict[str, Callable[[], Any]] = {"dynamodb": _probe_dynamodb, "sqs": _probe_sqs, "s3": _probe_s3}

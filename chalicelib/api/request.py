@@ -1,4 +1,4 @@
-"""Reads a request: body, query and headers, each refused with the name of what is wrong."""
+"""Reads a request: ids, query, body and headers. Each function raises an error that names the field at fault."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,12})"|(\d{1,12})')
 
 
-def actor(request: Request) -> Actor:
-    """The caller, as the authorizer put it into the request's context."""
+def read_actor(request: Request) -> Actor:
+    """The caller: the authorizer puts it into the request's context."""
     found = request.context.get("authorizer") or {}
     return Actor(
         name=found.get("name") or "nobody",
@@ -34,16 +34,16 @@ def actor(request: Request) -> Actor:
     )
 
 
-def ids(values: dict[str, str]) -> dict[str, str]:
-    """The path's ids. One that cannot be an id is not found, whatever it holds."""
+def read_ids(values: dict[str, str]) -> dict[str, str]:
+    """The ids of the path. NotFound for text that cannot be an id."""
     for value in values.values():
         if not _ID.fullmatch(value):
             raise NotFound("There is no record with this id.")
     return values
 
 
-def json_body(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | None:
-    """The body as a JSON object; None when there is none. `at_least_bytes` are taken whatever the stage's limit."""
+def read_json(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | None:
+    """The body as a JSON object; None when it is empty. The limit is the stage's, or `at_least_bytes` when larger."""
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw
     limit = max(settings().body_limit_bytes, at_least_bytes)
@@ -52,9 +52,12 @@ def json_body(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | 
     if not raw.strip():
         return None
     try:
-        # Encoding again refuses lone surrogates, which JSON can write but nothing can store.
+        # Encoding again refuses lone surrogates: JSON can hold them, but no table can store them.
         found = json.loads(
-            raw.decode("utf-8"), parse_constant=_refuse, parse_float=_Written, object_pairs_hook=_once_each
+            raw.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_NumberText,
+            object_pairs_hook=_without_repeats,
         )
         json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -68,15 +71,15 @@ def json_body(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | 
     return read
 
 
-class _Written(str):
-    """A JSON number with a point or an exponent, as it was written."""
+class _NumberText(str):
+    """The text of a JSON number with a point or an exponent."""
 
 
-def _refuse(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -87,12 +90,12 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) -> Any:
-    """The value with its numbers read. One that a float would change is a problem: it is never rounded silently."""
+    """The value with its numbers read. A number that a float would round becomes a problem of its field."""
     if isinstance(value, dict):
         return {name: _numbers(item, (*path, name), problems) for name, item in value.items()}
     if isinstance(value, list):
         return [_numbers(item, (*path, str(number)), problems) for number, item in enumerate(value)]
-    if not isinstance(value, _Written):
+    if not isinstance(value, _NumberText):
         return value
     number = float(value)
     try:
@@ -105,7 +108,7 @@ def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) ->
     return number
 
 
-def body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseModel | None:
+def read_body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseModel | None:
     if model is None:
         if found:
             raise Invalid("This request takes no body.", field=next(iter(found)))
@@ -113,8 +116,8 @@ def body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseMod
     return model.model_validate_json(json.dumps(found or {}))
 
 
-def query(model: type[BaseModel] | None, request: Request) -> BaseModel | None:
-    """The query's parameters. One that repeats is a list, and is refused where one value belongs."""
+def read_query(model: type[BaseModel] | None, request: Request) -> BaseModel | None:
+    """The query's parameters. A parameter may repeat only where the model has a list."""
     given = MultiDict({}) if request.query_params is None else request.query_params
     fields = {} if model is None else model.model_fields
     values: dict[str, Any] = {}
@@ -131,17 +134,18 @@ def query(model: type[BaseModel] | None, request: Request) -> BaseModel | None:
     try:
         return None if model is None else model.model_validate(values)
     except ValidationError as error:
-        # One of a list is named as the parameter, which is all the caller wrote.
-        raise errors.invalid(error, depth=1) from None
+        # A problem of one value of a list has the name of the parameter, without its number in the list.
+        raise errors.from_validation_error(error, depth=1) from None
 
 
 def _is_list(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is list
 
 
-def revision(request: Request, *, taken: bool) -> int | None:
-    """The revision in If-Match; None when the header is absent or `*`. Refused where it means nothing: a condition
-    that nobody looks at must not seem to hold.
+def read_revision(request: Request, *, taken: bool) -> int | None:
+    """The revision in If-Match; None when the header is absent or `*`.
+
+    Invalid for an operation that ignores the header (`taken` is False): the caller would believe the condition held.
     """
     header = request.headers.get(IF_MATCH)
     if header is not None and not taken:
@@ -149,7 +153,7 @@ def revision(request: Request, *, taken: bool) -> int | None:
     text = "*" if header is None else header.strip()
     if text == "*":
         return None
-    shape = _ETAG.fullmatch(text)
-    if shape is None:
+    etag = _ETAG.fullmatch(text)
+    if etag is None:
         raise Invalid('If-Match takes the ETag of the record, such as "3".', field=IF_MATCH)
-    return int(shape.group(1) or shape.group(2))
+    return int(etag.group(1) or etag.group(2))

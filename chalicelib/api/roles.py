@@ -1,10 +1,10 @@
-"""Which role each route needs. A route that is not here is denied to everybody."""
+"""The role that each route needs. A route that is not in the table does not exist."""
 
 from __future__ import annotations
 
 from chalicelib.access.actor import Role
 
-OPEN = None  # no token asked: says nothing about anybody's data
+OPEN = None  # needs no token, and shows no data of the stage
 
 V, O, E, A = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN  # noqa: E741 - columns of a table
 

@@ -1,4 +1,4 @@
-"""Where each route's view lives, by its path or the first part of that."""
+"""The module of views of each route, by the route's whole path or its first part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def operation(method: str, path: str) -> Operation:
 
 
 def operations() -> list[Operation]:
-    """Every operation, in the order OpenAPI shows them."""
+    """Every operation, in the order of the OpenAPI document."""
     for module in MODULES.values():
         import_module(f"chalicelib.api.views.{module}")
     return list(OPERATIONS.values())

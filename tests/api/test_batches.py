@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.access.actor import Role
 from chalicelib.api.models.batches import JobFilterIn
-from chalicelib.api.models.job_filters import SHOWING
+from chalicelib.api.models.job_filters import PAGING
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock
 from chalicelib.queue import claim
@@ -167,4 +167,4 @@ def test_a_batch_that_is_not_there_is_told(admin: Http) -> None:
 
 
 def test_a_filter_is_what_the_list_of_jobs_takes() -> None:
-    assert set(JobFilterIn.model_fields) == set(JobQuery.model_fields) - SHOWING
+    assert set(JobFilterIn.model_fields) == set(JobQuery.model_fields) - PAGING

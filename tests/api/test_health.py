@@ -60,7 +60,7 @@ def silent() -> Iterator[Callable[[], object]]:
 def test_a_service_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, silent: Callable[[], object]
 ) -> None:
-    monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setitem(probes.PROBES, "sqs", silent)
     assert Http().get("/health").status == 503
 
@@ -76,6 +76,6 @@ def test_asking_often_asks_the_services_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_its_head_is_the_same_without_a_body(monkeypatch: pytest.MonkeyPatch, silent: Callable[[], object]) -> None:
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (200, b"")
     probes.forget()
-    monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setitem(probes.PROBES, "sqs", silent)
     assert (Http().send("HEAD", "/health").status, Http().send("HEAD", "/health").raw) == (503, b"")

@@ -163,14 +163,14 @@ def test_made_up_key_ids_do_not_make_it_ask_again_and_again(issuer: Issuer) -> N
 def test_a_new_key_is_found(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     oidc.verify(token(), now=NOW)
     issuer.keys = {"k1": 1}
-    monkeypatch.setattr(oidc, "ASK_AGAIN_SECONDS", -1.0)
+    monkeypatch.setattr(oidc, "FETCH_AGAIN_SECONDS", -1.0)
     assert oidc.verify(token(1, kid="k1"), now=NOW).name == "wei"
 
 
 def test_known_keys_stay_good_while_the_issuer_is_down(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     oidc.verify(token(), now=NOW)
     issuer.down = True
-    monkeypatch.setattr(oidc, "KEYS_KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(oidc, "KEYS_CACHED_SECONDS", -1.0)
     assert oidc.verify(token(), now=NOW).name == "wei"
     oidc.forget_keys()
     with pytest.raises(Unauthenticated):

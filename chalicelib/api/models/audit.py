@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from chalicelib.api.models.base import Answer, Id, Instant, PageQuery
 
-# As the code writes them: `set_priority`, `source`.
+# Actions and types of records, such as `set_priority` and `source`.
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,63}$")]
 
 

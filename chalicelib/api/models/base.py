@@ -1,4 +1,4 @@
-"""What all models share. Requests refuse unknown fields by name; answers are read from records; instants end in `Z`."""
+"""The bases of all models. Requests refuse unknown fields; answers are read from records; instants end in `Z`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-08T07:00:00Z"]}),
 ]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(patterns.seen)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(patterns.visible)
 ]
 Text = Annotated[str, StringConstraints(max_length=4_000)]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(patterns.seen)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(patterns.visible)]
 Id = Annotated[str, StringConstraints(pattern=patterns.ID)]
-# Before 1970 there is no slot: nothing counts from there.
+# Ids hold milliseconds since 1970: there is no slot before.
 Slot = Annotated[Instant, AfterValidator(lambda instant: _since_1970(instant))]
 
 
@@ -51,7 +51,7 @@ def _since_1970(instant: datetime) -> datetime:
 
 
 class Request(BaseModel):
-    # Strict, so that "5" is no number and 1 is no boolean. Built when first used, not when imported.
+    # Strict: "5" is no number and 1 is no boolean. Built at the first use, not at import, for a fast start.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
 
 
@@ -95,5 +95,5 @@ class Listing(Answer, Generic[Row]):
 
 
 def unset() -> Any:
-    """The default of a field that a patch may leave out: absent is not the same as null."""
+    """The default of a field that a patch may leave out: an absent field is not changed, null is refused."""
     return None

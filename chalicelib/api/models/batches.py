@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, create_model
 
 from chalicelib.api.models.base import Answer, Id, Instant, Listing, PageQuery, Request
-from chalicelib.api.models.job_filters import SHOWING
+from chalicelib.api.models.job_filters import PAGING
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.api.models.schedules import Object
 from chalicelib.api.models.tasks import Priority
@@ -13,12 +13,12 @@ from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import MOST_JOBS
 from chalicelib.store.batches import BatchStatus, Outcome
 
-# The filters of the list of jobs, whatever they are: in JSON, and strict as every body is.
+# The filters of the list of jobs as a JSON object, strict like every body.
 JobFilterIn: type[BaseModel] = create_model(
     "JobFilterIn",
     __base__=Request,
     __doc__='The filters of `GET /jobs`, by the same names; `{"created": "all"}` is every job.',
-    **{name: (field.annotation, field) for name, field in JobQuery.model_fields.items() if name not in SHOWING},
+    **{name: (field.annotation, field) for name, field in JobQuery.model_fields.items() if name not in PAGING},
 )  # type: ignore[call-overload]
 
 

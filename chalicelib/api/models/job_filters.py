@@ -11,15 +11,15 @@ from chalicelib.core.local_time import start_of_day, zone
 from chalicelib.errors import Invalid
 from chalicelib.store.job_list_plan import JobFilter
 
-# The fields of a request that say how a list is shown, not which jobs are in it.
-SHOWING = frozenset({"page", "page_size", "sort"})
-# What `created=` stands for, in days back from the caller's today.
+# The fields that page and sort a list; the others filter it.
+PAGING = frozenset({"page", "page_size", "sort"})
+# `created=<word>` -> days before the caller's today.
 DAYS_BACK = {"week": 7, "month": 30}
 
 
 def job_filter(fields: Mapping[str, Any], *, now: datetime) -> JobFilter:
-    """The filter that a request's fields ask for: the word of `created` becomes two instants. Raises Invalid."""
-    given = {name: value for name, value in fields.items() if name not in SHOWING}
+    """The filter for these fields: a word in `created` becomes two instants. Invalid when it comes with others."""
+    given = {name: value for name, value in fields.items() if name not in PAGING}
     preset, timezone = given.pop("created"), given.pop("timezone")
     tz = zone(timezone, field="timezone")
     if preset != "all":

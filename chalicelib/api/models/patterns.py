@@ -1,4 +1,4 @@
-"""The shapes of text fields, and what is said of a text that has another: nobody should have to read a pattern."""
+"""The patterns of text fields, and for each the message about text that does not match it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WORDS = {
     DATE: "A date like 2013-01-31 is needed.",
 }
 
-# Control characters and line separators, and what turns the direction of writing: a name must look like what it is.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Control characters, line separators and characters that turn the writing direction: names with them look like others.
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def seen(text: str) -> str:
-    """The text, or ValueError when it holds what nobody sees."""
-    if _UNSEEN.search(text):
+def visible(text: str) -> str:
+    """The text, or ValueError when it has invisible characters."""
+    if _INVISIBLE.search(text):
         raise ValueError("control characters, and those that turn the direction of writing, are not allowed")
     return text
