@@ -1,3 +1,1 @@
-"""From blocks of CSV bytes to a file in S3: compression, upload, manifest. Memory is bounded whatever the number of
-rows.
-"""
+"""From blocks of bytes to a file in S3: format, compression, upload, manifest. Memory does not grow with the rows."""

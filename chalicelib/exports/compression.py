@@ -1,4 +1,4 @@
-"""Compression as a stage over blocks: bytes in, bytes out, in the thread that brings them."""
+"""Compresses blocks of bytes one by one, in the caller's thread."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class Compression(StrEnum):
         return ".gz" if self is Compression.GZIP else ""
 
     def content_type(self, plain: str) -> str:
-        # No Content-Encoding: a browser would unpack the download, and its bytes would no longer be those of the
-        # manifest.
+        # No Content-Encoding: a browser would unpack the download, and its bytes would differ from the manifest's.
         return "application/gzip" if self is Compression.GZIP else plain
 
     def start(self) -> Compressor:
@@ -32,10 +31,10 @@ class Compression(StrEnum):
 
 class Compressor(Protocol):
     def compress(self, block: bytes) -> bytes:
-        """What can be given out by now; may be empty."""
+        """Take a block; the compressed bytes that are ready, perhaps none."""
 
     def end(self) -> bytes:
-        """End the compressed stream; the bytes of it that are still to be given out."""
+        """End the compressed stream; its last bytes."""
 
 
 class _None:

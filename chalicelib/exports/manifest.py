@@ -1,5 +1,5 @@
-"""What a file is: its rows, its bytes, where they came from. Written beside the files of a run, as the last of its
-objects.
+"""The manifest: what each file of a run is, its rows, its bytes and where they came from. It is the last object that a
+run writes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Self:
-        """The reverse; unknown names, which a later version may have added, are left out."""
+        """The reverse of `as_dict`. It leaves out names that it does not know: a later version may have added them."""
         known = {field.name: found[field.name] for field in fields(cls) if field.name in found}
         for name in ("window_start", "window_end", "started_at", "finished_at"):
             known[name] = _instant(known.get(name))

@@ -1,8 +1,8 @@
-"""Blocks of CSV -> compression -> checksum -> upload: one file.
+"""Writes one file: blocks of a format's bytes -> compression -> checksum -> upload.
 
-The order of events is what makes a crash harmless. A file's object appears whole or not at all; the manifest is
-written after all files of the run; and only then does the caller publish them by writing the run's record. Whatever a
-crash leaves behind lies under the run's prefix without a record that names it, and `keys.discard` removes it.
+The order of the writes makes a crash harmless. A file's object appears whole or not at all. The kind writes the
+manifest after all files of the run, and the worker publishes them last, in the run's record. What a crash leaves behind
+lies under the run's prefix, no record names it, and `storage.layout.discard_run` removes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib.exports.compression import Compression
 from chalicelib.storage.upload import Upload
 
-# Pushes blocks into the sink it is given; the number of rows.
+# Pushes blocks into the sink that it is given, and returns the number of rows.
 Extract = Callable[[Callable[[bytes], None]], int]
 
 
@@ -44,15 +44,15 @@ def write_file(
     """Run `extract` and let its bytes become the object `key`; when anything raises, nothing is left behind.
     `content_type` is that of the bytes before compression.
 
-    `check` may raise to stop, `progress` is told the uncompressed bytes so far; both are called per block. `accept`
-    sees the number of rows before the object appears, and may raise to refuse it.
+    `check` and `progress` are called for each block: `check` may raise to stop, `progress` gets the uncompressed bytes
+    so far. `accept` gets the number of rows before the object appears, and may raise to refuse it.
     """
     digest = hashlib.sha256()
     compressor = compression.start()
     uncompressed = 0
     with Upload(client, bucket, key, content_type=compression.content_type(content_type)) as upload:
 
-        def take(packed: bytes) -> None:
+        def send(packed: bytes) -> None:
             if packed:
                 digest.update(packed)
                 upload.write(packed)
@@ -61,11 +61,11 @@ def write_file(
             nonlocal uncompressed
             check()
             uncompressed += len(block)
-            take(compressor.compress(block))
+            send(compressor.compress(block))
             progress(uncompressed)
 
         rows = extract(sink)
-        take(compressor.end())
+        send(compressor.end())
         check()
         accept(rows)
         upload.complete()

@@ -14,8 +14,8 @@ from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.errors import FileNotWritten, Unavailable
 from chalicelib.settings import settings
-from chalicelib.storage.layout import discard_all
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
+from chalicelib.storage.layout import discard_job
 from chalicelib.store import job_updates, logs, runs
 from chalicelib.store.job_record import JobRecord
 
@@ -59,7 +59,7 @@ def complete(job: JobRecord, *, before: Mapping[str, Any] | None = None) -> None
 def remove_files_logs_and_runs(job: JobRecord) -> None:
     """Remove all that belongs to a job but its record. Raises Unavailable when the files cannot be removed yet."""
     try:
-        discard_all(s3(), settings().bucket, job.kind, job.job_id)
+        discard_job(s3(), settings().bucket, job.kind, job.job_id)
     except FileNotWritten as error:
         raise Unavailable(f"The files of job {job.job_id} could not be removed yet.") from error
     # Run 0 has the log lines of the job that no run wrote.

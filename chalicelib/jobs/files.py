@@ -10,7 +10,7 @@ from chalicelib import retention
 from chalicelib.core.instants import parse, rfc3339
 from chalicelib.errors import FileNotAvailable
 from chalicelib.settings import settings
-from chalicelib.storage import links as storage_links
+from chalicelib.storage.links import presigned_link
 from chalicelib.store import jobs as store
 
 
@@ -40,7 +40,7 @@ def links(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[str,
     return [
         {
             "name": each["file_name"],
-            "url": storage_links.link(each["key"], file_name=each["file_name"], seconds=seconds),
+            "url": presigned_link(each["key"], file_name=each["file_name"], seconds=seconds),
             "expires_at": rfc3339(now + timedelta(seconds=seconds)),
             "sha256": each["sha256"],
             "bytes": each["bytes"],

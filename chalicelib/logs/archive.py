@@ -19,7 +19,7 @@ from chalicelib.core.log_lines import LogLine
 from chalicelib.errors import Unavailable
 from chalicelib.retention import prefix
 from chalicelib.settings import settings
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
 from chalicelib.storage.upload import storage_errors
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord

@@ -19,7 +19,8 @@ from chalicelib.errors import Invalid, RunNotFound
 from chalicelib.logs import archive as log_archive
 from chalicelib.logs import end_line
 from chalicelib.settings import settings
-from chalicelib.storage import links
+from chalicelib.storage.bucket import s3
+from chalicelib.storage.links import presigned_link
 from chalicelib.storage.upload import Upload
 from chalicelib.store import jobs as store
 from chalicelib.store import logs as log_store
@@ -96,7 +97,7 @@ def download(
     run_no, _ = _start(job, run, None)
     name = f"{run_no}-{level}.{ending}"
     key = f"{log_archive.folder(job)}download/{name}"
-    with Upload(links.s3(), settings().bucket, key, content_type=content_type) as upload:
+    with Upload(s3(), settings().bucket, key, content_type=content_type) as upload:
         for line in _lines(job, run_no, alerts=shown <= ALERTS, after=0):
             if line.level in shown:
                 upload.write(f"{as_line(line)}\n".encode())
@@ -105,7 +106,7 @@ def download(
     name = f"{job_id}-{name}"
     return {
         "name": name,
-        "url": links.link(key, file_name=name, seconds=seconds),
+        "url": presigned_link(key, file_name=name, seconds=seconds),
         "expires_at": rfc3339(now + timedelta(seconds=seconds)),
     }
 

@@ -24,8 +24,8 @@ from chalicelib.logs import archive as log_archive
 from chalicelib.maintenance import integrity
 from chalicelib.queue import admission, completion, concurrency, leases
 from chalicelib.settings import settings
-from chalicelib.storage.layout import discard
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
+from chalicelib.storage.layout import discard_run
 from chalicelib.store import batch_watch, job_updates, jobs, patrols, pools, rule_watch, runs
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
@@ -139,7 +139,7 @@ def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
     run = runs.find(job.job_id, int(job.run_no))
     if run is None or run.status not in RUN_ENDED:
         # What the run left in the bucket goes first: once the run has an end, nobody looks at it again.
-        discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
+        discard_run(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
         lost = _lost(job, now=now)
         level = "ERROR" if lost.reason == Reason.WORKER_LOST else "WARN"
         log_archive.close_log(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)

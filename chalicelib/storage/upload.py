@@ -1,7 +1,7 @@
-"""A file's way into S3: parts of a multipart upload, a few in flight, and all or nothing.
+"""Writes one object to S3, all or nothing: in parts, a few of them in flight.
 
-An object appears only at `complete`. A file smaller than one part goes by a single put, which is just as indivisible.
-Memory is bounded by the part being filled and the parts in flight.
+The object appears only at `complete`. A file smaller than one part needs a single put, which is all or nothing too.
+Memory holds the part being filled and the parts in flight, and no more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MIB = 1 << 20
 # S3 takes 10,000 parts of 5 MiB to 5 GiB (only the last may be smaller) and objects of 5 TiB.
 MAX_PARTS = 10_000
 FIRST_PART_BYTES = 8 * MIB
-# Parts double every thousand: the first 8 GiB travel in parts of 8 MiB, and 10,000 parts hold 7.8 TiB.
+# The part size doubles every thousand parts: the first 8 GiB go in parts of 8 MiB, and 10,000 parts hold 7.8 TiB.
 PARTS_PER_SIZE = 1_000
-# Three keep the line busy while one more is filled: at most 32 MiB.
+# Three keep the network busy while one more is filled: at most 32 MiB.
 IN_FLIGHT = 3
-# Growing parts keep to this together, so memory does not grow with them while one at a time still fits.
+# The limit of all parts in flight together: memory does not grow with the part size while one part still fits.
 IN_FLIGHT_BYTES = IN_FLIGHT * FIRST_PART_BYTES
 
 
@@ -91,12 +91,12 @@ class Upload:
         self._completed = True
 
     def abort(self) -> None:
-        """Leave nothing: no parts, no upload, no object. Best effort; the bucket's lifecycle comes after."""
+        """Leave no part, no upload and no object. What cannot be removed now, the bucket's lifecycle removes."""
         self._filling = bytearray()
         for future, _ in self._in_flight:
             future.cancel()
         for future, _ in self._in_flight:
-            # A part that is still on its way when the upload is aborted would stay stored, and paid for.
+            # S3 would keep, and bill, a part that arrives after the upload was aborted.
             with suppress(BaseException):
                 future.result()
         self._in_flight = []
@@ -104,7 +104,7 @@ class Upload:
             with suppress(Exception):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
         if self._object_may_exist:
-            # The answer to the last call may have been lost after S3 had carried it out.
+            # S3 may have carried out the last call although its answer was lost.
             with suppress(Exception):
                 self._client.delete_object(Bucket=self._bucket, Key=self._key)
 
@@ -133,7 +133,7 @@ class Upload:
         self._etags[number] = answer["ETag"]
 
     def _wait_until(self, enough: Callable[[], bool]) -> None:
-        """Wait for the oldest parts until it is enough, or none is left; raises what went wrong with one."""
+        """Wait for the oldest parts until `enough`, or none is left; raise the error of a part that failed."""
         while self._in_flight and not enough():
             self._in_flight[0][0].result()
             self._in_flight.pop(0)
@@ -141,7 +141,7 @@ class Upload:
 
 @contextmanager
 def storage_errors(key: str) -> Iterator[None]:
-    """What boto3 raises becomes `FileNotWritten`, naming the object and what S3 said."""
+    """Turn what boto3 raises into a `FileNotWritten` that names the object and what S3 said."""
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
     try:
@@ -154,6 +154,6 @@ def storage_errors(key: str) -> Iterator[None]:
 
 
 def put(client: Any, bucket: str, key: str, body: bytes, *, content_type: str) -> None:
-    """A small object in one call."""
+    """Write a small object in one call."""
     with storage_errors(key):
         client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)

@@ -18,8 +18,8 @@ from chalicelib.log import event
 from chalicelib.queue import completion, leases
 from chalicelib.queue.claim import Worker, claim_next
 from chalicelib.settings import settings
-from chalicelib.storage.layout import discard
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
+from chalicelib.storage.layout import discard_run
 from chalicelib.store import job_transitions, jobs, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -154,7 +154,7 @@ def end_run(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Me
     is archived: a run that has ended has no loose ends.
     """
     if run.status != RunStatus.SUCCEEDED:
-        discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
+        discard_run(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     live.lines.archive()
     now = live.clock.now()
     if run.status == RunStatus.SUCCEEDED:
@@ -173,7 +173,7 @@ def end_run(job: JobRecord, live: LiveRun, run: RunRecord, *, meter: metering.Me
         return
     live.log("WARN", f"A result ({run.status}) arrived after this run had ended; it changes nothing.", type="late")
     live.lines.archive_from_table()
-    discard(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
+    discard_run(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
     event("late result ignored", level="WARN", job_id=job.job_id, run_no=int(job.run_no), status=run.status)
 
 

@@ -27,7 +27,7 @@ from chalicelib.maintenance import integrity, sweep
 from chalicelib.queue import claim
 from chalicelib.scheduling import tick
 from chalicelib.settings import settings
-from chalicelib.storage.layout import file_key, prefix
+from chalicelib.storage.layout import file_key, run_prefix
 from chalicelib.store import patrols
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -434,7 +434,7 @@ class Machine(RuleBasedStateMachine):
         for run in map(RunRecord.from_raw_data, self.watch.runs.items.values()):
             if run.status == RunStatus.SUCCEEDED:
                 job = JobRecord.from_raw_data(self.watch.jobs.items[run.job_id,])
-                kept.add(prefix(job.kind, run.job_id, int(run.run_no)))
+                kept.add(run_prefix(job.kind, run.job_id, int(run.run_no)))
         files = [key for key in self.aws.bucket.objects if key.startswith("files/") and key not in self.late]
         left = [key for key in files if not any(map(key.startswith, kept))]
         assert not left, f"left in the bucket: {left}"

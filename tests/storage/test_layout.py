@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import FileNotWritten
-from chalicelib.storage.layout import discard, file_key, manifest_key
+from chalicelib.storage.layout import discard_run, file_key, manifest_key
 from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
 
 KIND = "report_export"
@@ -44,7 +44,7 @@ def fill(client: Any, job_id: str, run_no: int, objects: int = 2, uploads: int =
 
 def test_discard_removes_everything_of_the_run(client: Any) -> None:
     fill(client, "J1", 1)
-    assert discard(client, BUCKET, KIND, "J1", 1) == 4
+    assert discard_run(client, BUCKET, KIND, "J1", 1) == 4
     assert left_behind(client) == []
 
 
@@ -53,14 +53,14 @@ def test_discard_leaves_other_runs_alone(client: Any) -> None:
     fill(client, "J1", 11)
     fill(client, "J11", 1)
     before = len(left_behind(client))
-    discard(client, BUCKET, KIND, "J1", 1)
+    discard_run(client, BUCKET, KIND, "J1", 1)
     assert len(left_behind(client)) == before - 5
 
 
 def test_discard_may_be_repeated(client: Any) -> None:
     fill(client, "J1", 1)
-    discard(client, BUCKET, KIND, "J1", 1)
-    assert discard(client, BUCKET, KIND, "J1", 1) == 0
+    discard_run(client, BUCKET, KIND, "J1", 1)
+    assert discard_run(client, BUCKET, KIND, "J1", 1) == 0
 
 
 def test_discard_goes_through_every_page(client: Any) -> None:
@@ -69,19 +69,19 @@ def test_discard_goes_through_every_page(client: Any) -> None:
 
     client.meta.events.register("provide-client-params.s3.ListObjectsV2", two_at_a_time)
     fill(client, "J1", 1, objects=5, uploads=3)
-    assert discard(client, BUCKET, KIND, "J1", 1) == 8
-    assert discard(client, BUCKET, KIND, "J1", 1) == 0
+    assert discard_run(client, BUCKET, KIND, "J1", 1) == 8
+    assert discard_run(client, BUCKET, KIND, "J1", 1) == 0
 
 
-def test_discard_survives_an_upload_that_somebody_else_aborted(client: Any) -> None:
+def test_discard_survives_an_upload_that_another_process_aborted(client: Any) -> None:
     fill(client, "J1", 1)
     racing = Saboteur(client, "abort_multipart_upload", client.exceptions.NoSuchUpload(
         {"Error": {"Code": "NoSuchUpload", "Message": "gone"}}, "AbortMultipartUpload"
     ))  # fmt: skip
-    discard(racing, BUCKET, KIND, "J1", 1)
-    assert discard(client, BUCKET, KIND, "J1", 1) == 1
+    discard_run(racing, BUCKET, KIND, "J1", 1)
+    assert discard_run(client, BUCKET, KIND, "J1", 1) == 1
 
 
 def test_a_failing_discard_says_so(client: Any) -> None:
     with pytest.raises(FileNotWritten, match="InternalError"):
-        discard(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, KIND, "J1", 1)
+        discard_run(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, KIND, "J1", 1)

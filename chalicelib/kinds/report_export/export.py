@@ -105,7 +105,7 @@ class Export:
         """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
         try:
             facts = self._facts
-            layout.discard(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
+            layout.discard_run(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
         except RunError as error:
             self._context.log("WARN", f"The unfinished files could not be removed yet: {error.message}")
 

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.aws import secrets
 from chalicelib.kinds.report_export.kind import Ports, ReportExport
 from chalicelib.settings import settings
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
 from chalicelib.store import catalogue
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.settings import settings
-from chalicelib.storage.links import s3
+from chalicelib.storage.bucket import s3
 from chalicelib.store import catalogue
 from tests.support.toy_kind.kind import Ports, Toy
 
