@@ -23,8 +23,9 @@ from chalicelib.store.audit import AuditRecord
 from chalicelib.store.batches import BatchStatus, Outcome, OutcomeRow
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import JobRecord
-from tests.support.batches import Died, begin, dies, entries, fails, outcomes_of, run, step, waiting, watches
+from tests.support.batches import begin, entries, fails, outcomes_of, run, step, waiting, watches
 from tests.support.copies import a_job, copies
+from tests.support.dying import Died, dies
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
 
@@ -258,8 +259,8 @@ def test_a_cancelled_batch_leaves_the_rest_alone(stage: Stage) -> None:
     until = stage.now + batch_worker.RESERVE + timedelta(seconds=1)
     clock = Clock(now=lambda: stage.now + timedelta(seconds=2 * int(store.get(batch.batch_id).closed)))
     batch_worker.step(batch.batch_id, holder="first", until=until, clock=clock)
-    asked = batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
-    assert (asked.status, asked.cancel_requested_by) == (BatchStatus.RUNNING, "olga")
+    canceled = batches.cancel(batch.batch_id, actor=OPERATOR, now=stage.now)
+    assert (canceled.status, canceled.cancel_requested_by) == (BatchStatus.RUNNING, "olga")
     step(stage, batch)
     done = store.get(batch.batch_id)
     assert (done.status, batch_listing.counts(done)) == (

@@ -15,8 +15,9 @@ from chalicelib.store import batches as store
 from chalicelib.store import job_transitions
 from chalicelib.store.batches import BatchStatus
 from chalicelib.store.job_record import JobRecord
-from tests.support.batches import Died, begin, counted, entries, outcomes_of, waiting, watches
+from tests.support.batches import begin, counted, entries, outcomes_of, waiting, watches
 from tests.support.copies import a_job, copies
+from tests.support.dying import Died
 from tests.support.emulated import emulated_world
 from tests.support.simulator import Stage, a_stage
 

@@ -63,16 +63,16 @@ def test_an_invalid_batch_request_is_refused_with_its_field(stage: Stage, given:
 
 
 def test_a_filter_that_matches_too_many_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    limits: list[int] = []
 
     def many(wanted: JobFilter, *, limit: int, **_: Any) -> list[str]:
-        asked.append(limit)
+        limits.append(limit)
         return [str(number) for number in range(limit)]
 
     monkeypatch.setattr(job_listing, "ids", many)
     with pytest.raises(Invalid, match="More than 10,000 jobs match") as refused:
         begin(stage, "cancel", **waiting())
-    assert (refused.value.field, asked) == ("filter", [MOST_JOBS + 1])
+    assert (refused.value.field, limits) == ("filter", [MOST_JOBS + 1])
     assert stage.world.items("batches") == []
 
 

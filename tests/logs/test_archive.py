@@ -14,8 +14,9 @@ from chalicelib.store import job_updates
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
+from tests.support.dying import Died, dies
 from tests.support.probe import started
-from tests.support.run_logs import Killed, dies_at_once, expire, messages, pages, talked, traffic
+from tests.support.run_logs import expire, job_with_log, messages, pages, traffic
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
 MANY = 100_000
@@ -75,27 +76,27 @@ def test_a_hundred_thousand_lines_are_cheap_to_write_to_page_and_to_scan_for_ale
 def test_the_log_of_a_lost_run_says_once_that_its_worker_was_lost_and_is_archived_before_its_end(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(context: RunContext) -> Outcome:
+    def dies_half_way(context: RunContext) -> Outcome:
         context.log("INFO", "half way")
         context.lines.flush()  # type: ignore[attr-defined]
-        raise Killed
+        raise Died
 
-    PROBE.behaviour = dies
+    PROBE.behaviour = dies_half_way
     job = started(stage)
-    with pytest.raises(Killed):
+    with pytest.raises(Died):
         stage.deliver()
     stage.messages.clear()
     stage.world.forward(seconds=1_000)
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.runs, "end", dies_at_once)
-        with pytest.raises(Killed):
+        patch.setattr(sweep.runs, "end", dies)
+        with pytest.raises(Died):
             stage.sweep()
     assert f"logs/probe/{job.job_id}/1.jsonl.gz" in stage.world.objects()
     stage.sweep()
     expire(stage, job)
-    said = "The worker was lost: its lease ran out before it wrote an end."
-    assert messages(job) == ["Attempt 1 begins on worker worker-1.", "half way", said]
-    assert messages(job, level="ERROR") == [said]
+    lost = "The worker was lost: its lease ran out before it wrote an end."
+    assert messages(job) == ["Attempt 1 begins on worker worker-1.", "half way", lost]
+    assert messages(job, level="ERROR") == [lost]
     assert job_store.get(job.job_id).status == JobStatus.FAILED
 
 
@@ -138,7 +139,7 @@ def test_a_run_that_ends_while_the_sweep_repairs_it_keeps_its_whole_log(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep overwrites the worker's archive, then finds that the run has ended."""
-    job = talked(stage)
+    job = job_with_log(stage)
     record = job_store.get(job.job_id)
     record.status = JobStatus.RUNNING
     monkeypatch.setattr(sweep.runs, "find", lambda *_: None)

@@ -57,15 +57,15 @@ ENDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "level", "said"), ENDINGS)
+@pytest.mark.parametrize(("ending", "level", "message"), ENDINGS)
 def test_the_log_says_why_a_job_ended_without_a_run_and_that_costs_no_write(
-    stage: Stage, ending: Any, level: str, said: str
+    stage: Stage, ending: Any, level: str, message: str
 ) -> None:
     with traffic() as counted:
         job = ending(stage)
     (line,) = pages(job, run=0)
     assert (line["sequence"], line["type"], line["level"]) == (1, "end", level)
-    assert line["message"].endswith(said)
+    assert line["message"].endswith(message)
     assert len(pages(job, run=0, level="alert")) == (level == "WARN")
     assert counted.count("PutItem") == counted.count("PutObject") == 0 or ending is overlapped
     after, cursor = log_reader.read_page(job.job_id, cursor="0-1")

@@ -12,13 +12,13 @@ from chalicelib.errors import ConnectionDropped, Invalid, RunNotFound
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.logs import reader as log_reader
 from tests.support.probe import started
-from tests.support.run_logs import expire, messages, pages, talked, traffic
+from tests.support.run_logs import expire, job_with_log, messages, pages, traffic
 from tests.support.simulator import PROBE, Stage
 
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage, fresh: bool) -> None:
-    job = talked(stage)
+    job = job_with_log(stage)
     if not fresh:
         expire(stage, job)
     found = pages(job, limit=100)
@@ -44,12 +44,12 @@ def test_logs_are_read_from_a_cursor_and_filtered_by_level(stage: Stage, fresh: 
     ],
 )
 def test_search_finds_plain_text_in_any_case(stage: Stage, search: str, found: int) -> None:
-    assert len(messages(talked(stage), search=search, limit=1_000)) == found
+    assert len(messages(job_with_log(stage), search=search, limit=1_000)) == found
 
 
 def test_a_search_that_finds_little_answers_with_a_cursor(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "LINES_PER_ANSWER", 100)
-    job = talked(stage)
+    job = job_with_log(stage)
     first, cursor = log_reader.read_page(job.job_id, search="line 449")
     assert (first, cursor) == ([], "1-100")
     assert len(pages(job, search="line 449")) == 1
@@ -110,7 +110,7 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
 
 
 @pytest.mark.parametrize(
-    ("asked", "field_"),
+    ("arguments", "field"),
     [
         ({"level": "loud"}, "level"),
         ({"level": "warn"}, "level"),
@@ -124,23 +124,23 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
         ({"cursor": "1-٣"}, "cursor"),
     ],
 )
-def test_an_invalid_argument_is_refused_with_its_field(stage: Stage, asked: dict[str, Any], field_: str) -> None:
-    job = talked(stage)
+def test_an_invalid_argument_is_refused_with_its_field(stage: Stage, arguments: dict[str, Any], field: str) -> None:
+    job = job_with_log(stage)
     with pytest.raises(Invalid) as refused:
-        log_reader.read_page(job.job_id, **asked)
-    assert refused.value.field == field_
+        log_reader.read_page(job.job_id, **arguments)
+    assert refused.value.field == field
 
 
 @pytest.mark.parametrize("run", [2, -1])
 def test_a_run_that_does_not_exist_has_no_log(stage: Stage, run: int) -> None:
-    job = talked(stage)
+    job = job_with_log(stage)
     for read in (log_reader.read_page, log_reader.download):
         with pytest.raises(RunNotFound):
             read(job.job_id, run=run, **({"now": stage.now} if read is log_reader.download else {}))
 
 
 def test_a_run_without_an_archive_is_read_from_the_table(stage: Stage) -> None:
-    job = talked(stage)
+    job = job_with_log(stage)
     before = pages(job), pages(job, level="alert")
     for key in stage.world.objects():
         stage.world.client("s3").delete_object(Bucket=stage.world.bucket, Key=key)
@@ -165,7 +165,7 @@ def fetched(stage: Stage, link: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_log_is_downloaded_as_text_and_as_json_lines(stage: Stage, fresh: bool) -> None:
-    job = talked(stage)
+    job = job_with_log(stage)
     if not fresh:
         expire(stage, job)
     link = log_reader.download(job.job_id, level="alert", now=stage.now)

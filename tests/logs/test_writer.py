@@ -11,8 +11,9 @@ from chalicelib.core.log_lines import LogLine
 from chalicelib.logs.writer import RunLog
 from chalicelib.store import jobs as job_store
 from chalicelib.store import logs as log_store
+from tests.support.dying import Died, dies
 from tests.support.probe import started
-from tests.support.run_logs import Killed, dies_at_once, talked, traffic
+from tests.support.run_logs import job_with_log, traffic
 from tests.support.simulator import Stage
 
 
@@ -43,9 +44,9 @@ def test_lines_buffered_while_the_table_refused_writes_go_out_in_chunks_that_fit
     stage.deliver()
     log = RunLog(job_store.get(job.job_id), stage.clock)
     with monkeypatch.context() as patch:
-        patch.setattr(log_store, "append", dies_at_once)
+        patch.setattr(log_store, "append", dies)
         for number in range(900):
-            with suppress(Killed):
+            with suppress(Died):
                 log.add("INFO", f"{number:04} " + "é" * 1_400, type="run")
     log.flush()
     kept = list(log_store.read(job.job_id, 1, after=2))
@@ -69,7 +70,7 @@ def test_two_writers_of_one_log_never_overwrite_each_other(stage: Stage) -> None
 
 
 def test_a_write_whose_answer_was_lost_is_not_doubled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = job_store.get(talked(stage).job_id)
+    job = job_store.get(job_with_log(stage).job_id)
     log = RunLog(job, stage.clock, _last_sequence=453)
     log.add("WARN", "once", type="run")
     append = log_store.append

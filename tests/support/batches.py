@@ -1,4 +1,4 @@
-"""Batches for tests: begun and worked off by hand, their outcomes, and a process that dies."""
+"""Batches for tests: begun and worked off by hand, and their outcomes."""
 
 from __future__ import annotations
 
@@ -78,11 +78,3 @@ def counted() -> Iterator[Counter[str]]:
 
 def fails(context: RunContext) -> Result:
     raise ConnectionDropped("The connection broke.")
-
-
-class Died(BaseException):
-    """The process is gone."""
-
-
-def dies(*args: Any, **named: Any) -> None:
-    raise Died

@@ -1,4 +1,4 @@
-"""Logs of runs for tests: runs that log, their lines as read back, what they cost, and a process that dies."""
+"""Logs of runs for tests: runs that log, their lines as read back, and what they cost."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def traffic() -> Iterator[Traffic]:
             each.meta.events.unregister("after-call", unique_id="tests-received")
 
 
-def pages(job: JobRecord, **asked: Any) -> list[dict[str, Any]]:
+def pages(job: JobRecord, **arguments: Any) -> list[dict[str, Any]]:
     """All lines, read page by page; of an open job, the lines so far."""
     found, before, cursor = [], "", None
     while cursor != before:
         before = cursor
-        lines, cursor = log_reader.read_page(job.job_id, cursor=cursor, **asked)
+        lines, cursor = log_reader.read_page(job.job_id, cursor=cursor, **arguments)
         found += lines
         if cursor is None:
             break
     return found
 
 
-def messages(job: JobRecord, **asked: Any) -> list[str]:
-    return [line["message"] for line in pages(job, **asked)]
+def messages(job: JobRecord, **arguments: Any) -> list[str]:
+    return [line["message"] for line in pages(job, **arguments)]
 
 
 def expire(stage: Stage, job: JobRecord) -> None:
@@ -92,23 +92,16 @@ def expire(stage: Stage, job: JobRecord) -> None:
     assert not [item for item in stage.world.items("logs") if not item["run"].startswith(f"{job.job_id}-0")]
 
 
-def talking(context: RunContext) -> Outcome:
+def log_450_lines(context: RunContext) -> Outcome:
     for number in range(450):
         context.log("WARN" if number % 100 == 0 else "INFO", f"line {number} of ÄÖ 報告")
     context.log("DEBUG", r"50% of [a-z]+ \d (x|y)", type="probe", picture="files/probe/1/1/shot.png")
     return Outcome()
 
 
-def talked(stage: Stage, **changes: Any) -> JobRecord:
-    PROBE.behaviour = talking
+def job_with_log(stage: Stage, **changes: Any) -> JobRecord:
+    """An ended job whose run logged 453 lines: 450 numbered ones, five of them warnings, between its begin and end."""
+    PROBE.behaviour = log_450_lines
     job = started(stage, **changes)
     stage.deliver()
     return job
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-def dies_at_once(*_: Any, **__: Any) -> Any:
-    raise Killed
