@@ -1,0 +1,107 @@
+"""Fires that a calendar of business days skips or moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.core.schedules.business_days import Calendar
+from chalicelib.core.schedules.fires import accept_schedule, latest_fire, runs_on, upcoming
+from chalicelib.core.schedules.preview import preview_fires
+from chalicelib.errors import InvalidSchedule
+from tests.support.schedules import NEW_YORK, NOW, cron, utc
+
+HOLIDAYS = Calendar.accept(
+    {
+        "version": "2026-1",
+        # Labour Day: Friday 1 May to Tuesday 5 May off, Saturday 9 May worked instead.
+        "days": {"2026-05-01": "off", "2026-05-04": "off", "2026-05-05": "off", "2026-05-09": "workday"},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("run", [29, 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ("skip", [29, 30, 6, 7, 8, 9, 11]),
+        ("next", [29, 30, 6, 7, 8, 9, 11]),
+        ("previous", [29, 30, 6, 7, 8, 9, 11]),
+        ("modified_following", [29, 30, 6, 7, 8, 9, 11]),
+    ],
+)
+def test_dates_that_land_on_one_collapse(rule: str, expected: list[int]):
+    fires = upcoming(
+        cron("0 9 * * *", on_non_business=rule),
+        after=utc("2026-04-29T00:00Z"),
+        count=len(expected),
+        calendar=HOLIDAYS,
+    )
+
+    assert [fire.day for fire in fires] == expected
+
+
+@pytest.mark.parametrize(
+    ("day", "rule", "moved"),
+    [
+        (2, "next", "2026-05-06"),
+        (2, "previous", "2026-04-30"),
+        (2, "modified_following", "2026-05-06"),
+        (31, "next", "2026-06-01"),
+        (31, "modified_following", "2026-05-29"),  # Sunday 31 May: the next working day is in June
+        (9, "next", "2026-05-09"),  # a Saturday that is worked
+    ],
+)
+def test_a_date_off_rolls(day: int, rule: str, moved: str):
+    schedule = cron(f"0 9 {day} 5 *", on_non_business=rule)
+
+    (fire,) = preview_fires(schedule, after=utc("2026-01-01T00:00Z"), count=1, calendar=HOLIDAYS)
+
+    assert fire.at == utc(f"{moved}T09:00Z")
+    assert fire.flags == (() if moved == f"2026-05-{day:02}" else ("holiday_moved",))
+
+
+def test_in_the_middle_of_a_holiday_the_fire_moved_past_it_is_still_to_come():
+    schedule = cron("0 9 1 5 *", on_non_business="next")
+
+    assert upcoming(schedule, after=utc("2026-05-05T12:00Z"), count=1, calendar=HOLIDAYS) == [utc("2026-05-06T09:00Z")]
+
+
+def test_the_date_rolls_before_the_clock_is_read():
+    # Saturday 7 March rolls to Sunday's... Monday 9 March, past the change: 02:30 exists again.
+    schedule = cron("30 2 7 3 *", on_non_business="next", timezone=NEW_YORK)
+
+    assert upcoming(schedule, after=utc("2026-01-01T00:00Z"), count=1) == [utc("2026-03-09T02:30-04:00")]
+
+
+def test_beyond_its_cover_a_calendar_knows_weekends_only_and_says_so():
+    schedule = cron("0 9 1 * *", on_non_business="next")
+
+    shown = preview_fires(schedule, after=utc("2026-12-01T12:00Z"), count=2, calendar=HOLIDAYS)
+
+    assert [(fire.at.date().isoformat(), fire.flags) for fire in shown] == [
+        ("2027-01-01", ("beyond_calendar",)),
+        ("2027-02-01", ("beyond_calendar",)),
+    ]
+
+
+def test_without_a_calendar_weekends_are_off():
+    schedule = cron("0 9 * * *", on_non_business="skip")
+
+    fires = upcoming(schedule, after=utc("2026-05-01T12:00Z"), count=2)
+
+    assert fires == [utc("2026-05-04T09:00Z"), utc("2026-05-05T09:00Z")]
+
+
+def test_skipped_slots_are_there_for_the_ledger():
+    schedule = cron("0 9 * * *", on_non_business="skip")
+
+    slots = upcoming(schedule, after=utc("2026-05-01T12:00Z"), count=3, with_skipped=True)
+
+    assert [runs_on(schedule, slot) for slot in slots] == [False, False, True]
+    assert latest_fire(schedule, at_or_before=utc("2026-05-03T12:00Z")) == utc("2026-05-01T09:00Z")
+    assert latest_fire(schedule, at_or_before=utc("2026-05-03T12:00Z"), with_skipped=True) == utc("2026-05-03T09:00Z")
+
+
+def test_a_schedule_of_weekends_that_skips_weekends_never_fires():
+    with pytest.raises(InvalidSchedule, match="never_fires"):
+        accept_schedule(cron("0 9 * * 6", on_non_business="skip"), now=NOW)
