@@ -7,11 +7,14 @@ from typing import Any
 
 from chalicelib.errors import ConnectionDropped
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 from tests.support.simulator import PROBE, Stage
 
 # A task's retries; each try comes a minute after the one before.
 RETRY = {"max_attempts": 3, "delay_seconds": 60}
+# The delays grow.
+RETRY_SLOWER = RETRY | {"backoff": "exponential"}
 
 
 def started(stage: Stage, **changes: Any) -> JobRecord:
@@ -27,6 +30,11 @@ def raising(error: Exception) -> Callable[[RunContext], Outcome]:
         raise error
 
     return behaviour
+
+
+def messages_of(job: JobRecord, *, alerts: bool = False) -> list[str]:
+    """What the log of the job's last run says."""
+    return [line.message for line in log_store.read(job.job_id, int(job.run_no), alerts=alerts)]
 
 
 def failing_until(number: int) -> None:
