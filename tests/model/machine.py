@@ -1,8 +1,8 @@
-"""The model: random sequences of all that people, clocks, workers and crashes do to tasks and jobs.
+"""The model: random sequences of what people, clocks, workers and crashes do to tasks and jobs.
 
-After every single write the invariants of the record hold (`core/invariants`), and no job's status goes a way that
-TRANSITIONS does not know. In the end all is let come to rest: then no job is open, no slot is forgotten, nothing that
-somebody did is missing in the audit, and the bucket holds what succeeded and nothing else.
+After each write the invariants of the record hold (`core/invariants`), and each change of a job's status is one of
+TRANSITIONS. At the end the model lets all work finish: then no job is open, every slot has its job, the audit has every
+action of a person, and the bucket holds the files of the runs that succeeded and no others.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from chalicelib.clock import Clock
 from chalicelib.core.ids import job_id_of_slot
-from chalicelib.core.lifecycle import OPEN, Reason, RunStatus
+from chalicelib.core.lifecycle import OPEN, RunStatus
 from chalicelib.core.schedules.fires import upcoming
-from chalicelib.errors import ConnectionDropped, NotFound, PreconditionMissing, StaleRevision, WrongState
+from chalicelib.errors import NotFound, StaleRevision, WrongState
 from chalicelib.jobs import actions
-from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.maintenance import integrity, sweep
 from chalicelib.queue import claim
 from chalicelib.scheduling import tick
-from chalicelib.settings import settings
-from chalicelib.storage.layout import file_key, run_prefix
+from chalicelib.storage.layout import run_prefix
 from chalicelib.store import patrols
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -35,119 +33,26 @@ from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
 from chalicelib.worker.worker import handle
-from tests.faults.crash import Crash
-from tests.model.aws import VISIBILITY, Aws, Message
-from tests.model.processes import Process, current
+from tests.model.aws import VISIBILITY, Message
+from tests.model.choices import (
+    DEATH,
+    DELETE,
+    EDITS,
+    JUMPS,
+    MOMENTS,
+    PICK,
+    SCHEDULES,
+    STOP,
+    TASK,
+)
+from tests.model.processes import Process
 from tests.model.watch import Watch
+from tests.model.work import AWS, WORK
 from tests.support.simulator import OPERATOR, WORK_TIME
 from tests.support.world import STAGE
 
-# Filled in by who runs the machine: one set of tables for all sequences, emptied between them.
-AWS: list[Aws] = []
 # How often each rule did something, over all sequences.
 HITS: Counter[str] = Counter()
-
-SCHEDULES: dict[str, Callable[[Aws], dict[str, Any]]] = {
-    "now": lambda aws: {"type": "now"},
-    "each minute, six times": lambda aws: {"type": "cron", "expression": "* * * * *", "end": _text(aws, minutes=6)},
-    "twice an hour": lambda aws: {"type": "cron", "expression": "*/30 * * * *"},
-    "daily": lambda aws: {
-        "type": "calendar", "every": 1, "unit": "day", "at": "17:02:00", "timezone": "Asia/Shanghai",
-    },
-    "once": lambda aws: {"type": "once", "at": _text(aws, minutes=1)},
-    "by interval": lambda aws: {"type": "interval", "every": 50, "unit": "minute"},
-}  # fmt: skip
-RETRIES: list[dict[str, Any]] = [
-    {},
-    {"max_attempts": 3, "delay_seconds": 0},
-    {"max_attempts": 2, "delay_seconds": 90},
-    {"max_attempts": 3, "delay_seconds": 600, "backoff": "exponential", "max_delay_seconds": 3600},
-]
-CLOCKS: list[dict[str, Any]] = [
-    {},
-    {"queue_wait_limit_seconds": 120},
-    {"deadline_seconds": 600},
-    {"queue_wait_limit_seconds": 3600, "deadline_seconds": 1800},
-]
-OVERLAPS = ["skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"]
-MISFIRES = ["fire_once", "skip", "catch_up"]
-DELETE: dict[str, Any] = {"delete": True}
-EDITS: list[dict[str, Any]] = [
-    {"description": "edited"},
-    {"schedule": {"type": "cron", "expression": "*/20 8-10 * * *"}},
-    {"priority": 4000},
-    {"overlap": "allow_all", "retry": {"max_attempts": 2}},
-    {"enabled": False},
-    {"enabled": True},
-    DELETE,
-]
-JUMPS = [1, 20, 60, 61, 90, 300, 960, 3_700, 30_000, 90_000]
-# A process may stop before or after any of so many calls; most steps make fewer than thirty.
-MOMENTS = st.integers(1, 60)
-# None: it lives to its end.
-DEATH = st.one_of(st.none(), st.none(), MOMENTS)
-STOP = st.one_of(st.none(), MOMENTS)
-PICK = st.integers(0, 11)
-TASK = st.fixed_dictionaries(
-    {
-        "schedule": st.sampled_from(sorted(SCHEDULES)), "retry": st.sampled_from(RETRIES),
-        "clocks": st.sampled_from(CLOCKS), "overlap": st.sampled_from(OVERLAPS), "misfire": st.sampled_from(MISFIRES),
-    }
-)  # fmt: skip
-
-
-def _text(aws: Aws, **later: float) -> str:
-    return f"{aws.now + timedelta(**later):%Y-%m-%dT%H:%M:%S}"
-
-
-def succeed(context: RunContext) -> Outcome:
-    return Outcome(rows=1, summary="done")
-
-
-def leave_a_file(context: RunContext) -> Outcome:
-    facts = context.facts
-    key = file_key(facts.kind, facts.job_id, facts.run_no, 1, "data.csv")
-    AWS[0].bucket.put_object(settings().bucket, key, b"1")
-    context.check()
-    return Outcome(rows=1, files=[{"key": key, "file_name": "data.csv"}], summary="done")
-
-
-def drop_the_connection(context: RunContext) -> Outcome:
-    leave_a_file(context)
-    raise ConnectionDropped
-
-
-def meet_a_bug(context: RunContext) -> Outcome:
-    leave_a_file(context)
-    raise KeyError("nobody expected this")
-
-
-def miss_the_source(context: RunContext) -> Outcome:
-    raise PreconditionMissing("There is no source.", reason=Reason.NO_SOURCE)
-
-
-def die(context: RunContext) -> Outcome:
-    leave_a_file(context)
-    raise Crash
-
-
-WORK: dict[str, Callable[[RunContext], Outcome]] = {
-    "succeed": succeed,
-    "leave a file": leave_a_file,
-    "drop the connection": drop_the_connection,
-    "meet a bug": meet_a_bug,
-    "miss the source": miss_the_source,
-    "die": die,
-}
-
-
-def behave(context: Any) -> Outcome:
-    """What the probe does: what the rule that started its worker says, after a look at whether to stop."""
-    process = current()
-    does = WORK["succeed" if process is None else process.does]
-    context.check_for_stop()
-    context.check()
-    return does(context)
 
 
 class Machine(RuleBasedStateMachine):

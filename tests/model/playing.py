@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from chalicelib.kinds import registry
-from tests.model import machine
+from tests.model import work
 from tests.model.aws import Aws, in_memory
 from tests.model.processes import moment
 from tests.support.simulator import PROBE, Probe
@@ -48,8 +48,8 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
             stack.enter_context(patched)
         if quietly:
             stack.enter_context(mock.patch.object(sys, "stdout", io.StringIO()))
-        PROBE.behaviour, PROBE.works_on = machine.behave, Probe().works_on
-        machine.AWS[:] = [aws]
+        PROBE.behaviour, PROBE.works_on = work.behave, Probe().works_on
+        work.AWS[:] = [aws]
         yield aws
-        machine.AWS.clear()
+        work.AWS.clear()
         PROBE.behaviour = Probe().behaviour
