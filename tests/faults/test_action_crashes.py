@@ -26,10 +26,10 @@ from chalicelib.worker import worker
 from tests.faults.conftest import POINTS
 from tests.maintenance.test_integrity import STATES, WRONG, break_it, waiting
 from tests.model.aws import VISIBILITY, Aws, Message
-from tests.model.machine import leave_a_file
 from tests.model.playing import playing
 from tests.model.processes import Process, current, moment
 from tests.model.watch import Watch
+from tests.model.work import leave_a_file
 from tests.support.simulator import OPERATOR, PROBE, WORK_TIME
 
 S = JobStatus
