@@ -49,7 +49,7 @@ def month_bucket(record_id: str) -> str:
 
 
 def months_between(first: datetime, last: datetime, *, oldest_first: bool = False) -> list[str]:
-    """The month buckets of ids made in that time, both ends included; newest first unless told otherwise."""
+    """The month buckets of ids made in that time, both ends included; newest first by default."""
     at, found = utc(first).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []
     while at <= last:
         found.append(f"{at:%Y-%m}")

@@ -39,8 +39,8 @@ _PRECONDITION = re.compile(r"no_[a-z][a-z0-9_]{0,60}")
 # `Reason("no_robot")` is one without being listed here, so a record reads also when its kind is gone.
 class Reason(StrEnum):
     ERROR = "error"  # the kind failed with an error it knows
-    UNKNOWN_ERROR = "unknown_error"  # the kind failed with an error nobody expected
-    WORKER_LOST = "worker_lost"  # the lease ran out and nobody had written an end
+    UNKNOWN_ERROR = "unknown_error"  # the kind failed with an unexpected error
+    WORKER_LOST = "worker_lost"  # the lease ran out and no process had written an end
     QUEUE_WAIT = "queue_wait"  # waited longer than queue_wait_limit_seconds
     STATEMENT = "statement"  # one statement ran longer than statement_timeout_seconds
     DEADLINE = "deadline"  # the job, retries included, took longer than deadline_seconds

@@ -27,7 +27,7 @@ Manifest = Annotated[
 Manifests = Annotated[list[Manifest], BeforeValidator(_or_list)]
 
 
-# What a filter by free text takes.
+# Text of a filter.
 Part = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 

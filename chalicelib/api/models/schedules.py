@@ -1,7 +1,7 @@
-"""Schedules, windows and policies as the documentation shows them.
+"""Schedules, windows and policies as the OpenAPI document shows them.
 
-Requests take them as plain objects: `core/` judges them, field by field, and one judge is enough. A test holds that
-what is shown here is what it accepts.
+Requests take them as plain objects, which `core/` validates field by field. So these models only document; a test
+checks that they accept the same objects as `core/`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Weekday = Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
 class Shown(BaseModel):
-    """What the documentation shows of an object that `core/` judges."""
+    """A model that documents an object which `core/` validates."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 

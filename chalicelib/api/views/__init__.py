@@ -1,1 +1,1 @@
-"""A view for each route: parses nothing, calls one use case, gives back what the answer is made from."""
+"""One view per route: it calls one use case and returns the result, from which `blueprint.py` makes the answer."""

@@ -1,4 +1,4 @@
-"""The audit: who did what, when, to which record."""
+"""The audit: who changed which record, when and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Business calendars that schedules name."""
+"""Calendars of working days, which schedules name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health and the description of the API: the two routes that ask for no token."""
+"""Health and the OpenAPI document: the routes that need no token."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from chalicelib.settings import settings
 )
 def read_health(call: Call) -> Any:
     found = probes.checks()
-    well = all(check.reachable for check in found)
+    healthy = all(check.reachable for check in found)
     shown = Health.model_validate(
         {
-            "status": "ok" if well else "unavailable",
+            "status": "ok" if healthy else "unavailable",
             "version": VERSION,
             "stage": settings().stage,
             "time": call.now,
             "services": found,
         }
     )
-    return Answer(200 if well else 503, shown.model_dump_json())
+    return Answer(200 if healthy else 503, shown.model_dump_json())
 
 
 @operation(

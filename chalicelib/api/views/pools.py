@@ -1,4 +1,4 @@
-"""Pools: what waits and runs in each, and pausing one."""
+"""Pools: how many jobs wait and run in each, and pausing a pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: named queries on a source, and a look at their first rows."""
+"""Reports: named queries on a source, and previews of their first rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a schedule will do, before it is saved."""
+"""Previews of a schedule before it is saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: connections whose passwords go in and never come out."""
+"""Sources: connections to databases. Requests may hold a password, answers never do."""
 
 from __future__ import annotations
 
