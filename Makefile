@@ -13,18 +13,21 @@ BIN := $(VENV)/bin
 
 FUNCTION ?=
 
-.PHONY: help run logs unit test check bench package deploy clean venv
+.PHONY: help run logs unit test format check bench package deploy clean venv
 
 help:
 	@echo "make run [PORT=8000] [STATE=.local]   the stack on this machine, with sample data"
 	@echo "make logs [FUNCTION=work]             what the functions of that stack wrote"
 	@echo "make unit                             the fast tests: no server, under a minute"
 	@echo "make test [TESTS=tests/queue]         all tests, or those of a folder"
+	@echo "make format                           format the code, sort imports"
 	@echo "make check                            format, lint, types, template"
 	@echo "make bench                            the figures"
 	@echo "make package STAGE=prod               what is deployed, in build/prod"
 	@echo "make deploy STAGE=prod                package and deploy to AWS"
+	@echo "make venv                             the virtual environment with all that developing needs"
 	@echo "make clean                            remove what the others made, but no state"
+	@echo "make help                             this list"
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit("Carillon needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -55,6 +58,10 @@ unit: $(VENV)/develops
 
 test: $(VENV)/develops
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+format: $(VENV)/develops
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
 
 check: $(VENV)/develops
 	$(BIN)/ruff format --check .

@@ -7,13 +7,9 @@ import ast
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-
-from chalicelib.settings import Settings, variable
-from tests.support.house import ALLOWED, MODULES, allowed, arrows, circle, imports_of, longest_chain, package_of
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = sorted((ROOT / "chalicelib").rglob("*.py"))
@@ -116,26 +112,6 @@ def test_every_exception_is_caught_in_few_places() -> None:
                 if names & {"", "Exception", "BaseException"}:
                     found.add(str(path.relative_to(ROOT)))
     assert found <= CATCH_ALLS
-
-
-README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
-
-
-@pytest.mark.parametrize("name", [variable(item.name) for item in fields(Settings)])
-def test_every_setting_is_in_the_readme(name: str) -> None:
-    assert f"`{name}`" in README
-
-
-def test_every_make_target_that_the_readme_names_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
-    assert {"run", "test", "check", "bench", "package", "deploy"} <= named <= targets
-
-
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http|#)[^)]+)\)", README))))
-def test_every_file_that_the_readme_links_to_exists(link: str) -> None:
-    assert (ROOT / link.split("#")[0]).exists()
 
 
 def test_nothing_names_a_place_on_somebodys_machine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -123,3 +124,33 @@ def longest_chain(pairs: set[tuple[str, str]]) -> list[str]:
         below = [chains[other] for one, other in pairs if one == name]
         chains[name] = [name, *max(below, key=len, default=[])]
     return max(chains.values(), key=len)
+
+
+def floors() -> dict[str, int]:
+    """Each package's floor: 1 for one that imports no other, else one above the highest that it imports."""
+    pairs, found = arrows(), {}
+    graph = {name: {other for one, other in pairs if one == name} for name in {each for pair in pairs for each in pair}}
+    for name in TopologicalSorter(graph).static_order():
+        found[name] = 1 + max((found[other] for other in graph[name]), default=0)
+    return found
+
+
+def picture() -> str:
+    """The packages by floor, the highest first, each with those that it imports. `core` is left out, as all use it."""
+    rows, above = [], None
+    for name, floor in sorted(floors().items(), key=lambda each: (-each[1], each[0])):
+        if name == "core":
+            continue
+        others = sorted(other for one, other in arrows() if one == name and other != "core")
+        rows.append(f"{floor - 1 if floor != above else '':>5}  {name:<12} {' '.join(others)}".rstrip())
+        above = floor
+    return "\n".join(["floor  package      imports", *rows])
+
+
+HOUSE = re.compile(r"(<!-- house -->\n```\n)(.*?)(```)", re.DOTALL)
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+if __name__ == "__main__":
+    # `python -m tests.support.house` draws the picture anew.
+    text = ARCHITECTURE.read_text("utf-8")
+    ARCHITECTURE.write_text(HOUSE.sub(lambda found: f"{found[1]}{picture()}\n{found[3]}", text), "utf-8")
