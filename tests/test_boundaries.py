@@ -1,5 +1,4 @@
-"""The house rules that no reviewer should have to watch: which way imports point, what a cold start loads, what the
-README promises."""
+"""The rules of the house: which way imports point, what a cold start loads, where every exception is caught."""
 
 from __future__ import annotations
 
@@ -10,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.house import ALLOWED, MODULES, allowed, arrows, circle, imports_of, longest_chain, package_of
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = sorted((ROOT / "chalicelib").rglob("*.py"))
@@ -26,6 +27,32 @@ def test_every_package_and_every_ground_module_is_in_the_table() -> None:
 def test_imports_are_those_that_the_table_allows(module: str) -> None:
     wrong = {name for name in imports_of(module) if not allowed(module, name)}
     assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}"
+
+
+# Each breaks another rule of the table.
+FORBIDDEN = [
+    ("chalicelib.core.rank", "chalicelib.settings"),  # core imports errors alone
+    ("chalicelib.store.jobs", "chalicelib.aws.sqs"),  # store imports no other package
+    ("chalicelib.queue.completion", "chalicelib.worker.metering"),  # an import that runs up
+    ("chalicelib.sources.sql", "chalicelib.exports.manifest"),  # sources know no exports
+    ("chalicelib.kinds.report_export.kind", "chalicelib.store.jobs"),  # of a kind, wiring alone
+    ("chalicelib.api.views.jobs", "chalicelib.worker.worker"),  # the API runs no job
+    ("chalicelib.api.views.jobs", "chalicelib.storage.upload"),  # and writes no object
+    ("chalicelib.api.models.tasks", "chalicelib.kinds.report_export.spec"),  # only its registry knows a plug-in
+    ("chalicelib.exports.pipeline", "chalicelib.sources.postgres.source"),
+    ("chalicelib.errors", "chalicelib.store.base"),  # the ground imports core and itself
+]
+
+
+@pytest.mark.parametrize(("module", "name"), FORBIDDEN)
+def test_a_forbidden_import_is_not_allowed(module: str, name: str) -> None:
+    assert {module, name} <= MODULES.keys()
+    assert not allowed(module, name)
+
+
+def test_a_folder_that_is_not_in_the_table_may_import_nothing() -> None:
+    assert package_of("chalicelib.delivery.mail") not in ALLOWED
+    assert not allowed("chalicelib.delivery.mail", "chalicelib.store.jobs")
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
