@@ -131,16 +131,16 @@ def _start(job: JobRecord, run: int | None, cursor: str | None) -> tuple[int, in
     return run_no, sequence
 
 
-# --- where the lines are ----------------------------------------------------------------------------------------------
+# --- sources of lines -------------------------------------------------------------------------------------------------
 
-# Yields the lines of one place that come after a sequence, in order, and returns the sequence it has read up to.
+# Yields the lines of one source that come after a sequence, in order; returns the sequence it has read up to.
 Source = Generator[LogLine, None, int]
 
 
 def _lines(job: JobRecord, run_no: int, *, alerts: bool, after: int) -> Iterator[LogLine]:
     """The run's lines with a sequence above `after`, in order. With `alerts` at least those; few others."""
     if run_no == 0:
-        # What was logged for the job between its runs: few lines, whose alerts are not kept apart.
+        # Run 0 holds why a job ended before its first run: few lines, whose alerts are not kept apart.
         after = yield from _table(job, run_no, alerts=False, after=after)
     elif run_no == job.run_no and job.status in ACTIVE:
         after = yield from _table(job, run_no, alerts=alerts, after=after)
@@ -163,7 +163,7 @@ def _table(job: JobRecord, run_no: int, *, alerts: bool, after: int) -> Source:
 
 
 def _archive(job: JobRecord, run_no: int, *, alerts: bool, after: int) -> Generator[LogLine, None, int | None]:
-    """Returns the last sequence that was archived, of alerts too that of all lines; None when nothing was."""
+    """Yields archived lines, or alerts alone; returns the last sequence archived of all lines, None if none was."""
     archive = log_archive.find(job, run_no, alerts=alerts)
     if archive is not None:
         yield from archive.lines(after=after)
@@ -173,7 +173,7 @@ def _archive(job: JobRecord, run_no: int, *, alerts: bool, after: int) -> Genera
 
 
 def _table_after_archive(job: JobRecord, run_no: int, *, archived: int, after: int) -> Source:
-    """What was logged after the run was archived: few lines, so alerts are picked from all of them."""
+    """Yields lines written after the archive. They are few, so this reads all of them, also for the alerts."""
     after = max(after, archived)
     # An archive ends where a chunk does.
     at_chunk_end = after == archived
