@@ -98,8 +98,9 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     stage = a_stage(emulated, monkeypatch)
     with postgres.fresh_database() as database:
         flights.load(database)
-        # Slow enough to be caught in the middle, and large enough that parts are in S3 by then.
-        slowly = "SELECT f.*, repeat('x', 400) AS wide, pg_sleep(0.00005) FROM flights f"
+        # A row takes PostgreSQL's shortest sleep, a millisecond: minutes for all, so that the kill comes in the middle.
+        # Two thousand rows are a part in S3.
+        slowly = "SELECT f.*, repeat('x', 4000) AS wide, pg_sleep(0.001) FROM flights f"
         common = {"name": "Flights", "description": ""}
         source = {**common, "kind": "postgres", "settings": database.settings, "password": database.password}
         source_id = sources.create(source, actor=ADMIN, now=stage.now).source_id
