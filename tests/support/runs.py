@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.errors import Stopped
-from chalicelib.kinds.protocol import JobFacts
+from chalicelib.kinds.protocol import JobFacts, Outcome
 from chalicelib.kinds.report_export.kind import Ports, ReportExport
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import BUCKET
@@ -21,6 +21,9 @@ REPORT = {
     "queries": [{"name": "main", "sql": "SELECT n, 'x' || n AS word FROM generate_series(1, :top) AS n"}],
     "parameters": [{"name": "top", "type": "integer", "default": 3}],
 }
+# Queries that make a file of several parts, and that need a window.
+BIG = [{"name": "big", "sql": "SELECT n, repeat(md5(n::text), 9) AS word FROM generate_series(1, 60000) AS n"}]
+WINDOWED = [{"name": "q", "sql": "SELECT ':window_end' AS a WHERE :window_start_date < now()"}]
 
 
 def facts(**overrides: Any) -> JobFacts:
@@ -113,3 +116,14 @@ class Records:
                 data_folder=self.data_folder,
             )
         )
+
+
+def run(records: Records, **overrides: Any) -> tuple[Outcome, FakeRun]:
+    context = FakeRun(facts(**overrides))
+    return records.export().run(context), context
+
+
+def body(client: Any, outcome: Outcome, number: int = 0) -> bytes:
+    """The content of one of the run's files."""
+    content: bytes = client.get_object(Bucket=BUCKET, Key=outcome.files[number]["key"])["Body"].read()
+    return content
