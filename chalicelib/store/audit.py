@@ -12,48 +12,32 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from pynamodb.attributes import TTLAttribute, UnicodeAttribute
+from pynamodb.attributes import Attribute, TTLAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.indexes import GlobalSecondaryIndex
 
 from chalicelib.core.ids import ulid
-from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, count_up_to, saved, table_name
+from chalicelib.store.base import (
+    DocumentAttribute,
+    InstantAttribute,
+    Record,
+    count_up_to,
+    list_index,
+    saved,
+    table_name,
+)
+
+# What filters compare. Each column is the key of an index, which carries the others.
+COMPARED = ("action", "actor", "record_id", "record_type")
 
 
-class ByRecordIndex(GlobalSecondaryIndex["AuditRecord"]):
-    class Meta:
-        index_name = "by_record"
-        projection = IncludeProjection(["action", "actor", "record_type"])
-
-    record_id = UnicodeAttribute(hash_key=True)
-    entry_id = UnicodeAttribute(range_key=True)
-
-
-class ByActorIndex(GlobalSecondaryIndex["AuditRecord"]):
-    class Meta:
-        index_name = "by_actor"
-        projection = IncludeProjection(["action", "record_id", "record_type"])
-
-    actor = UnicodeAttribute(hash_key=True)
-    entry_id = UnicodeAttribute(range_key=True)
-
-
-class ByActionIndex(GlobalSecondaryIndex["AuditRecord"]):
-    class Meta:
-        index_name = "by_action"
-        projection = IncludeProjection(["actor", "record_id", "record_type"])
-
-    action = UnicodeAttribute(hash_key=True)
-    entry_id = UnicodeAttribute(range_key=True)
-
-
-class ByTypeIndex(GlobalSecondaryIndex["AuditRecord"]):
-    class Meta:
-        index_name = "by_type"
-        projection = IncludeProjection(["action", "actor", "record_id"])
-
-    record_type = UnicodeAttribute(hash_key=True)
-    entry_id = UnicodeAttribute(range_key=True)
+def listed(column: str) -> GlobalSecondaryIndex[AuditRecord]:
+    """The index of a filter: the entries that have a value in this column, in the order of their ids."""
+    keys: dict[str, Attribute[Any]] = {
+        column: UnicodeAttribute(hash_key=True),
+        "entry_id": UnicodeAttribute(range_key=True),
+    }
+    return list_index(keys, [other for other in COMPARED if other != column])
 
 
 class AuditRecord(Record):
@@ -62,10 +46,10 @@ class AuditRecord(Record):
     class Meta:
         table_name = table_name("audit")
 
-    by_record = ByRecordIndex()
-    by_actor = ByActorIndex()
-    by_action = ByActionIndex()
-    by_type = ByTypeIndex()
+    by_record = listed("record_id")
+    by_actor = listed("actor")
+    by_action = listed("action")
+    by_type = listed("record_type")
 
     month = UnicodeAttribute(hash_key=True)
     entry_id = UnicodeAttribute(range_key=True)

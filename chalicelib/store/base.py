@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from botocore.config import Config
 from botocore.session import Session
@@ -16,6 +16,7 @@ from pynamodb.connection.table import TableConnection
 from pynamodb.constants import COUNT, STRING
 from pynamodb.exceptions import DeleteError, PutError, UpdateError
 from pynamodb.expressions.condition import Condition
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from chalicelib.core.instants import parse, sortable
@@ -56,6 +57,16 @@ class Record(Model):
         connection = super()._get_connection()
         connection.connection._client = client()
         return connection
+
+
+def list_index(columns: Mapping[str, Attribute[Any]], carries: list[str]) -> GlobalSecondaryIndex[Any]:
+    """An index with these key columns that `carries` others besides. It has the name of the attribute it becomes."""
+
+    class Meta:
+        projection = IncludeProjection(carries)
+
+    made = type("ListIndex", (GlobalSecondaryIndex,), {"Meta": Meta, **columns})
+    return cast("GlobalSecondaryIndex[Any]", made())
 
 
 # --- conditional writes -----------------------------------------------------------------------------------------------

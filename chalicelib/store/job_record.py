@@ -2,126 +2,33 @@
 
 from __future__ import annotations
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute, UnicodeSetAttribute
+from typing import Any
+
+from pynamodb.attributes import (
+    Attribute,
+    BooleanAttribute,
+    NumberAttribute,
+    TTLAttribute,
+    UnicodeAttribute,
+    UnicodeSetAttribute,
+)
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.store.base import DocumentAttribute, EnumAttribute, InstantAttribute, Record, table_name
+from chalicelib.store.base import DocumentAttribute, EnumAttribute, InstantAttribute, Record, list_index, table_name
 
-# What the index of a list carries beside its keys: enough to apply every filter, and no more, since each is written to
-# a dozen indexes. The rows themselves are read from the table, a page of them. DynamoDB allows 100 such columns in all
-# indexes of a table together, hence one set for all the equalities.
+# What the index of a list carries beside its keys: enough to apply every filter, and no more, since each column is
+# written to a dozen indexes. The rows themselves are read from the table, a page of them. DynamoDB allows 100 such
+# columns in all indexes of a table together, so one set (`facets`) stands for all the columns that filters compare.
 LISTED = ["facets", "search_name"]
 # Spreads the leases of all open jobs; an idle sweep pays one query for each.
 LEASE_SHARDS = 4
 
 
-class TimelineIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "timeline"
-        projection = IncludeProjection(LISTED)
-
-    month = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByStatusIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_status"
-        projection = IncludeProjection(LISTED)
-
-    status = EnumAttribute(JobStatus, hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByReasonIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_reason"
-        projection = IncludeProjection(LISTED)
-
-    reason = EnumAttribute(Reason, hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByTriggerIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_trigger"
-        projection = IncludeProjection(LISTED)
-
-    trigger = EnumAttribute(Trigger, hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByTaskIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_task"
-        projection = IncludeProjection(LISTED)
-
-    task_id = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByAccountIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_account"
-        projection = IncludeProjection(LISTED)
-
-    account_id = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByOperatorIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_operator"
-        projection = IncludeProjection(LISTED)
-
-    operator = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class BySourceIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_source"
-        projection = IncludeProjection(LISTED)
-
-    source_id = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByActionIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_action"
-        projection = IncludeProjection(LISTED)
-
-    action = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByGroupIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_group"
-        projection = IncludeProjection(LISTED)
-
-    group = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByPoolIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_pool"
-        projection = IncludeProjection(LISTED)
-
-    pool = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
-
-
-class ByKindIndex(GlobalSecondaryIndex["JobRecord"]):
-    class Meta:
-        index_name = "by_kind"
-        projection = IncludeProjection(LISTED)
-
-    kind = UnicodeAttribute(hash_key=True)
-    job_id = UnicodeAttribute(range_key=True)
+def listed(column: str, key: Attribute[Any] | None = None) -> GlobalSecondaryIndex[JobRecord]:
+    """The index of a list: the jobs that have a value in this column, in the order of their ids."""
+    keys = {column: key or UnicodeAttribute(hash_key=True), "job_id": UnicodeAttribute(range_key=True)}
+    return list_index(keys, LISTED)
 
 
 class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
@@ -161,18 +68,18 @@ class JobRecord(Record):
     class Meta:
         table_name = table_name("jobs")
 
-    timeline = TimelineIndex()
-    by_status = ByStatusIndex()
-    by_task = ByTaskIndex()
-    by_account = ByAccountIndex()
-    by_operator = ByOperatorIndex()
-    by_source = BySourceIndex()
-    by_reason = ByReasonIndex()
-    by_action = ByActionIndex()
-    by_group = ByGroupIndex()
-    by_trigger = ByTriggerIndex()
-    by_pool = ByPoolIndex()
-    by_kind = ByKindIndex()
+    timeline = listed("month")
+    by_status = listed("status", EnumAttribute(JobStatus, hash_key=True))
+    by_task = listed("task_id")
+    by_account = listed("account_id")
+    by_operator = listed("operator")
+    by_source = listed("source_id")
+    by_reason = listed("reason", EnumAttribute(Reason, hash_key=True))
+    by_action = listed("action")
+    by_group = listed("group")
+    by_trigger = listed("trigger", EnumAttribute(Trigger, hash_key=True))
+    by_pool = listed("pool")
+    by_kind = listed("kind")
     ready = ReadyIndex()
     leases = LeasesIndex()
     active = ActiveIndex()
