@@ -23,10 +23,11 @@ from chalicelib.jobs import actions, batch_listing, batches
 from chalicelib.jobs.actions import Action, ActionRequest, is_marked
 from chalicelib.log import event
 from chalicelib.queue import completion
-from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
+from chalicelib.store import jobs, watches
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow, StateBefore
 from chalicelib.store.job_record import JobRecord
+from chalicelib.store.watches import Watched
 
 # Jobs acted on at once.
 THREADS = 8
@@ -41,7 +42,7 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
     batch, now = store.find(batch_id), clock.now()
     if batch is None or not store.acquire(batch, holder=holder, now=now, until=now + batches.LEASE):
         return
-    batch_watch.keep(batch_id, until=now + batches.LEASE)
+    watches.keep(Watched.BATCH, batch_id, until=now + batches.LEASE)
     while batch.closed < batch.parts:
         now = clock.now()
         if now >= until - RESERVE:
@@ -71,7 +72,7 @@ def _count_part(batch: BatchRecord, rows: Sequence[OutcomeRow], *, now: datetime
     if not store.note_closed(batch, found, until=until):
         return False
     if renewed:
-        batch_watch.keep(batch.batch_id, until=until)
+        watches.keep(Watched.BATCH, batch.batch_id, until=until)
     return True
 
 
@@ -90,7 +91,7 @@ def _end(batch: BatchRecord, *, now: datetime) -> None:
     untried = found.get(Outcome.CANCELED, 0)
     if store.end(batch, BatchStatus.CANCELED if untried else BatchStatus.DONE, found, now=now):
         event("batch ended", batch_id=batch.batch_id, action=batch.action, status=batch.status, counts=found)
-        batch_watch.drop(batch.batch_id)
+        watches.delete(Watched.BATCH, batch.batch_id)
 
 
 # --- a part -----------------------------------------------------------------------------------------------------------

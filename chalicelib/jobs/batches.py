@@ -21,10 +21,11 @@ from chalicelib.core.ids import ulid
 from chalicelib.errors import FieldProblem, Invalid, WrongState
 from chalicelib.jobs import listing as job_listing
 from chalicelib.jobs.actions import Action, refusal
-from chalicelib.store import batch_watch, jobs
 from chalicelib.store import batches as store
+from chalicelib.store import jobs, watches
 from chalicelib.store.batches import BatchRecord, BatchStatus
 from chalicelib.store.job_list_plan import JobFilter
+from chalicelib.store.watches import Watched
 
 # This many ids fit a request's body, and one request stores this many well within its time.
 MOST_JOBS = 10_000
@@ -127,7 +128,7 @@ def _store(batch_id: str, request: BatchRequest, *, actor: Actor, now: datetime)
     job_ids = _job_ids(request, now=now)
     expires_at = now + timedelta(days=retention.longest_days())
     if job_ids:
-        batch_watch.keep(batch_id, until=now + LEASE)
+        watches.keep(Watched.BATCH, batch_id, until=now + LEASE)
     for number, part in store.parts_of(job_ids):
         store.put_part(batch_id, number, part, expires_at=expires_at)
     batch = BatchRecord(
@@ -170,15 +171,15 @@ def resume_if_lapsed(batch_id: str, *, now: datetime) -> bool:
     """
     batch = store.find(batch_id)
     if batch is None:
-        batch_watch.drop(batch_id, before=now)
+        watches.delete(Watched.BATCH, batch_id, before=now)
         return False
     if batch.status != BatchStatus.RUNNING:
-        batch_watch.drop(batch_id)
+        watches.delete(Watched.BATCH, batch_id)
         return False
     if batch.held_until is not None and batch.held_until > now:
-        batch_watch.keep(batch_id, until=batch.held_until)
+        watches.keep(Watched.BATCH, batch_id, until=batch.held_until)
         return False
-    batch_watch.keep(batch_id, until=now + LEASE)
+    watches.keep(Watched.BATCH, batch_id, until=now + LEASE)
     # The process that accepted the batch may have died before the audit entry, or before the message.
     _record_audit(batch)
     sqs.send_step(batch_id)

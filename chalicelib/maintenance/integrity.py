@@ -1,13 +1,14 @@
-"""Proof, once an hour: the invariants of the record (`core/invariants`), checked on jobs old and new, and mended.
+"""The integrity check, once an hour: it checks the invariants of `core/invariants` on jobs and repairs what is broken.
 
-`sweep` looks after jobs whose lease ran out; this finds what no lease tells. Two walks, each with its entry in the
-index that sweep reads:
+`sweep` finds jobs whose lease expired; this finds what no lease tells. Two walks over the jobs, each with an entry of
+its own in the index that sweep reads (`store/watches.py`):
 
     open   every job that has not ended, by status
     past   the newest jobs of the timeline, and then a slice of the older ones, going back until all were seen
 
-A turn of a walk takes so many jobs, and the walk goes on with the next sweep, or the next hour. What is broken is read
-again, since it may only have been on its way, and mended by a write that holds only while nothing has changed.
+A turn of a walk takes up to JOBS_PER_TURN jobs of each sort, and the walk goes on with the next sweep, or the next
+hour. A job with a broken invariant is read again, since the first read may have met it between two writes. The repair
+is a write that holds only while nothing has changed.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, cancel_reason
 from chalicelib.log import event
 from chalicelib.queue import completion
-from chalicelib.store import job_repairs, jobs, patrols, runs
+from chalicelib.store import job_repairs, job_walks, jobs, runs, watches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.store.watches import Watched
 
 EVERY = timedelta(hours=1)
 # The minute of the hour that begins the walks of a new stage.
@@ -37,41 +39,42 @@ MINUTE = 23
 MOMENT = timedelta(milliseconds=1)
 # Jobs of one turn: of the open ones, of the newest, of the older ones.
 JOBS_PER_TURN = 200
-# Open jobs in the order of their walk, which is that of their lives: none slips through from behind to before it.
-WALKED = (JobStatus.RUNNING, JobStatus.ASSIGNED, JobStatus.WAITING)
+# The order in which the walk of open jobs takes their statuses. A job that moves to one already walked is left to the
+# next walk.
+WALK_ORDER = (JobStatus.RUNNING, JobStatus.ASSIGNED, JobStatus.WAITING)
 
 
 @dataclass
-class Checked:
-    """What one turn found."""
+class TurnResult:
+    """How many jobs one turn read, and how many broken invariants it found."""
 
     jobs: int = 0
-    mended: int = 0
-    # Broken invariants that no program can repair: people are to look.
+    repaired: int = 0
+    # Those that no program can repair: the log tells people.
     beyond_repair: int = 0
 
 
 def begin(*, now: datetime) -> None:
-    """Make sure, once an hour, that the walks are looked after."""
+    """Make sure, once an hour, that each walk has its entry."""
     if now.minute == MINUTE:
         for walk in WALKS:
-            patrols.begin(walk, at=now - MOMENT)
+            watches.begin(Watched.PATROL, walk, at=now - MOMENT)
 
 
-def turn(walk: str, *, now: datetime) -> Checked:
+def take_turn(walk: str, *, now: datetime) -> TurnResult:
     """Take a walk's next turn, if it is due."""
-    entry, done = patrols.find(walk), Checked()
+    entry, result = watches.find(Watched.PATROL, walk), TurnResult()
     if entry is None or entry.lease_until is None or entry.lease_until > now or walk not in WALKS:
-        return done
+        return result
     job_ids, cursor = WALKS[walk](entry.cursor, now)
     for facts in _facts(job_ids, now=now):
-        done.jobs += 1
+        result.jobs += 1
         if broken(facts):
-            _mend_job(facts.job.job_id, done, now=now)
-    # Behind the work: who dies before this does it again, which changes nothing.
-    patrols.go_on(entry, cursor=cursor, at=now if walk == OPEN and cursor is not None else now + EVERY)
-    event("patrol", walk=walk, **vars(done))
-    return done
+            _repair_job(facts.job.job_id, result, now=now)
+    # After the work: a process that dies before this has the turn taken again, which changes nothing.
+    watches.move_on(entry, cursor=cursor, at=now if walk == OPEN and cursor is not None else now + EVERY)
+    event("integrity check", walk=walk, **vars(result))
+    return result
 
 
 # --- the walks --------------------------------------------------------------------------------------------------------
@@ -81,10 +84,10 @@ OPEN, PAST = "open", "past"
 
 def _open(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
     """Ids of open jobs behind the cursor (`status/job id`), and the next cursor; None when the walk is over."""
-    status, _, after = (cursor or f"{WALKED[0]}/").partition("/")
+    status, _, after = (cursor or f"{WALK_ORDER[0]}/").partition("/")
     found: list[str] = []
-    for at in WALKED[WALKED.index(JobStatus(status)) :]:
-        found += patrols.ids_of_status(at, after=after if at == status else "", count=JOBS_PER_TURN - len(found))
+    for at in WALK_ORDER[WALK_ORDER.index(JobStatus(status)) :]:
+        found += job_walks.ids_of_status(at, after=after if at == status else "", count=JOBS_PER_TURN - len(found))
         if len(found) == JOBS_PER_TURN:
             return found, f"{at}/{found[-1]}"
     return found, None
@@ -103,20 +106,20 @@ def _back_from(job_id: str, *, now: datetime) -> Iterator[str]:
     """Ids before this one, newest first, as far back as records are kept."""
     oldest = now - timedelta(days=retention.longest_days() + 1)
     for month in months_between(oldest, instant_of(job_id)):
-        yield from patrols.ids_of_month(month, before=job_id, count=JOBS_PER_TURN)
+        yield from job_walks.ids_of_month(month, before=job_id, count=JOBS_PER_TURN)
 
 
 Walk = Callable[["str | None", datetime], "tuple[list[str], str | None]"]
 WALKS: dict[str, Walk] = {OPEN: _open, PAST: _past}
 
 
-# --- proof and repair -------------------------------------------------------------------------------------------------
+# --- check and repair -------------------------------------------------------------------------------------------------
 
 
 def _facts(job_ids: list[str], *, now: datetime) -> Iterator[Facts]:
-    """The jobs that exist among these, with their runs and the one that each must not have."""
+    """The jobs that exist among these, with their runs, and the run behind the last one, which none should have."""
     found = jobs.get_many(job_ids) if job_ids else []
-    there = patrols.runs_of((job.job_id, number) for job in found for number in _run_numbers(job))
+    there = job_walks.runs_of((job.job_id, number) for job in found for number in _run_numbers(job))
     for job in found:
         yield _facts_of(job, [run for run in there if run.job_id == job.job_id], now=now)
 
@@ -147,8 +150,8 @@ def read(job_id: str, *, now: datetime) -> Facts | None:
     return _facts_of(job, its_runs, now=now)
 
 
-def _mend_job(job_id: str, done: Checked, *, now: datetime) -> None:
-    """Repair what is broken, one invariant after the other: a repair may be what the next one is computed from."""
+def _repair_job(job_id: str, result: TurnResult, *, now: datetime) -> None:
+    """Repair what is broken, one invariant after the other: the next repair may be computed from the one before."""
     tried: set[str] = set()
     while (facts := read(job_id, now=now)) is not None:
         wrong = next((each for each in broken(facts) if each.name not in tried), None)
@@ -157,12 +160,12 @@ def _mend_job(job_id: str, done: Checked, *, now: datetime) -> None:
         tried.add(wrong.name)
         repair = None if wrong.repair is None else wrong.repair(facts)
         if repair is None:
-            done.beyond_repair += 1
+            result.beyond_repair += 1
             event(
                 "invariant broken beyond repair", level="ERROR", job_id=job_id, invariant=wrong.name, says=wrong.meaning
             )
         elif _apply(repair, facts, now=now):
-            done.mended += 1
+            result.repaired += 1
             _log_repair(wrong, repair, facts)
 
 
@@ -172,10 +175,10 @@ def _apply(repair: Repair, facts: Facts, *, now: datetime) -> bool:
         reason = cancel_reason(job.cancel_requested_by)
         return completion.end_without_run(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
-    mended = [
-        job_repairs.mend_run(job.job_id, number, known.get(number), repair.runs[number]) for number in repair.runs
+    repaired = [
+        job_repairs.repair_run(job.job_id, number, known.get(number), repair.runs[number]) for number in repair.runs
     ]
-    return all(mended) and (not repair.job or job_repairs.mend_job(job, repair.job))
+    return all(repaired) and (not repair.job or job_repairs.repair_job(job, repair.job))
 
 
 def _log_repair(wrong: Invariant, repair: Repair, facts: Facts) -> None:

@@ -1,13 +1,13 @@
-"""Repair, every minute: what nobody can be believed to look after any more is taken up again, or ended with its reason.
+"""Repair, every minute: `sweep` finds the jobs whose lease expired and sends their token again, or ends them.
 
-Every job not ended stands in the `leases` index with the instant until which somebody looks after it. Past that, a
-waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone. Between them stand the rules
-that are to be looked at (`store/rule_watch.py`).
+Every job that has not ended stands in the `leases` index, with the instant until which its token, or its worker, may be
+believed alive. Past that, a waiting job's token is lost, or one of its clocks ran out; an active job's worker is gone.
+Among them stand the entries of rules, batches and walks that are due (`store/watches.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,98 +26,123 @@ from chalicelib.queue import admission, completion, concurrency, leases
 from chalicelib.settings import settings
 from chalicelib.storage.bucket import s3
 from chalicelib.storage.layout import discard_run
-from chalicelib.store import batch_watch, job_updates, jobs, patrols, pools, rule_watch, runs
+from chalicelib.store import job_updates, jobs, pools, runs, watches
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.store.watches import Watched
 from chalicelib.tasks import rule_drift
 
-# Jobs looked at in one sweep; the rest have waited the longest next time.
-JOBS_PER_SWEEP = 2_000
+# Entries of the index that one sweep takes up, the longest expired first; the next sweep goes on with the rest.
+ENTRIES_PER_SWEEP = 2_000
 RESERVE_SECONDS = 10.0
-# Rules looked at in one sweep: 300, which is all that an event bus holds by default, have their turn in ten minutes.
+# Rules compared in one sweep: 300, which is all that an event bus holds by default, have their turn in ten minutes.
 RULES_PER_SWEEP = 50
 
 
 @dataclass
-class Swept:
-    """What one sweep found."""
+class SweepResult:
+    """How many of each one sweep found."""
 
-    looked_at: int = 0
+    # Entries taken up, of jobs and of all else.
+    entries: int = 0
+    # Tokens sent again.
     tokens: int = 0
+    # Runs ended because their worker was lost.
     lost: int = 0
-    settled: int = 0
+    # Jobs brought to where their ended run leads.
+    completed: int = 0
     rules: int = 0
+    # Batches whose message was sent again.
     batches: int = 0
-    mended: int = 0
+    # Broken invariants made true again.
+    repaired: int = 0
     failed: int = 0
 
 
-def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> Swept:
-    """Look after every job whose lease ran out. Raises FiringIncomplete at the end when one could not be."""
-    swept = Swept()
+def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> SweepResult:
+    """Repair what stands behind every expired entry. Raises FiringIncomplete at the end when one repair failed."""
+    result = SweepResult()
     integrity.begin(now=now)
     for number in range(LEASE_SHARDS):
-        # Each is the first in its minute: where more lapse than one sweep can look at, none is forgotten.
-        for job_id in jobs.lapsed_ids((number + now.minute) % LEASE_SHARDS, now=now):
-            if swept.looked_at >= JOBS_PER_SWEEP or time_left() < RESERVE_SECONDS:
+        # Each shard is the first in its minute, so none is forgotten where more expires than one sweep can take up.
+        for entry_id in jobs.lapsed_ids((number + now.minute) % LEASE_SHARDS, now=now):
+            if result.entries >= ENTRIES_PER_SWEEP or time_left() < RESERVE_SECONDS:
                 break
-            swept.looked_at += 1
-            _repair_safely(job_id, swept, now=now)
-    if swept.looked_at:
-        event("sweep", **vars(swept))
-    if swept.failed:
-        raise FiringIncomplete(f"{swept.failed} jobs could not be looked after; the log names them.")
-    return swept
+            result.entries += 1
+            _take_up_safely(entry_id, result, now=now)
+    if result.entries:
+        event("sweep", **vars(result))
+    if result.failed:
+        raise FiringIncomplete(f"{result.failed} jobs could not be repaired; the log names them.")
+    return result
 
 
-def _repair_safely(job_id: str, swept: Swept, *, now: datetime) -> None:
-    """One job that cannot be repaired must not keep the sweep from those behind it."""
+def _take_up_safely(entry_id: str, result: SweepResult, *, now: datetime) -> None:
+    """A repair that fails must not keep the sweep from those behind it."""
     try:
-        ruled = rule_watch.task_of(job_id)
-        if ruled is not None:
-            _rule(ruled, swept, now=now)
-            return
-        walk = patrols.walk_of(job_id)
-        if walk is not None:
-            patrolled = integrity.turn(walk, now=now)
-            swept.mended += patrolled.mended
-            swept.failed += patrolled.beyond_repair
-            return
-        batch_id = batch_watch.batch_of(job_id)
-        if batch_id is not None:
-            swept.batches += job_batches.resume_if_lapsed(batch_id, now=now)
-            return
-        job = jobs.find(job_id)
-        # The index may lag behind the job.
-        if job is None or job.lease_until is None or job.lease_until >= now:
-            return
-        if job.deleted_at is not None:
-            deletion.complete(job)
-            return
-        if job.status in ACTIVE:
-            _active(job, swept, now=now)
+        watched = watches.subject_of(entry_id)
+        if watched is None:
+            _repair_job(entry_id, result, now=now)
         else:
-            _waiting(job, swept, now=now)
+            kind, subject = watched
+            WATCHERS[kind](subject, result, now)
     except (ValueError, CarillonError, ClientError, PynamoDBException) as error:
-        swept.failed += 1
-        event("job cannot be looked after", level="ERROR", job_id=job_id, error=str(error))
+        result.failed += 1
+        event("repair failed", level="ERROR", job_id=entry_id, error=str(error))
 
 
-def _rule(task_id: str, swept: Swept, *, now: datetime) -> None:
-    if swept.rules < RULES_PER_SWEEP:
-        swept.rules += 1
+# --- watched besides jobs ---------------------------------------------------------------------------------------------
+
+
+def _maintain_rule(task_id: str, result: SweepResult, now: datetime) -> None:
+    if result.rules < RULES_PER_SWEEP:
+        result.rules += 1
         rule_drift.maintain(task_id, now=now)
 
 
-def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
-    """A token that was lost, or that was not to be sent yet."""
+def _resume_batch(batch_id: str, result: SweepResult, now: datetime) -> None:
+    result.batches += job_batches.resume_if_lapsed(batch_id, now=now)
+
+
+def _take_turn(walk: str, result: SweepResult, now: datetime) -> None:
+    turn = integrity.take_turn(walk, now=now)
+    result.repaired += turn.repaired
+    result.failed += turn.beyond_repair
+
+
+# What is done about an entry that is due, given the id of its subject.
+WATCHERS: Mapping[Watched, Callable[[str, SweepResult, datetime], None]] = {
+    Watched.RULE: _maintain_rule,
+    Watched.BATCH: _resume_batch,
+    Watched.PATROL: _take_turn,
+}
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def _repair_job(job_id: str, result: SweepResult, *, now: datetime) -> None:
+    job = jobs.find(job_id)
+    # The index may lag behind the job.
+    if job is None or job.lease_until is None or job.lease_until >= now:
+        return
+    if job.deleted_at is not None:
+        deletion.complete(job)
+    elif job.status in ACTIVE:
+        _repair_active(job, result, now=now)
+    else:
+        _repair_waiting(job, result, now=now)
+
+
+def _repair_waiting(job: JobRecord, result: SweepResult, *, now: datetime) -> None:
+    """Send the token of a waiting job whose token was lost, or was not to be sent yet."""
     verdict = admission.admit(job, now=now)
     if verdict in (admission.Admission.ENDED, admission.Admission.BUFFERED):
         return
     times = int(job.tokens_sent) + 1
     limit = limit_of_key(job.ready_pool)
     if limit is not None or pools.state(job.pool).paused:
-        # No token: it would be spent on nothing. The clocks run on, and it is asked again.
+        # No token: a worker could claim nothing with it. The job's clocks run on, so `sweep` takes it up again.
         if limit is not None:
             concurrency.repair(limit, now=now)
         elif verdict is admission.Admission.ADMITTED and not job_updates.make_ready(job):
@@ -130,27 +155,27 @@ def _waiting(job: JobRecord, swept: Swept, *, now: datetime) -> None:
         return
     leases.send_token(job, now=now)
     if job_updates.token_sent_again(job, lease_until=promised):
-        swept.tokens += 1
+        result.tokens += 1
         event("token sent again", job_id=job.job_id, pool=job.pool, times=int(job.tokens_sent))
 
 
-def _active(job: JobRecord, swept: Swept, *, now: datetime) -> None:
-    """A worker that is gone: its run gets an end, unless it wrote one itself, and the job follows."""
+def _repair_active(job: JobRecord, result: SweepResult, *, now: datetime) -> None:
+    """End the run of a worker that is gone, unless it wrote an end itself, and have the job follow its run."""
     run = runs.find(job.job_id, int(job.run_no))
     if run is None or run.status not in RUN_ENDED:
-        # What the run left in the bucket goes first: once the run has an end, nobody looks at it again.
+        # What the run left in the bucket goes first: once the run has an end, no repair comes back to it.
         discard_run(s3(), settings().bucket, job.kind, job.job_id, int(job.run_no))
         lost = _lost(job, now=now)
         level = "ERROR" if lost.reason == Reason.WORKER_LOST else "WARN"
         log_archive.close_log(job, int(job.run_no), level=level, message=str(lost.error), type="sweep", now=now)
         if not runs.end(lost):
-            # Somebody ended it in this moment, and may have archived more than was there to read before.
+            # The worker ended it in this moment, and may have archived more lines than this sweep has read.
             log_archive.write_from_table(job, int(job.run_no))
             return
         run = lost
-        swept.lost += 1
+        result.lost += 1
         event("worker lost", level="WARN", job_id=job.job_id, run_no=int(job.run_no), worker=job.worker)
-    swept.settled += 1
+    result.completed += 1
     completion.complete(job, run, now=now)
 
 

@@ -20,9 +20,10 @@ from chalicelib.core.schedules.eventbridge import from_eventbridge
 from chalicelib.core.schedules.window import accept_window
 from chalicelib.errors import Invalid, StaleRevision
 from chalicelib.log import event
-from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
+from chalicelib.store import watches
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.watches import Watched
 from chalicelib.tasks import companions, rule_sync, saving, validation
 
 CONSOLE = Actor(name="eventbridge console", role=Role.EDITOR)
@@ -108,7 +109,7 @@ def reconcile(task: TaskRecord, *, now: datetime) -> tuple[TaskRecord, Drift]:
 def maintain(task_id: str, *, now: datetime) -> None:
     """For the sweep: adopt an edit of one rule, or put or delete the rule where a process died before it could."""
     until = now + CHECK_EVERY
-    rule_watch.keep(task_id, until=until)
+    watches.keep(Watched.RULE, task_id, until=until)
     task = store.find(task_id)
     if task is None:
         rules.delete(task_id)
@@ -121,7 +122,7 @@ def maintain(task_id: str, *, now: datetime) -> None:
         if drift in (Drift.STALE, Drift.IN_SYNC) and task.note.startswith((NOT_TAKEN_OVER, companions.RULE_NOT_PUT)):
             store.note(task, "")
         return
-    rule_watch.drop(task_id, until=until, now=now)
+    watches.expire(Watched.RULE, task_id, until=until, now=now)
 
 
 def _adopt(task: TaskRecord, rule: Comparison, *, now: datetime) -> TaskRecord:

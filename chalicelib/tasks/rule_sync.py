@@ -15,8 +15,9 @@ from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbridge
 from chalicelib.errors import InvalidSchedule
 from chalicelib.log import event
-from chalicelib.store import rule_watch, tasks
+from chalicelib.store import tasks, watches
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.watches import Watched
 
 # States of a rule as the record keeps them; DELETED: in the console.
 ENABLED, DISABLED, DELETED = "ENABLED", "DISABLED", "DELETED"
@@ -59,7 +60,7 @@ def same_times(one: str, other: str) -> bool:
 
 def watch_rule(task_id: str, *, now: datetime) -> None:
     """Call before a save or a deletion: should the process die, the sweep compares the rule with the task."""
-    rule_watch.keep(task_id, until=now + SAVE_LEASE)
+    watches.keep(Watched.RULE, task_id, until=now + SAVE_LEASE)
 
 
 def sync(task: TaskRecord) -> None:

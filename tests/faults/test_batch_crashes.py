@@ -50,7 +50,7 @@ def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     # One thread and one shard: the same calls, in one order, and fewer of the idle ones.
     monkeypatch.setattr(batch_worker, "THREADS", 1)
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
-    for module in ("store.jobs", "store.rule_watch", "maintenance.sweep"):
+    for module in ("store.jobs", "maintenance.sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)
     with emulated_world(ministack, monkeypatch) as world:
         yield a_stage(world, monkeypatch)

@@ -145,7 +145,7 @@ def test_a_task_and_its_rule_come_together_whatever_dies(
     name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     # One shard of each index instead of four: the same calls, fewer of the idle ones.
-    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "store.rule_watch.LEASE_SHARDS"):
+    for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS"):
         monkeypatch.setattr(f"chalicelib.{constant}", 1)
     monkeypatch.setattr("chalicelib.maintenance.sweep.LEASE_SHARDS", 1)
     undisturbed = play(CASES[name], monkeypatch, None)

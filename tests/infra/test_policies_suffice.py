@@ -61,7 +61,7 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     """Jobs that succeed, fail, are tried again, overlap, lose their token or their worker, and are canceled."""
     # One shard of each index instead of four: the same calls, fewer of the idle ones.
     monkeypatch.setattr("chalicelib.store.tasks.DUE_SHARDS", 1)
-    for module in ("store.jobs", "store.rule_watch", "store.patrols", "maintenance.sweep"):
+    for module in ("store.jobs", "maintenance.sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)
     walk = Walk(stage, monkeypatch)
     for overlap in ("skip", "buffer_all", "cancel_other"):
@@ -85,17 +85,17 @@ def walked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Need]
     export(stage, walk)
     with_rules(stage, walk)
     with_batches(stage, walk)
-    patrolled(stage)
+    integrity_checked(stage)
     return walk.needed
 
 
-def patrolled(stage: Stage) -> None:
-    """The hourly proof of the record, with a run and a column to be mended."""
+def integrity_checked(stage: Stage) -> None:
+    """The hourly integrity check, with a run and a column to repair."""
     run = stage.runs()[-1]
     run.delete()
     job_store.get(run.job_id).update([JobRecord.rank.set(1)])
     stage.world.now = (stage.now + timedelta(hours=1)).replace(minute=integrity.MINUTE)
-    assert stage.sweep().mended >= 2
+    assert stage.sweep().repaired >= 2
 
 
 def with_batches(stage: Stage, walk: Walk) -> None:

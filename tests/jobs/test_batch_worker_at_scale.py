@@ -61,7 +61,7 @@ def test_three_thousand_waiting_jobs_are_cancelled_once_each_though_the_worker_d
     assert sum(ended.values()) >= 1_234
     lives.clear()
     # The queue's own message is lost with the worker. The sweep that repairs jobs resumes the batch.
-    monkeypatch.setattr("chalicelib.maintenance.sweep._waiting", lambda *args, **named: None)
+    monkeypatch.setattr("chalicelib.maintenance.sweep._repair_waiting", lambda *args, **named: None)
     stage.world.now += batches.LEASE + timedelta(seconds=1)
     stage.sweep()
     (again,) = stage.messages

@@ -143,7 +143,7 @@ def test_a_run_that_ends_while_the_sweep_repairs_it_keeps_its_whole_log(
     record = job_store.get(job.job_id)
     record.status = JobStatus.RUNNING
     monkeypatch.setattr(sweep.runs, "find", lambda *_: None)
-    sweep._active(record, sweep.Swept(), now=stage.now)
+    sweep._repair_active(record, sweep.SweepResult(), now=stage.now)
     expire(stage, job)
     assert messages(job)[452] == "Done."
     assert job_store.get(job.job_id).status == JobStatus.SUCCEEDED

@@ -1,4 +1,4 @@
-"""Every invariant of the record, broken by hand in the table, is seen and mended by the sweep, and told."""
+"""Every invariant of the record, broken by hand in the table, is found, repaired by the sweep and logged."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from chalicelib.errors import FiringIncomplete
 from chalicelib.jobs import actions
 from chalicelib.maintenance import integrity, sweep
 from chalicelib.queue import claim
-from chalicelib.store import job_repairs, patrols, runs
+from chalicelib.store import job_repairs, runs, watches
 from chalicelib.store import jobs as job_store
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 from chalicelib.store.runs import RunRecord
+from chalicelib.store.watches import Watched
 from chalicelib.tasks import editing as task_editing
 from chalicelib.worker.worker import handle
 from tests.model.aws import Aws
@@ -34,7 +35,7 @@ from tests.support.world import START
 @pytest.fixture
 def aws() -> Iterator[Aws]:
     with playing(quietly=False) as made:
-        # So that the next sweep is one that patrols, but not by the minute's own chance.
+        # So that the next sweep is one that begins the integrity check, but not by the minute's own chance.
         made.now = made.now.replace(minute=integrity.MINUTE) - timedelta(seconds=30)
         yield made
 
@@ -178,7 +179,7 @@ def told(output: str, message: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, output.splitlines()) if line["message"] == message]
 
 
-def patrolled(aws: Aws) -> sweep.Swept:
+def swept(aws: Aws) -> sweep.SweepResult:
     aws.forward(30)
     return sweep.sweep(now=aws.now)
 
@@ -188,7 +189,7 @@ def test_every_invariant_is_broken_here() -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_broken_is_mended_and_told(name: str, aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_invariant_is_repaired_and_logged(name: str, aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     case = WRONG[name]
     job_id = STATES[case.state](aws)
     assert names_of(job_id, aws) == set()
@@ -198,11 +199,11 @@ def test_what_is_broken_is_mended_and_told(name: str, aws: Aws, capsys: pytest.C
     capsys.readouterr()
     if broken_one.repair is None:
         with pytest.raises(FiringIncomplete):
-            patrolled(aws)
+            swept(aws)
         line = told(capsys.readouterr().out, "invariant broken beyond repair")[0]
         assert (line["level"], line["job_id"], line["invariant"]) == ("ERROR", job_id, name)
         return
-    assert patrolled(aws).mended > 0
+    assert swept(aws).repaired > 0
     line = next(each for each in told(capsys.readouterr().out, "invariant repaired") if each["invariant"] == name)
     assert (line["level"], line["job_id"], line["says"]) == ("WARN", job_id, broken_one.meaning)
     assert line["changes"], "from what to what"
@@ -221,8 +222,8 @@ def test_a_sound_table_is_left_alone(aws: Aws, capsys: pytest.CaptureFixture[str
     written: list[str] = []
     aws.tables.watchers.append(lambda table, before, after: written.append((after or before or {})["job_id"]["S"]))
     for walk in integrity.WALKS:
-        patrols.begin(walk, at=aws.now)
-        assert integrity.turn(walk, now=aws.now).jobs > 0
+        watches.begin(Watched.PATROL, walk, at=aws.now)
+        assert integrity.take_turn(walk, now=aws.now).jobs > 0
     assert {job_id.partition(".")[0] for job_id in written} == {"patrol"}
     assert told(capsys.readouterr().out, "invariant repaired") == []
 
@@ -232,11 +233,12 @@ def test_every_open_job_is_walked_by_turns_of_a_few(aws: Aws, monkeypatch: pytes
     monkeypatch.setattr(integrity, "JOBS_PER_TURN", 2)
     for job_id in made:
         write(job_store.get(job_id), {"rank": 1})
-    patrols.begin(integrity.OPEN, at=aws.now)
-    assert [integrity.turn(integrity.OPEN, now=aws.now).mended for _ in range(4)] == [2, 2, 1, 0]
+    watches.begin(Watched.PATROL, integrity.OPEN, at=aws.now)
+    assert [integrity.take_turn(integrity.OPEN, now=aws.now).repaired for _ in range(4)] == [2, 2, 1, 0]
     assert all(names_of(job_id, aws) == set() for job_id in made)
     # Then it waits for its hour.
-    entry = patrols.find(integrity.OPEN)
+    entry = watches.find(Watched.PATROL, integrity.OPEN)
+    assert entry is not None
     assert (entry.cursor, entry.lease_until) == (None, aws.now + integrity.EVERY)
 
 
@@ -254,32 +256,32 @@ def test_the_past_is_walked_back_a_slice_an_hour(aws: Aws, monkeypatch: pytest.M
         old.save()
         write(old, {"rank": 1})
         made.append(made_at)
-    patrols.begin(integrity.PAST, at=aws.now)
+    watches.begin(Watched.PATROL, integrity.PAST, at=aws.now)
     found = []
     for _ in range(5):
-        found.append(integrity.turn(integrity.PAST, now=aws.now).jobs)
+        found.append(integrity.take_turn(integrity.PAST, now=aws.now).jobs)
         aws.forward(3_600)
     # The two newest each time, and two before them, two more, the last one; then from the newest again.
     assert found == [4, 4, 3, 4, 4]
     assert all(names_of(job_id, aws) == set() for job_id in made)
 
 
-def test_a_job_that_moved_since_is_not_mended(aws: Aws) -> None:
+def test_a_job_that_moved_since_is_not_repaired(aws: Aws) -> None:
     job_id = waiting(aws)
     before = job_store.get(job_id)
     deliver(aws, "die")
-    assert not job_repairs.mend_job(before, {"rank": 1})
+    assert not job_repairs.repair_job(before, {"rank": 1})
     run = runs.find(job_id, 1)
     write(RunRecord(job_id, 1), {"status": RunStatus.FAILED, "ended_at": aws.now})
-    assert not job_repairs.mend_run(job_id, 1, run, {"files": None})
-    assert not job_repairs.mend_run(job_id, 1, None, {"status": "failed", "fence": "lost", "created_at": aws.now})
+    assert not job_repairs.repair_run(job_id, 1, run, {"files": None})
+    assert not job_repairs.repair_run(job_id, 1, None, {"status": "failed", "fence": "lost", "created_at": aws.now})
     assert job_store.get(job_id).rank != 1
 
 
 def test_a_run_that_is_recorded_anew_expires_with_its_job(aws: Aws) -> None:
     job_id = STATES["succeeded"](aws)
     break_it(job_id, WRONG["runs_are_numbered"])
-    patrolled(aws)
+    swept(aws)
     run = runs.find(job_id, 1)
     assert run is not None
     assert run.expires_at == job_store.get(job_id).expires_at
@@ -289,9 +291,9 @@ def test_a_job_whose_runs_expired_first_is_left_to_expire(aws: Aws) -> None:
     job_id = STATES["succeeded"](aws)
     break_it(job_id, WRONG["runs_are_numbered"])
     aws.now = job_store.get(job_id).expires_at + timedelta(minutes=5)
-    patrols.begin(integrity.PAST, at=aws.now)
-    done = integrity.turn(integrity.PAST, now=aws.now)
-    assert (done.jobs, done.mended) == (1, 0)
+    watches.begin(Watched.PATROL, integrity.PAST, at=aws.now)
+    done = integrity.take_turn(integrity.PAST, now=aws.now)
+    assert (done.jobs, done.repaired) == (1, 0)
     assert runs.find(job_id, 1) is None
 
 
@@ -303,7 +305,7 @@ def calls_of(aws: Aws, act: Callable[[], Any]) -> int:
     return len(made)
 
 
-def test_an_hour_of_patrol_costs_a_few_calls_and_an_idle_minute_none_more(aws: Aws) -> None:
+def test_the_hourly_check_costs_a_few_calls_and_an_idle_minute_none_more(aws: Aws) -> None:
     everything(aws)
     old = job_store.get(ended("succeed")(aws))
     old.trigger = Trigger.MANUAL

@@ -140,7 +140,7 @@ def test_a_shard_that_takes_all_of_a_sweep_does_not_keep_the_others_from_theirs(
         return find(job_id)
 
     monkeypatch.setattr(sweep.jobs, "find", breaks)
-    monkeypatch.setattr(sweep, "JOBS_PER_SWEEP", len(broken))
+    monkeypatch.setattr(sweep, "ENTRIES_PER_SWEEP", len(broken))
     stage.world.forward(seconds=61)
     for _ in range(LEASE_SHARDS):
         with suppress(FiringIncomplete):

@@ -26,10 +26,11 @@ from chalicelib.maintenance import integrity, sweep
 from chalicelib.queue import claim
 from chalicelib.scheduling import tick
 from chalicelib.storage.layout import run_prefix
-from chalicelib.store import patrols
+from chalicelib.store import watches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.watches import Watched
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
 from chalicelib.worker.worker import handle
@@ -312,9 +313,9 @@ class Machine(RuleBasedStateMachine):
         assert not missing, f"the audit does not tell of {missing}"
         self._check_the_bucket()
         for walk in integrity.WALKS:
-            patrols.begin(walk, at=self.aws.now)
-            done = integrity.turn(walk, now=self.aws.now)
-            assert (done.mended, done.beyond_repair) == (0, 0), "a sound table gives no repair"
+            watches.begin(Watched.PATROL, walk, at=self.aws.now)
+            done = integrity.take_turn(walk, now=self.aws.now)
+            assert (done.repaired, done.beyond_repair) == (0, 0), "a sound table gives no repair"
 
     def _check_the_ledger(self) -> None:
         """No slot is forgotten: a task that nobody edited has a job for each up to the last that it is past."""

@@ -29,20 +29,18 @@ from chalicelib.jobs import batch_worker
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.base import Record
-from chalicelib.store.batch_watch import BatchWatch
 from chalicelib.store.batches import BatchRecord
 from chalicelib.store.catalogue import CalendarRecord, ReportRecord, SourceRecord
 from chalicelib.store.concurrency import LimitRecord
 from chalicelib.store.idempotency import RequestRecord
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogRecord
-from chalicelib.store.patrols import PatrolEntry
 from chalicelib.store.pools import PoolRecord
-from chalicelib.store.rule_watch import RuleWatch
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.task_names import NameRecord
 from chalicelib.store.tasks import TaskRecord
 from chalicelib.store.tokens import TokenRecord
+from chalicelib.store.watches import WatchRecord
 from tests.support.http import Http
 from tests.support.simulator import PROBE, Message, Stage
 from tests.support.world import ACCOUNT, REGION, STAGE, World
@@ -59,7 +57,7 @@ DAY = datetime(2026, 3, 2, tzinfo=UTC)
 # table -> how the ids of its items begin -> whose items these are; what begins otherwise is the first one's.
 MODELS: dict[str, dict[str, type[Record]]] = {
     "tasks": {"": TaskRecord},
-    "jobs": {"": JobRecord, "rule.": RuleWatch, "batch.": BatchWatch, "patrol.": PatrolEntry},
+    "jobs": {"": JobRecord, "rule.": WatchRecord, "batch.": WatchRecord, "patrol.": WatchRecord},
     "runs": {"": RunRecord},
     "logs": {"": LogRecord},
     "reports": {"": ReportRecord},

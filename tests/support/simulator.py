@@ -120,7 +120,7 @@ class Stage:
         self.collect()
         return fired
 
-    def sweep(self) -> sweeping.Swept:
+    def sweep(self) -> sweeping.SweepResult:
         swept = sweeping.sweep(now=self.now)
         self.collect()
         return swept

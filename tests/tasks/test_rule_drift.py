@@ -9,8 +9,8 @@ from chalicelib.aws import rules
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import InvalidSchedule, StaleRevision, Unavailable
 from chalicelib.maintenance import sweep
-from chalicelib.store import rule_watch
 from chalicelib.store import tasks as store
+from chalicelib.store import watches
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import rule_drift
 from tests.support import rules as console
@@ -259,5 +259,5 @@ def test_a_sweep_compares_a_few_rules_and_the_next_sweep_others(stage: Stage, mo
 def test_the_entry_that_watches_a_rule_is_no_job(stage: Stage) -> None:
     task = a_task(stage)
     assert stage.jobs() == []
-    assert rule_watch.task_of(f"rule.{task.task_id}") == task.task_id
-    assert rule_watch.task_of(task.task_id) is None
+    assert watches.subject_of(f"rule.{task.task_id}") == ("rule", task.task_id)
+    assert watches.subject_of(task.task_id) is None

@@ -247,7 +247,7 @@ def test_a_walk_begun_before_goes_on(before: Before) -> None:
     walks = {row["job_id"]["S"]: row for row in items("jobs") if row["job_id"]["S"].startswith("patrol.")}
     assert len(walks) == 2
     before.world.now = at("10:25")
-    assert before.stage.sweep().mended == 0
+    assert before.stage.sweep().repaired == 0
     now = {
         item["job_id"]["S"]: item for item in before.state()["jobs"] if "cursor" in item or item["job_id"]["S"] in walks
     }

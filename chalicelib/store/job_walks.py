@@ -1,0 +1,26 @@
+"""What the walks of the integrity check read: ids of jobs a chunk at a time, and the runs of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from chalicelib.core.lifecycle import JobStatus
+from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
+
+
+def ids_of_status(status: JobStatus, *, after: str, count: int) -> Iterator[str]:
+    """Ids of the first jobs of a status, oldest first."""
+    for row in JobRecord.by_status.query(status, JobRecord.job_id > after if after else None, limit=count):
+        yield row.job_id
+
+
+def ids_of_month(month: str, *, before: str, count: int) -> Iterator[str]:
+    """Ids of a month's last jobs before this one, newest first."""
+    for row in JobRecord.timeline.query(month, JobRecord.job_id < before, scan_index_forward=False, limit=count):
+        yield row.job_id
+
+
+def runs_of(keys: Iterable[tuple[str, int]]) -> list[RunRecord]:
+    """The runs that exist among these (job id, number), read consistently, in no order."""
+    return list(RunRecord.batch_get(list(keys), consistent_read=True))
