@@ -79,20 +79,7 @@ def _end_job(
     # Before the job's own end, so that a crash between the two is made good when the lease runs out.
     expire_runs(job, run, now=now)
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
-    ended = job_transitions.end_with_run(
-        job,
-        status,
-        reason=reason,
-        error=error,
-        now=now,
-        stopped_at=run.stopped_at,
-        rows=run.rows,
-        bytes=run.bytes,
-        summary=run.summary,
-        files=run.files if status == JobStatus.SUCCEEDED else None,
-        cost=add_run(job.cost, run.cost),
-    )
-    if ended:
+    if job_transitions.end_with_run(job, status, run, reason=reason, error=error, now=now):
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
         concurrency.release_all(job, now=now)
         wake_buffered(job, now=now)

@@ -14,12 +14,14 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
+from chalicelib.core.prices import add_run
 from chalicelib.core.queue_keys import minute_key
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.store.base import set_or_remove, written
 from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
+from chalicelib.store.runs import RunRecord
 
 # --- the one writer of status -----------------------------------------------------------------------------------------
 
@@ -121,22 +123,13 @@ def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datet
 
 
 def end_with_run(
-    job: JobRecord,
-    target: JobStatus,
-    *,
-    reason: Reason | None,
-    error: str | None,
-    now: datetime,
-    stopped_at: datetime | None = None,
-    rows: float | None = None,
-    bytes: float | None = None,
-    summary: str | None = None,
-    files: list[dict[str, Any]] | None = None,
-    cost: dict[str, Any] | None = None,
+    job: JobRecord, target: JobStatus, run: RunRecord, *, reason: Reason | None, error: str | None, now: datetime
 ) -> bool:
-    """assigned or running -> ended, with what the run left behind; this write is what makes the files visible."""
+    """assigned or running -> ended, with what the ended run left; this write makes its files visible."""
     actions = _ending(job, reason, error, now, target)
-    left = {"stopped_at": stopped_at, "rows": rows, "bytes": bytes, "summary": summary, "files": files, "cost": cost}
+    left = {name: getattr(run, name) for name in ("stopped_at", "rows", "bytes", "summary")}
+    left["files"] = run.files if target == JobStatus.SUCCEEDED else None
+    left["cost"] = add_run(job.cost, run.cost)
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
     return _transition(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
 

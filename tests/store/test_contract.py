@@ -48,6 +48,10 @@ def claimed(**changes: Any) -> JobRecord:
     return job
 
 
+def run_of(job: JobRecord, **columns: Any) -> RunRecord:
+    return RunRecord(job.job_id, job.run_no, **columns)
+
+
 def a_task(**changes: Any) -> TaskRecord:
     values: dict[str, Any] = {
         "name": "Daily", "kind": "probe", "creator": "olga", "spec": {}, "overlap": "skip", "retry": {},
@@ -102,7 +106,7 @@ def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
     again = jobs.get(job.job_id)
     assert job_transitions.claim(again, worker="other", fence="f2", lease_until=NOW, now=NOW)
     assert not job_transitions.start(stale, now=NOW)
-    assert not job_transitions.end_with_run(stale, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW)
+    assert not job_transitions.end_with_run(stale, JobStatus.SUCCEEDED, run_of(stale), reason=None, error=None, now=NOW)
     assert not job_transitions.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
     assert not job_updates.request_cancel(stale, by="olga", now=NOW)
     assert jobs.get(job.job_id).status == JobStatus.ASSIGNED
@@ -111,11 +115,10 @@ def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
 def test_an_ended_job_stays_ended(backend: World) -> None:
     job = claimed()
     assert job_transitions.start(job, now=NOW)
-    assert job_transitions.end_with_run(
-        job, JobStatus.SUCCEEDED, reason=None, error=None, now=NOW, rows=5, files=[{"key": "k"}]
-    )
+    run = run_of(job, rows=5, files=[{"key": "k"}])
+    assert job_transitions.end_with_run(job, JobStatus.SUCCEEDED, run, reason=None, error=None, now=NOW)
     for attempt in (
-        lambda: job_transitions.end_with_run(job, JobStatus.FAILED, reason=Reason.ERROR, error="x", now=NOW),
+        lambda: job_transitions.end_with_run(job, JobStatus.FAILED, run, reason=Reason.ERROR, error="x", now=NOW),
         lambda: job_transitions.end_without_run(job, JobStatus.CANCELED, reason=Reason.BY_USER, error="x", now=NOW),
         lambda: job_transitions.claim(job, worker="w", fence="f", lease_until=NOW, now=NOW),
         lambda: job_updates.set_priority(job, 5),
