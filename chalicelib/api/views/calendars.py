@@ -7,15 +7,14 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, SearchQuery
 from chalicelib.api.operation import Call, operation
-from chalicelib.catalogue import calendars
-from chalicelib.catalogue import records as catalogue
+from chalicelib.catalogue import calendars, records
 from chalicelib.errors import StillReferenced
 from chalicelib.store.catalogue import CalendarRecord, get_calendar
 
 
 @operation("GET", "/calendars", query=SearchQuery, answer=Listing[CalendarOut], summary="List calendars")
 def list_calendars(call: Call) -> Any:
-    return catalogue.listing(
+    return records.listing(
         CalendarRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
     )
 

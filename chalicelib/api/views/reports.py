@@ -7,8 +7,7 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import ReportIn, ReportOut, ReportPreview, ReportPreviewIn, SearchQuery
 from chalicelib.api.operation import Call, operation
-from chalicelib.catalogue import previews, reports
-from chalicelib.catalogue import records as catalogue
+from chalicelib.catalogue import previews, records, reports
 from chalicelib.errors import (
     ConnectionDropped,
     QueryFailed,
@@ -24,9 +23,7 @@ from chalicelib.store.catalogue import ReportRecord, get_report
 
 @operation("GET", "/reports", query=SearchQuery, answer=Listing[ReportOut], summary="List reports")
 def list_reports(call: Call) -> Any:
-    return catalogue.listing(
-        ReportRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
-    )
+    return records.listing(ReportRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size)
 
 
 @operation(

@@ -7,8 +7,7 @@ from typing import Any
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourceTested
 from chalicelib.api.operation import Call, operation
-from chalicelib.catalogue import previews, sources
-from chalicelib.catalogue import records as catalogue
+from chalicelib.catalogue import previews, records, sources
 from chalicelib.errors import (
     ConnectionDropped,
     SourceNotFound,
@@ -22,9 +21,7 @@ from chalicelib.store.catalogue import SourceRecord, get_source
 
 @operation("GET", "/sources", query=SearchQuery, answer=Listing[SourceOut], summary="List sources")
 def list_sources(call: Call) -> Any:
-    return catalogue.listing(
-        SourceRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
-    )
+    return records.listing(SourceRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size)
 
 
 @operation(

@@ -45,14 +45,14 @@ class Flag(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DstRule:
     """What a schedule does with local times that a change skips, or that come twice."""
 
     shift_gaps: bool
     both_passes: bool
 
     @classmethod
-    def of(cls, policy: DstPolicy, *, wild: bool) -> Reading:
+    def of(cls, policy: DstPolicy, *, wild: bool) -> DstRule:
         if policy is DstPolicy.VIXIE:
             return cls(shift_gaps=not wild, both_passes=wild)
         return cls(shift_gaps=False, both_passes=policy is DstPolicy.LITERAL)
@@ -79,7 +79,7 @@ class DayFires:
 
 
 def fires_of_dates(
-    dates: Iterable[tuple[date, frozenset[Flag]]], times: tuple[int, ...], tz: ZoneInfo, reading: Reading
+    dates: Iterable[tuple[date, frozenset[Flag]]], times: tuple[int, ...], tz: ZoneInfo, dst_rule: DstRule
 ) -> Iterator[DayFires]:
     """The fires of ascending dates, ascending and without repeats.
 
@@ -91,7 +91,7 @@ def fires_of_dates(
         base = (day.toordinal() - _ORDINAL_1970) * DAY
         offset = _only_offset(day, tz)
         found = (
-            _across_change(day, times, tz, reading, flags) if offset is None else DayFires(base - offset, times, flags)
+            _across_change(day, times, tz, dst_rule, flags) if offset is None else DayFires(base - offset, times, flags)
         )
         if held is not None:
             found = _merge(held, found)
@@ -122,7 +122,7 @@ _LAST = time(23, 59, 59)
 # Cached: a schedule is asked for its next fire many times, and a date with a change takes the most work.
 @lru_cache(maxsize=128)
 def _across_change(
-    day: date, times: tuple[int, ...], tz: ZoneInfo, reading: Reading, flags: frozenset[Flag]
+    day: date, times: tuple[int, ...], tz: ZoneInfo, dst_rule: DstRule, flags: frozenset[Flag]
 ) -> DayFires:
     midnight = datetime.combine(day, time())
     base = naive_seconds(midnight)
@@ -134,10 +134,10 @@ def _across_change(
             continue
         showing = instants_showing(midnight + timedelta(seconds=second), tz)
         if not isinstance(showing, Gap):
-            found.update(showing if reading.both_passes else showing[:1])
+            found.update(showing if dst_rule.both_passes else showing[:1])
             continue
         skipped = showing.skipped
-        if reading.shift_gaps and len(skipped) <= LONGEST_SHIFT:
+        if dst_rule.shift_gaps and len(skipped) <= LONGEST_SHIFT:
             shifted.add(showing.end)
     marks = {fire: frozenset({Flag.GAP_SHIFTED}) for fire in shifted - found}
     return DayFires(0, sorted(found | shifted), flags, marks)

@@ -83,7 +83,7 @@ def latest_fire(
 def runs_on(schedule: Mapping[str, Any], fire: datetime, *, calendar: Calendar | None = None) -> bool:
     """False for a slot on a day off under `on_non_business: skip` (reason `non_business_day`)."""
     plan = compile_plan(schedule)
-    if not isinstance(plan, DatePlan) or plan.rule is not OnNonBusiness.SKIP:
+    if not isinstance(plan, DatePlan) or plan.business_day_rule is not OnNonBusiness.SKIP:
         return True
     return (calendar or WEEKENDS_OFF).works(to_local(aware_utc(fire, field="fire"), plan.tz).date())
 

@@ -17,7 +17,7 @@ from chalicelib.core.local_time import DAY, aware_utc, epoch_seconds, from_secon
 from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
 from chalicelib.core.schedules.cron import HORIZON_YEARS
-from chalicelib.core.schedules.dst import DayFires, DstPolicy, Flag, Reading, fires_of_dates
+from chalicelib.core.schedules.dst import DayFires, DstPolicy, DstRule, Flag, fires_of_dates
 from chalicelib.core.schedules.form import UNIT_SECONDS, normalise_schedule, read_time
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.recurrence import (
@@ -134,15 +134,15 @@ class DatePlan(Plan):
 
     source: Dates
     times: tuple[int, ...]
-    reading: Reading
-    rule: OnNonBusiness
+    dst_rule: DstRule
+    business_day_rule: OnNonBusiness
 
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         begin = to_local(from_seconds(after), self.tz).date() - _CHANGE_REACH
-        return fires_of_dates(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.reading)
+        return fires_of_dates(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.dst_rule)
 
     def _dates(self, begin: date, calendar: Calendar, with_skipped: bool) -> Iterator[tuple[date, frozenset[Flag]]]:
-        rule = self.rule
+        rule = self.business_day_rule
         if rule is OnNonBusiness.SKIP and with_skipped:
             rule = OnNonBusiness.RUN
         reach = timedelta(0) if rule in (OnNonBusiness.RUN, OnNonBusiness.SKIP) else _ROLL_REACH
@@ -217,12 +217,12 @@ def _calendar(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: in
         day = read_month_day(form.get("month_day", anchor.day if anchor else 1), field="schedule.month_day")
         source = EveryMonths(form["every"], anchor or EPOCH_DATE, day, form["if_missing"] == "clamp")
     times = (at.hour * 3600 + at.minute * 60 + at.second,)
-    return DatePlan(tz, first, last, source, times, _reading(form, wild=False), _rule(form))
+    return DatePlan(tz, first, last, source, times, _dst_rule(form, wild=False), _business_day_rule(form))
 
 
 def _cron(form: Mapping[str, Any], tz: ZoneInfo, first: int | None, last: int | None) -> Plan:
     parsed = cron.parse(form["expression"])
-    return DatePlan(tz, first, last, parsed, parsed.times, _reading(form, wild=parsed.wild), _rule(form))
+    return DatePlan(tz, first, last, parsed, parsed.times, _dst_rule(form, wild=parsed.wild), _business_day_rule(form))
 
 
 _BUILDERS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}
@@ -234,9 +234,9 @@ def anchor_of(form: Mapping[str, Any], tz: ZoneInfo) -> datetime | None:
     return read_instant(text, tz, field="schedule.anchor") if text else None
 
 
-def _reading(form: Mapping[str, Any], *, wild: bool) -> Reading:
-    return Reading.of(DstPolicy(form.get("dst_policy", "vixie")), wild=wild)
+def _dst_rule(form: Mapping[str, Any], *, wild: bool) -> DstRule:
+    return DstRule.of(DstPolicy(form.get("dst_policy", "vixie")), wild=wild)
 
 
-def _rule(form: Mapping[str, Any]) -> OnNonBusiness:
+def _business_day_rule(form: Mapping[str, Any]) -> OnNonBusiness:
     return OnNonBusiness(form.get("on_non_business", "run"))
