@@ -12,10 +12,10 @@ from pathlib import Path
 # Lambda's limit for the function's code and its layers together, unpacked.
 LIMIT_BYTES = 250 * 1024 * 1024
 
-# Zip cannot say less; a fixed date keeps the digest from depending on the day.
+# The earliest date of a zip file: a fixed date keeps the digest the same on every day.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# What no import ever reaches in Lambda. Metadata stays: packages ask it for their own version.
+# No import in Lambda reaches these. Metadata stays: packages read their own version from it.
 PRUNED_FOLDERS = ("tests", "test", "__pycache__")
 PRUNED_PACKAGES = ("pip", "setuptools", "wheel", "_distutils_hack", "pkg_resources")
 
@@ -30,7 +30,7 @@ def prepare(archive: Path, folder: Path) -> int:
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     prune(folder)
-    # Unchecked: in Lambda all files have one date, so comparing dates would prove nothing and cost each import a stat.
+    # Unchecked: in Lambda all files have one date, so comparing dates proves nothing and costs each import a stat.
     compileall.compile_dir(
         folder,
         quiet=1,
@@ -70,7 +70,7 @@ def size(folder: Path) -> int:
 
 
 def check(total: int) -> None:
-    """Refuse what Lambda would refuse, before it is uploaded."""
+    """Refuse a package that Lambda would refuse, before it is uploaded."""
     if total > LIMIT_BYTES:
         raise TooLarge(f"the package is {megabytes(total)} unpacked; Lambda takes {megabytes(LIMIT_BYTES)}")
 

@@ -36,7 +36,7 @@ class PackageProblem(Exception):
 
 
 def lay_out(target: Path, stage: str, *, layer: bool) -> None:
-    """Copy the project as chalice wants to see it, so that the packaging leaves no trace in the work tree.
+    """Copy the project as chalice expects it, so that packaging leaves no trace in the work tree.
 
     Every stage is packaged like `prod` unless config.json has a block of its own for it. Without a layer there are no
     dependencies either: the emulator's own environment has them.
@@ -102,7 +102,7 @@ def build(stage: str, out: Path, *, layer: bool) -> dict[str, Any]:
 
 
 def prove(unpacked: Path) -> None:
-    """Import the application from nothing but what is packaged: a module that was left out shows here, not in AWS."""
+    """Import the application from the packaged files alone: a missing module shows here, not in AWS."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return
     folders = [str(unpacked / Path(template.CODE).stem), *map(str, unpacked.glob("*/python/lib/*/site-packages"))]
@@ -122,7 +122,7 @@ def interpreter() -> Path:
         found = [Path(path) for path in filter(None, [shutil.which(name)])]
         found += sorted((Path.home() / ".pyenv" / "versions").glob(f"{major}.{minor}.*/bin/{name}"))
         for candidate in found:
-            # A shim of pyenv stands on PATH for versions that are not active, and fails when called.
+            # pyenv puts shims on PATH for versions that are not active; they fail when called.
             if not subprocess.run([candidate, "-c", "import venv"], capture_output=True).returncode:
                 return candidate
     wanted = " or ".join(f"python{major}.{minor}" for major, minor in PYTHONS)

@@ -1,4 +1,4 @@
-"""Bring a packaged stage up in an account, which may be an emulator's: artifacts bucket, upload, change set, wait.
+"""Deploys a packaged stage to an account or an emulator: artifacts bucket, upload, change set, wait.
 
 The stack carries the digest of what it was deployed from as a tag, so an unchanged package is not deployed again.
 """
@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, WaiterError
 DIGEST_TAG = "carillon:digest"
 CAPABILITIES = ["CAPABILITY_IAM"]
 
-# A stack that never came up cannot be updated, only removed.
+# A stack that failed on creation cannot be updated, only removed.
 DEAD = frozenset(["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"])
 
 

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 CODE = "deployment.zip"
 LAYER = "layer-deployment.zip"
 
-# The runtime's own regions differ in nothing the expansion looks at; it only refuses to work without one.
+# The expansion needs some region, and gives the same template for each.
 REGION = "us-east-1"
 
 
@@ -83,13 +83,13 @@ def expand(sam: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     translator = Translator({}, Parser())
     expanded: dict[str, Any] = translator.translate(sam, {})
-    # Goes nowhere, but unpublished metrics are complained of on the way out.
+    # The metrics go nowhere, but the translator complains when they are not published.
     translator.metrics.publish()
     return expanded
 
 
 def gateway_responses(sam: Mapping[str, Any]) -> dict[str, Any]:
-    """What API Gateway answers itself, as the API's definition says it."""
+    """The answers that API Gateway gives itself, from the API's definition."""
     definition = sam["Resources"]["RestAPI"]["Properties"].get("DefinitionBody") or {}
     responses: dict[str, Any] = definition.get("x-amazon-apigateway-gateway-responses", {})
     return responses

@@ -1,4 +1,4 @@
-"""What the line of waiting jobs knows of a kind, and what a kind may use of its run.
+"""What the rest of the product knows of a kind, and what a kind may use of its run.
 
 A kind never touches job, run or log tables: it reads `RunContext`, and returns an `Outcome` or raises a `RunError`.
 """
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# A run's definition stands in its record, which is written thrice and read with the job.
+# The record of a run holds its definition. It is written three times and read with the job, so it stays small.
 DEFINITION_BYTES = 200_000
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What was frozen when the job was made; the same for every run of it. Instants are aware UTC."""
+    """What was frozen when the job was made: the same for all of its runs. Instants are aware, in UTC."""
 
     job_id: str
     run_no: int
@@ -43,19 +43,19 @@ class RunContext(Protocol):
     def log(self, level: str, message: str, *, type: str = "run", picture: str | None = None) -> None:
         """Add one log line; level is DEBUG, INFO, WARN or ERROR. Never a secret or a row of data.
 
-        `picture` is the key of an object that shows what the line speaks of.
+        `picture` is the key of an object that shows what the line is about.
         """
 
     def define(self, definition: Mapping[str, Any]) -> None:
-        """Write down what this run runs, before it does: a JSON document for people, shaped as `Kind.definition`."""
+        """Record what this run is about to run: a JSON document for people, shaped as `Kind.definition`."""
 
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
-        """Tell how far the run is; cheap, may be called per block."""
+        """Tell how far the run is. Cheap: call it for each block."""
 
     def on_stop(self, interrupt: Callable[[], None] | None) -> None:
-        """Name what interrupts the work in hand (e.g. cancel the statement). Called from another thread, at most once.
+        """Name what interrupts the work in progress, e.g. cancels the statement. Another thread calls it, at most once.
 
-        None takes it back. When a stop was asked for already, `interrupt` is called at once.
+        None takes it back. When the run was already asked to stop, `interrupt` is called at once.
         """
 
     def check(self) -> None:
@@ -64,7 +64,7 @@ class RunContext(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run that succeeded leaves behind. `files` are manifests (see exports/manifest.py), as plain mappings."""
+    """What a successful run leaves. `files` are manifests (exports/manifest.py) as plain mappings."""
 
     files: list[dict[str, Any]] = field(default_factory=list)
     rows: int | None = None
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Target:
-    """What a task's jobs work on, as far as lists filter by it."""
+    """What a task's jobs work on: the columns that lists filter by."""
 
     source_id: str | None = None
     account_id: str | None = None
@@ -92,22 +92,22 @@ class Kind(Protocol):
     definition_holds: ClassVar[str]
 
     def check_spec(self, spec: Mapping[str, Any], *, has_window: bool, timezone: str) -> dict[str, Any]:
-        """The canonical spec, or `Invalid` naming each field (`spec.report_id` …) that cannot be."""
+        """The canonical spec. Raises `Invalid` that names each wrong field, such as `spec.report_id`."""
 
     def target(self, spec: Mapping[str, Any]) -> Target:
-        """What a canonical spec works on."""
+        """What the jobs of a canonical spec work on."""
 
     def check_parameters(
         self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
     ) -> None:
-        """`Invalid` for what would fail every run: a wrong value (`parameters.<name>`, `spec.parameters.<name>`), or a
-        `window` that is needed and not there. `parameters` are the task's and the start's; a missing one counts when
-        they are `complete`.
+        """Raise `Invalid` for what would fail every run: a wrong value (`parameters.<name>`, `spec.parameters.<name>`),
+        or a missing `window` that the work needs. `parameters` are those of the task and of a start by hand. With
+        `complete`, a missing one is wrong too.
         """
 
     def definition(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """What a job of a canonical spec would run if it ran now, for people to read: a JSON document of at most
-        `DEFINITION_BYTES`, without secrets. Empty when it cannot be told.
+        """What a job of a canonical spec would run now, for people to read: a JSON document of at most
+        `DEFINITION_BYTES`, without secrets. Empty when what it needs does not exist.
         """
 
     def run(self, context: RunContext) -> Outcome:

@@ -1,4 +1,4 @@
-"""The kinds of task there are: one folder each, and one row here."""
+"""The kinds of task: a folder each, and a row here."""
 
 from __future__ import annotations
 

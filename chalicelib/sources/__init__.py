@@ -1,1 +1,1 @@
-"""Where data comes from: one folder for each kind of source, behind one small protocol."""
+"""Where data comes from: a folder for each kind of source, and the protocol that all of them follow."""

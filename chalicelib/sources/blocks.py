@@ -1,4 +1,4 @@
-"""Collects small writes into blocks of CSV bytes, large enough that the work per block does not count."""
+"""Collects small writes into blocks of CSV bytes, so large that the work per block does not count."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MIN_BLOCK_BYTES = 1 << 20
 
 
 class BlockWriter(io.RawIOBase):
-    """Hands on blocks of at least 1 MiB except the last, whatever it gets. May be the lower half of a buffered writer.
+    """Hands on blocks of at least 1 MiB except the last. A buffered writer may stand on it.
 
-    After the sink failed nothing more reaches it: a buffer that is thrown away still tries to write its rest.
+    A sink that failed gets nothing more: a buffered writer that is thrown away still tries to write its rest.
     """
 
     BUFFER_BYTES = 2 * MIN_BLOCK_BYTES
@@ -35,7 +35,7 @@ class BlockWriter(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        # A buffered writer gives a view of its own memory, which it overwrites as soon as this returns.
+        # A buffered writer passes a view of its own memory, and overwrites it as soon as this returns.
         block = bytes(data)
         if not self._discarding:
             self._add(self._line_ends.convert(block) if self._line_ends else block)
@@ -47,7 +47,7 @@ class BlockWriter(io.RawIOBase):
             self._hand_on()
 
     def discard(self) -> None:
-        """Let everything that is still written go nowhere."""
+        """Drop what is waiting and all that is still written."""
         self._discarding = True
         self._waiting = []
 

@@ -1,4 +1,4 @@
-"""What the columns of an export must be like."""
+"""Which columns an export may have."""
 
 from __future__ import annotations
 

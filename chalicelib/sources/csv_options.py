@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool
 # One ASCII character that no number, date, name or formula contains, so that few cells need quotes.
 DELIMITERS = frozenset(",;|\t:~^!#&")
 BOM = b"\xef\xbb\xbf"
-# A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
+# A spreadsheet reads a cell that begins with one of these as a formula (OWASP, "CSV Injection").
 FORMULA_STARTS = "=+-@\t\r"
 
 
@@ -54,7 +54,7 @@ class CsvOptions(BaseModel):
     formula_guard: StrictBool = True
 
     def prologue(self, names: list[str]) -> bytes:
-        """What stands before the first row: the byte order mark and the header, as far as they are wanted."""
+        """The bytes before the first row: the byte order mark and the header, where the options ask for them."""
         head = BOM if self.bom else b""
         if self.header:
             head += self.delimiter.join(self._cell(name) for name in names).encode() + self.line_end.bytes
@@ -69,9 +69,10 @@ class CsvOptions(BaseModel):
 
 
 class LineEnds:
-    """Turns the line ends of a CSV byte stream into others, and leaves those inside quotes alone.
+    """Replaces the line ends of a CSV byte stream, except those inside quotes.
 
-    Every second piece between quotation marks is inside them: a doubled mark leaves an empty piece and changes nothing.
+    Split at quotation marks, every second piece is inside quotes. A doubled mark makes an empty piece, so the count
+    stays right.
     """
 
     def __init__(self, old: bytes, new: bytes) -> None:

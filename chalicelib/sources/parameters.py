@@ -1,4 +1,4 @@
-"""The values of a report's parameters: what the slot gives, what task and job say, and the report's defaults."""
+"""The values of a report's parameters: from the job's slot, from task and job, and from the report's defaults."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from chalicelib.errors import FieldProblem, ParametersRefused
 
-# What a job gives its queries itself (core/schedules/window.py), and a report cannot declare.
-# Those of the window are given where the job has one.
+# Every job gives its queries these itself (core/schedules/window.py), so a report cannot declare them. Only a job with
+# a window gives those of WINDOW.
 WINDOW = frozenset(
     {*(f"window_{edge}{form}" for edge in ("start", "end") for form in ("", "_local", "_date")), "window_last_date"}
 )
@@ -43,7 +43,7 @@ class Parameter(BaseModel):
 def resolve_parameters(
     declared: Sequence[Parameter], given: Mapping[str, Any], slot: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Every value a query may use, by name. `slot` holds those of the window, which nobody may override.
+    """Every value that a query may use, by name. `slot` holds those of GIVEN that the job has; nothing overrides them.
 
     Raises `ParametersRefused` with a problem per `parameters.<name>`.
     """
@@ -62,7 +62,7 @@ def resolve_parameters(
 
 
 def mistakes(declared: Sequence[Parameter], given: Mapping[str, Any], field: str = "parameters") -> list[FieldProblem]:
-    """What is wrong with values whatever others there are: a problem per `<field>.<name>`."""
+    """A problem per `<field>.<name>` for each value that is wrong by itself. It does not ask for missing ones."""
     known = {parameter.name: parameter for parameter in declared}
     problems = []
     for name in given:

@@ -1,7 +1,7 @@
-"""What every kind of source can do, and the values that pass to and fro.
+"""What every source can do, and the values that go in and out.
 
-A source hands out **blocks of CSV bytes**, not rows: the databases make CSV many times faster than Python does. What
-travels from here to the upload is therefore opaque, except for the number of rows.
+A source gives **blocks of CSV bytes**, not rows: databases write CSV many times faster than Python does. The export
+passes the bytes on without reading them, and knows their number of rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chalicelib.sources.sql import Dialect
 
 @dataclass(frozen=True)
 class Query:
-    """A named SELECT; `values` are what its `:name` parameters stand for. Datetimes are aware."""
+    """A named SELECT, and the `values` of its `:name` parameters. Datetimes are aware."""
 
     name: str
     sql: str
@@ -28,7 +28,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a result; `type` is the database's own word for it, empty when it has none."""
+    """A column of a result; `type` is the database's own name of its type, empty when it has none."""
 
     name: str
     type: str
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What answered a test of the connection. `read_only` tells whether the database itself refuses writes on it."""
+    """The database that answered a test of the connection. `read_only` says whether it refuses writes on it."""
 
     product: str
     version: str
@@ -49,8 +49,8 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows, each value as the database writes it in text, NULL as None. `more` when there were further
-    rows.
+    """The first rows. Each value is the text that the database writes for it; NULL is None. `more` says that there are
+    further rows.
     """
 
     columns: tuple[Column, ...]
@@ -67,7 +67,8 @@ class Source(Protocol):
     # What a source of this kind says about itself; the API documents it. The password is never among it.
     Settings: ClassVar[type[BaseModel]]
     dialect: ClassVar[Dialect]
-    # The settings that say where the password goes: who changes one of them has to give the password again.
+    # The settings that say where the password goes. A change of one of them needs the password again: otherwise the
+    # stored one would go to another server.
     address: ClassVar[tuple[str, ...]]
 
     def test(self) -> SourceInfo: ...
@@ -80,12 +81,12 @@ class Source(Protocol):
     def export_csv(self, query: Query, options: CsvOptions, sink: Sink) -> int:
         """Push the whole result as CSV into `sink`, in blocks of at least 1 MiB except the last; the number of rows.
 
-        Nothing reaches the sink of a query that cannot begin. What the sink raises passes through, after the
-        statement was stopped at the database.
+        A query that cannot begin pushes nothing. An error of the sink ends the statement at the database and is raised
+        on.
         """
 
     def cancel(self) -> None:
-        """Stop what runs, from another thread; the method in progress, and every later one, raises `Stopped`."""
+        """Stop the statement, from another thread. The method in progress and every later one raise `Stopped`."""
 
     def close(self) -> None: ...
 

@@ -1,7 +1,7 @@
-"""The kinds of source there are: one folder each, and one row here.
+"""The kinds of source: a folder each, and a row here.
 
-A row names the class by string, and the classes import their drivers inside functions, so that looking at a source's
-settings loads no database driver.
+A row names the class as text, and the classes import their drivers inside functions, so that checking settings loads no
+database driver.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def open_source(
     data_folder: str | Path | None = None,
     application_name: str = "carillon",
 ) -> Source:
-    """A source ready to use in a `with` block. `secret` is the password of a kind that has one."""
+    """A source, to be used in a `with` block. `secret` is the password of a kind that has one. Raises `Invalid` as
+    `check_settings` does.
+    """
     source_class = _source_class(kind)
     source: Source = source_class(
         _validated(source_class, settings, data_folder),

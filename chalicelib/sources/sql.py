@@ -1,13 +1,12 @@
 """Reads just enough of a query's text to know where its parameters are and that it is one closed statement.
 
-A report's query is put inside `COPY ( … ) TO STDOUT`, or inside `SELECT * FROM ( … )`. That is safe only when the
-text cannot step out of the parentheses, so the tokenizer must see strings, names and comments exactly as the database
-does: what it takes for text inside a string must not be code to the database. The rules are those of PostgreSQL's
+The sources put a report's query inside `COPY ( … ) TO STDOUT`, or inside `SELECT * FROM ( … )`. That is safe only when
+the text cannot leave the parentheses, so the tokenizer must read strings, names and comments exactly as the database
+does: what it reads as text inside a string must not be code to the database. The rules are those of PostgreSQL's
 lexer (https://www.postgresql.org/docs/current/sql-syntax-lexical.html) and of SQLite's
 (https://sqlite.org/lang.html).
 
-This reads, it does not judge: that a report only reads is enforced by the database's read-only session. `writes` is
-there to say so in plain words before the database does.
+The read-only session of the database keeps a report from writing. `writes` only says so earlier, in plain words.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class Dialect:
     line_ends: str = "\n\r"  # what ends a -- comment
 
 
-# What a query may begin with. Everything else has no rows to give, or cannot stand inside parentheses.
+# What a query may begin with. Everything else gives no rows, or cannot stand inside parentheses.
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
-# A verb and the word after it: together they are a statement that writes, wherever they stand.
+# A verb and the word after it: together they make a statement that writes.
 _WRITING = {"INSERT": "INTO", "DELETE": "FROM", "MERGE": "INTO", "REPLACE": "INTO"}
 
 # Only ASCII counts as space or digit to the databases, and every character beyond ASCII may be part of a name.
@@ -46,7 +45,7 @@ _PARAMETER = re.compile(r":([A-Za-z_]\w*)", re.ASCII)
 _OTHER_PARAMETER = re.compile(r"[?@$]\w*", re.ASCII)
 _PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
 _ESCAPE_STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
-# A string literal goes on after a line break, and an E'' string keeps its backslashes there.
+# A string literal may continue after a line break, and an E'' string keeps its backslashes there.
 _GOES_ON = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*(?=')")
 _NAME = re.compile(r'"(?:[^"]|"")*"')
 _BRACKET_NAME = re.compile(r"\[[^\]]*\]|`(?:[^`]|``)*`")

@@ -1,4 +1,4 @@
-"""Stopping a statement from another thread, without a moment in which the request gets lost."""
+"""Stops a statement from another thread, and loses no request in between."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from contextlib import contextmanager
 
 from chalicelib.errors import Stopped
 
-# A cancel that arrives just before its statement is forgotten by the database, so it is sent again until the work has
-# ended.
+# A database forgets a cancel that arrives just before its statement, so it is sent again until the work has ended.
 REPEAT_SECONDS = 0.1
 GIVE_UP_SECONDS = 10.0
 
 
 class Stopping:
-    """Asked once, true for ever: work in progress is interrupted, later work does not begin."""
+    """One request to stop, which stays: it interrupts the work in progress, and later work does not begin."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -28,7 +27,9 @@ class Stopping:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Around one piece of work. It says that it is busy before it looks at the request; `stop` does the reverse."""
+        """Around one piece of work. It marks itself busy before it reads the request; `stop` sets the request before it
+        reads the mark, so one of the two sees the other.
+        """
         self._idle.clear()
         try:
             if self.asked:
@@ -40,8 +41,8 @@ class Stopping:
             self._idle.set()
 
     def stop(self, interrupt: Callable[[], None]) -> None:
-        """Ask, and interrupt the work in progress. Returns at once: whoever asks may hold a lock that the work waits
-        for.
+        """Set the request and interrupt the work in progress. Returns at once: the caller may hold a lock that the work
+        waits for.
         """
         self._asked.set()
         if self._idle.is_set():

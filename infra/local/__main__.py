@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
-    """Bring everything up, and serve until stopped. Whatever ends it, nothing is left running."""
+    """Start everything, and serve until stopped. No process is left running, however it ends."""
     started = time.monotonic()
     with using(port):
         front = Front(port, about=lambda: description(state, base_url))
@@ -131,7 +131,7 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
 
 @contextlib.contextmanager
 def using(port: int) -> Iterator[None]:
-    """Say which port it was that somebody else has."""
+    """Say which port another process has."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The child process that is AWS on this machine: ministack, with what it does otherwise than AWS put right."""
+"""The child process that stands for AWS on this machine: ministack, corrected where it differs from AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCHES = {
 PARENT_DEATH_SIGNAL = 1
 
 
-# The runner's word that the queue may be read. Until then no worker is alive, whatever the queue holds.
+# The runner's signal that the queue may be read. Until then no worker is alive, even if the queue holds tokens.
 WORD_TO_WORK = signal.SIGUSR1
 may_work = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Jobs that were running when the stack stopped: their workers ended with it, so nobody need wait for their leases."""
+"""Ends the leases of jobs that ran when the stack stopped: their workers stopped with it."""
 
 from __future__ import annotations
 

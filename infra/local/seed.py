@@ -7,7 +7,7 @@ from typing import Any
 from infra import first_token
 from infra.local.address import Caller, Refused
 
-# Each token is asked for through the API but the first, which nobody could ask for.
+# The API makes each token but the first: a caller needs a token to ask for one.
 ROLES = ("viewer", "operator", "editor")
 
 SOURCE = {"name": "Shop", "kind": "sqlite", "settings": {"path": "shop.db"}}

@@ -93,7 +93,7 @@ def product(number: int) -> tuple[object, ...]:
 
 
 def order(slot: int) -> tuple[tuple[object, ...], list[tuple[object, ...]]] | None:
-    """The order of a slot with its lines, or None when nobody bought. Its id is the slot's number."""
+    """The order of a slot with its lines, or None when there was none. Its id is the slot's number."""
     dice = random.Random(f"order {slot}")  # noqa: S311
     instant = datetime.fromtimestamp(slot * SLOT_SECONDS + dice.randrange(SLOT_SECONDS), UTC)
     if dice.randrange(100) >= BUSY[instant.hour]:

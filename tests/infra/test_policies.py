@@ -10,7 +10,7 @@ import pytest
 from infra.package import ROOT
 from tests.infra.conftest import FUNCTIONS, Resources
 
-# What no function may ever do, whatever the resource.
+# What no function may do with any resource.
 NEVER = re.compile(r"DeleteTable|CreateTable|DeleteBucket|PutBucketPolicy|DeleteQueue|iam:|sts:|kms:|PutRolePolicy")
 
 CODE_SERVICES = {"dynamodb", "sqs", "s3", "secretsmanager", "logs", "events"}

@@ -1,4 +1,4 @@
-"""A kind, a source and a format are named in their own folder alone: whoever else needs a name asks the registry."""
+"""Only its own folder names a kind, a source or a format: all other code asks the registry."""
 
 from __future__ import annotations
 

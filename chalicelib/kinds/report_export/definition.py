@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.core.instants import rfc3339
 from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec, SourceRecord
 
-# In characters. A query may have 100,000; the whole text is told by its hash.
+# In characters. A query may have 100,000; its hash stands for the whole text.
 SQL_OF_ALL = 32_000
 SQL_LIMIT = 16_000
 VALUE_LIMIT = 500
@@ -44,7 +44,7 @@ def _query(query: NamedQuery, limit: int) -> dict[str, Any]:
 
 
 def values_shown(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the queries' parameters were given."""
+    """The values of the queries' parameters, as JSON."""
     return {name: _shown(value) for name, value in values.items()}
 
 

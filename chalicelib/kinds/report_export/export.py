@@ -1,4 +1,4 @@
-"""The files of one run of an export: each query's, written and published, and the manifest that says they are whole."""
+"""The files of one run: one for each query, and the manifest that says that they are whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chalicelib.kinds.report_export.spec import IfEmpty, Report, ReportExportSpe
 from chalicelib.sources.protocol import Query, Source
 from chalicelib.storage import layout, upload
 
-# A progress line about so often, whichever comes first.
+# A progress line after this time or this size, which of them comes first.
 LINE_SECONDS = 10.0
 LINE_BYTES = 64 << 20
 
@@ -95,14 +95,14 @@ class Export:
         )
 
     def write_manifest(self, files: list[manifest.Manifest]) -> None:
-        """The last object of the run: where it lies, all files lie whole."""
+        """Write the run's last object. Where there is a manifest, all files are whole."""
         facts = self._facts
         body = manifest.dump(facts.job_id, facts.run_no, files)
         key = layout.manifest_key(facts.kind, facts.job_id, facts.run_no)
         upload.put(self._client, self._bucket, key, body, content_type="application/json")
 
     def discard(self) -> None:
-        """After a failure: take back what was written. What cannot be removed now is removed by the repair."""
+        """Remove the run's files after a failure. The worker and `sweep` try again when this cannot be done now."""
         try:
             facts = self._facts
             layout.discard_run(self._client, self._bucket, facts.kind, facts.job_id, facts.run_no)
@@ -133,7 +133,7 @@ class Export:
 
 
 class _Progress:
-    """Tells the run how far it is, and the log now and then."""
+    """Tells the run how far a file is, and the log from time to time."""
 
     def __init__(self, context: RunContext, query_name: str, bytes_before: int) -> None:
         self._context = context

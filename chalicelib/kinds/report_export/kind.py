@@ -37,8 +37,9 @@ NO_SOURCE = "no_source"
 
 @dataclass(frozen=True)
 class Ports:
-    """What the composition hands in. The records are mappings shaped like `Report` and `SourceRecord`; None, or a
-    `NotFound`, says that there is no such record. `s3` makes or gives the client."""
+    """What `wiring.py` hands in. The records are mappings shaped like `Report` and `SourceRecord`; None, or a
+    `NotFound`, says that there is no such record.
+    """
 
     load_report: Callable[[str], Mapping[str, Any] | None]
     load_source: Callable[[str], Mapping[str, Any] | None]
@@ -92,7 +93,7 @@ class ReportExport:
             raise Invalid(" ".join(problem.message for problem in problems), problems=problems)
 
     def _needing_a_window(self, report: Report) -> list[FieldProblem]:
-        """A report is checked when it is saved, so what cannot be read any more is left to the run."""
+        """The catalogue checked the report when it was saved, so the run reports a query that cannot be read now."""
         found = self._find(self._ports.load_source, report.source_id)
         kind = None if found is None else SourceRecord.model_validate(found).kind
         if kind not in SOURCES:

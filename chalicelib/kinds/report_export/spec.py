@@ -46,11 +46,11 @@ class ReportExportSpec(BaseModel):
         return formats.format_of(self.format).extension + self.compression.extension
 
     def template(self, *, has_window: bool, many: bool) -> str:
-        """The file name's template without its ending: the default for an empty one, and the query in it where several
-        files would share a name.
+        """The template of the file name, without the ending. An empty one becomes the default. Where several files
+        would share a name, the query's name is added.
         """
         found = self.file_name.strip() or (DEFAULT_NAME_WITH_WINDOW if has_window else DEFAULT_NAME)
-        # Whatever ending was written, the file gets the one that tells what is in it.
+        # The file gets the ending that says what is in it, in place of the one that was written.
         found = found.removesuffix(Compression.GZIP.extension).removesuffix(formats.format_of(self.format).extension)
         return found + "-{query}" if many and "{query}" not in found else found
 

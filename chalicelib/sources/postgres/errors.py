@@ -1,4 +1,4 @@
-"""What psycopg2 raises, in words a person can act on. The database's own message is kept; the password never is."""
+"""Turns what psycopg2 raises into errors that a person can act on. They quote the database, and never the password."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from chalicelib.errors import (
 _QUERY_CANCELED = "57014"
 _READ_ONLY = "25006"
 _GONE_CLASSES = ("08", "57P")
-# Not the query's fault: a conflict on a standby, a deadlock, a lock, a server short of memory or of connections.
+# The query may succeed later: a conflict on a standby, a deadlock, a lock, a server short of memory or connections.
 _PASSING = ("40001", "40P01", "55P03", "53")
-# What a server says that answers but cannot take the connection now.
+# What a server says that cannot take the connection now.
 _BUSY = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery")
 # What libpq says without a password to send.
 _NO_PASSWORD = ("no password supplied",)
-# What a refusal is about, where it is not the password.
+# The setting that a refusal is about, where it is not the password.
 _AT_FAULT = {
     'database "[^"]*" does not exist|permission denied for database': "settings.database",
     'role "[^"]*" does not exist|not permitted to log in': "settings.user",
@@ -34,7 +34,7 @@ _AT_FAULT = {
 
 
 def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
-    """A refusal comes from a server that answered (`FATAL:`); everything else means that none did."""
+    """`SourceRefused` when a server refused (`FATAL:`), `SourceUnreachable` when none answered or it is busy."""
     said = _said(error, secret)
     where = f"{settings.host}:{settings.port}"
     if any(words in said for words in _NO_PASSWORD):
@@ -49,7 +49,7 @@ def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
 
 
 def session_error(error: Any, settings: Any) -> RunError:
-    """A setting of the source that this server does not know: its zones and its schemas are its own."""
+    """For a setting of the source that this server does not know, such as a time zone."""
     said = _said(error, None)
     field = next((name for name in ("timezone", "search_path") if name in said.lower()), "")
     return SourceRefused(

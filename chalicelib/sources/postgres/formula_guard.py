@@ -1,4 +1,4 @@
-"""Formulas made harmless inside the database: cheaper there than any pass over the bytes in Python."""
+"""Makes formulas harmless inside the database, which is cheaper than any pass over the bytes in Python."""
 
 # ruff: noqa: S608 - the query is the report's own text, closed by sources/sql.py; the driver quotes the names
 
@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.sources.csv_options import FORMULA_STARTS
 from chalicelib.sources.protocol import Column
 
-# By OID: bpchar pads; xml compares with nothing, and neither it nor "char" counts as text everywhere.
+# OIDs of types: bpchar pads its values; xml and "char" are not in the category of texts on every server.
 BPCHAR = 1042
 UNCATEGORISED_TEXTS = (142, 18)
 _CODES = ",".join(str(ord(sign)) for sign in FORMULA_STARTS)
@@ -26,8 +26,8 @@ class Described:
 def guarded(sql: str, described: Described, cursor: Any, *, fenced: bool) -> str:
     """The query with formulas made harmless in its text columns.
 
-    `OFFSET 0` keeps the planner from merging the two levels, which would compute an expensive column once per mention.
-    It costs a tenth of the time, and plain columns do not need it.
+    `fenced` puts `OFFSET 0` between the two levels: without it the planner merges them and computes a column as often
+    as the guard mentions it. The fence costs a tenth of the time, and plain columns do not need it.
     """
     from psycopg2.extensions import quote_ident
 
@@ -38,7 +38,7 @@ def guarded(sql: str, described: Described, cursor: Any, *, fenced: bool) -> str
         if position not in described.text_columns:
             wanted.append(here)
         elif described.oids[position] == BPCHAR:
-            # A cast to text would cut the padding off every value; concat() and bpchar keep it.
+            # A cast to text cuts off the padding; concat() and bpchar keep it.
             wanted.append(_guard(name, f"{here}::text", f"pg_catalog.concat('''', {here})::pg_catalog.bpchar", here))
         else:
             wanted.append(_guard(name, f"{here}::text", f"'''' || {here}::text", f"{here}::text"))
@@ -51,7 +51,7 @@ def _guard(name: str, text: str, escaped: str, untouched: str) -> str:
     letters a COPY takes 1.1x of a plain one, which is what any list of columns takes; `ascii() IN` alone takes 1.3x, a
     regular expression 1.7x, left() 1.8x. On columns that begin with digits it takes 1.4x instead of 1.7x.
 
-    One memcmp turns away all that begins with a letter, as the starts of formulas sort before 'A'; two more turn away
+    The starts of formulas sort before 'A', so one memcmp excludes all that begins with a letter. Two more exclude
     digits, which sort between '-' and '='.
     """
     return (

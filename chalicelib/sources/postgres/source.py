@@ -1,9 +1,9 @@
 """PostgreSQL: the query runs inside `COPY ( … ) TO STDOUT`, so the server itself makes the CSV.
 
-One export is one transaction, read-only and with one snapshot for all of its queries, so that a report's totals agree
-with its details. What the session needs is set inside the transaction (`set_config(…, true)`), so it also holds behind
-a pooler that hands each transaction another connection. Each statement begins by going back to the savepoint after
-those settings: whatever a query before it set, by `set_config()` or through a function, is undone there.
+One export is one read-only transaction with one snapshot for all of its queries, so that a report's totals agree with
+its details. The transaction sets what the session needs (`set_config(…, true)`), so it also holds behind a pooler that
+gives each transaction another connection. Each statement begins by rolling back to the savepoint after those settings,
+which undoes what an earlier query set, by `set_config()` or through a function.
 """
 
 # ruff: noqa: S608 - the query is the report's own text, closed by sources/sql.py; the driver quotes the values
@@ -32,8 +32,8 @@ from chalicelib.sources.sql import Dialect, Statement, parse_reading
 from chalicelib.sources.stopping import Stopping
 
 DIALECT = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
-# What shapes the text of a value, the same for every database and role. The order of day and month in what a query
-# reads is not among it: `ISO` alone leaves that as the database has it.
+# What shapes the text of a value, the same for every database and role. `ISO` alone leaves the order of day and month
+# in what a query reads as the database has it.
 OUTPUT = {
     "standard_conforming_strings": "on",  # the tokenizer reads strings this way
     "client_encoding": "UTF8",
@@ -42,8 +42,8 @@ OUTPUT = {
     "bytea_output": "hex",
     "extra_float_digits": "1",  # the shortest text that reads back as the same number
 }
-# A server whose client is gone ends the statement, also one that has no rows to send. A worker that dies closes its
-# connection; a machine that vanishes is noticed by the keepalives.
+# With these a server ends the statement of a client that is gone, also one that sends no rows. A worker that dies
+# closes its connection; the keepalives notice a machine that vanishes.
 GONE = {
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "20",
@@ -147,7 +147,7 @@ class PostgresSource:
         with self._statement(query.name) as cursor:
             from psycopg2.extensions import UNICODE
 
-            # Every value as the server writes it: no Python type is between, so nothing is rounded.
+            # Every value comes as the server writes it, through no Python type, so nothing is rounded.
             cursor.string_types = dict.fromkeys(described.oids, UNICODE)
             sql = self._render(statement, query, cursor)
             cursor.execute(f"SELECT * FROM (\n{sql}\n) AS q LIMIT {int(limit) + 1}".encode())
@@ -166,7 +166,7 @@ class PostgresSource:
             null = cursor.mogrify("%s", (options.null_text,)).decode()
             delimiter = cursor.mogrify("%s", (options.delimiter,)).decode()
             copy = f"COPY (\n{sql}\n) TO STDOUT WITH (FORMAT csv, DELIMITER {delimiter}, NULL {null}, ENCODING 'UTF8')"
-            # The buffer's write is C: a row costs no Python call, one MiB costs one.
+            # The buffer's write is C: a row costs no Python call, a MiB costs one.
             buffer = io.BufferedWriter(blocks, BlockWriter.BUFFER_BYTES)
             try:
                 cursor.copy_expert(copy, buffer)
@@ -204,14 +204,12 @@ class PostgresSource:
             quoted = {name: cursor.mogrify("%s", (query.values[name],)).decode() for name in statement.parameters}
         except ValueError as error:  # a NUL character inside a text
             raise QueryFailed(f"A parameter of query {query.name!r} cannot be sent: {error}") from None
-        # In parentheses, so that a negative number or a cast keeps its meaning whatever stands beside it.
+        # In parentheses, so that a negative number or a cast keeps its meaning beside any operator.
         return statement.render(lambda name: f"({quoted[name]})")
 
     @contextmanager
     def _statement(self, name: str, failed: Callable[[], BaseException | None] = lambda: None) -> Iterator[Any]:
-        """A cursor, ready in the read-only transaction; what goes wrong becomes a `RunError` that a person can act
-        on.
-        """
+        """A cursor in the read-only transaction. The driver's errors become `RunError`s that a person can act on."""
         import psycopg2
 
         began = clock.monotonic()
@@ -237,7 +235,7 @@ class PostgresSource:
                 raise
 
     def _begin(self) -> None:
-        """Put the session into the state that every statement starts from."""
+        """Bring the session to the state that every statement starts from."""
         if self._connection is None:
             self._connection = self._connect()
         with self._connection.cursor() as cursor:
@@ -280,7 +278,7 @@ class PostgresSource:
                 connect_timeout=self._settings.connect_timeout,
                 application_name=self._application_name,
                 client_encoding="UTF8",
-                # A connection whose other end vanished is noticed within a minute, not after the system's two hours.
+                # These notice within a minute that the other end vanished; the system's own take two hours.
                 keepalives_idle=20,
                 keepalives_interval=10,
                 keepalives_count=3,
@@ -308,7 +306,7 @@ class PostgresSource:
 
 
 def _set(cursor: Any, settings: dict[str, str]) -> None:
-    """Set for this transaction, and move the savepoint behind it."""
+    """Set these for the transaction, and move the savepoint behind them."""
     calls = ", ".join(["pg_catalog.set_config(%s, %s, true)"] * len(settings))
     cursor.execute(f"SELECT {calls}; SAVEPOINT carillon", [word for setting in settings.items() for word in setting])
 

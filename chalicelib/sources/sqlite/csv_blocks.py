@@ -19,7 +19,7 @@ from chalicelib.sources.blocks import MIN_BLOCK_BYTES
 from chalicelib.sources.csv_options import FORMULA_STARTS, CsvOptions
 from chalicelib.sources.protocol import Column
 
-# Rows between two looks at the size of the block: few, so that rows of a megabyte do not pile up.
+# Rows between two checks of the block's size: few, so that rows of a megabyte do not pile up.
 ROWS_AT_ONCE = 16
 
 
@@ -49,7 +49,7 @@ class Marks:
 def blocks(rows: Iterator[Any], delimiter: str) -> Iterator[bytes]:
     """CSV with CR LF line ends, in blocks of whole rows."""
     waiting = io.StringIO(newline="")
-    # csv.writer quotes what contains a character of its line end, so both of them are in it whatever is wanted.
+    # csv.writer quotes a cell that contains a character of its line end, so its line end has both.
     writer = csv.writer(waiting, delimiter=delimiter, lineterminator="\r\n")
     ended = False
     while not ended:

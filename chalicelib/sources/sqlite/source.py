@@ -102,7 +102,7 @@ class SqliteSource:
     def _interrupt(self) -> None:
         connection = self._connection
         if connection is not None:
-            with suppress(Exception):  # closed in this moment: nothing is left to interrupt
+            with suppress(Exception):  # a connection that was closed meanwhile has nothing to interrupt
                 connection.interrupt()
 
     def test(self) -> SourceInfo:
@@ -145,8 +145,8 @@ class SqliteSource:
         with self._statement(query.name) as connection:
             cursor = connection.execute(f"SELECT * FROM (\n{text}\n) LIMIT 0", values)
             names = [column[0] for column in cursor.description or ()]
-            # A second column `a` is called `a:1` inside parentheses. Only running the query tells it from one written
-            # so.
+            # Inside parentheses a second column `a` is called `a:1`. Only the query itself tells it from a column of
+            # that name.
             if any(name.rpartition(":")[0] in names for name in names):
                 with closing(connection.execute(text, values)) as cursor:
                     names = [column[0] for column in cursor.description or ()]
@@ -160,7 +160,7 @@ class SqliteSource:
 
     @contextmanager
     def _statement(self, name: str) -> Iterator[sqlite3.Connection]:
-        """The connection, with the clock of the statement running; what goes wrong becomes a `RunError`."""
+        """The connection, with the clock of the statement running. Turns the driver's errors into `RunError`s."""
         import sqlite3
 
         timed_out = threading.Event()
@@ -204,7 +204,7 @@ class SqliteSource:
 
 
 def _needs_fence(connection: sqlite3.Connection, statement: Statement) -> bool:
-    """Whether merging the levels could compute a column more than once, with another result each time (`random()`).
+    """Whether SQLite, merging the levels of the query, could compute a column twice with two results (`random()`).
 
     The fence costs a fifth of the time, and plain columns do not need it.
     """
@@ -215,7 +215,7 @@ def _needs_fence(connection: sqlite3.Connection, statement: Statement) -> bool:
 
 
 def _declared_types(connection: sqlite3.Connection, statement: Statement) -> dict[str, str]:
-    """Column name -> declared type. SQLite tells it of views only, so one is made for a moment, outside of the file."""
+    """Column name -> declared type. SQLite tells it of views only, so this makes a temporary one, outside the file."""
     import sqlite3
 
     text = statement.render(lambda _: "NULL")

@@ -1,4 +1,4 @@
-"""Every value is written as the database writes it, whatever the role, the server or the options."""
+"""The export writes every value as the database does, with any role, zone and options."""
 
 from __future__ import annotations
 
