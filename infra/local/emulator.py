@@ -37,8 +37,8 @@ class EmulatorProblem(Exception):
 def start(state: Path, port: int, lock: TextIO) -> subprocess.Popen[bytes]:
     """Start the emulator on a port with its state below a folder; returns when it answers.
 
-    It and its functions keep the state's lock open, so that no other runner starts on a state that is still being written. The
-    work queue is not read before `let_work`.
+    It and its functions keep the state's lock open, so that no other runner starts on a state that is still being
+    written. The work queue is not read before `let_work`.
     """
     for name in ("services", "s3", "tmp"):
         (state / name).mkdir(parents=True, exist_ok=True)
