@@ -16,7 +16,7 @@ from chalicelib.aws.clients import client
 
 # Table names are read when these are imported: now, before any test changes the environment.
 from chalicelib.store import audit, catalogue, idempotency, job_record, logs, runs, tasks, tokens  # noqa: F401
-from tests.support.emulated import ministack  # noqa: F401
+from tests.support.ministack import ministack  # noqa: F401
 from tests.support.postgres import postgres_fixture  # noqa: F401
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.access.actor import Role
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 
@@ -18,8 +18,8 @@ def admin(world: World) -> Http:
 
 
 @pytest.fixture
-def made(admin: Http, world: World) -> Made:
-    return Made(admin, world)
+def make(admin: Http, world: World) -> Make:
+    return Make(admin, world)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from chalicelib.access.actor import Actor, Role
 from chalicelib.api.blueprint import SAFE
 from chalicelib.api.roles import ROLES
 from chalicelib.store.base import client as dynamodb
+from tests.support.api_records import Make
 from tests.support.http import Http, Reply, a_token, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 SECRET = "hunter2-secret"
@@ -30,8 +30,8 @@ CHANGING_NOTHING = {
 class Changes:
     """One call for each route that changes something, and the id of the record that it is about."""
 
-    def __init__(self, made: Made) -> None:
-        self.made, self.http = made, made.admin
+    def __init__(self, make: Make) -> None:
+        self.make, self.http = make, make.admin
 
     def _path(self, path: str, record: dict[str, Any], name: str) -> tuple[str, str]:
         return path.replace("{" + name + "}", record[name]), record[name]
@@ -45,7 +45,7 @@ class Changes:
         return self.http.send(method, at, body), record_id
 
     def ended_job(self) -> dict[str, Any]:
-        job = self.made.job()
+        job = self.make.job()
         found: dict[str, Any] = self.http.post(f"/jobs/{job['job_id']}/cancel").json
         return found
 
@@ -58,73 +58,73 @@ class Changes:
         return found
 
     def batch(self, **changes: Any) -> dict[str, Any]:
-        body = {"action": "cancel", "job_ids": [self.made.job()["job_id"]]}
+        body = {"action": "cancel", "job_ids": [self.make.job()["job_id"]]}
         found: dict[str, Any] = self.http.post("/jobs/batch", body | changes).json
         return found
 
 
 CALENDAR: dict[str, Any] = {"name": "Days off", "days": {"2026-12-25": "off"}}
-Change = Callable[[Changes, Made], tuple[Reply, str]]
+Change = Callable[[Changes, Make], tuple[Reply, str]]
 CHANGES: dict[tuple[str, str], Change] = {
-    ("POST", "/tasks"): lambda do, made: do.made_by("/tasks", made.task_body(), "task_id"),
-    ("PUT", "/tasks/{task_id}"): lambda do, made: do.on(
-        "PUT", "/tasks/{task_id}", made.task(), "task_id", made.task_body(name="Other")
+    ("POST", "/tasks"): lambda do, make: do.made_by("/tasks", make.task_body(), "task_id"),
+    ("PUT", "/tasks/{task_id}"): lambda do, make: do.on(
+        "PUT", "/tasks/{task_id}", make.task(), "task_id", make.task_body(name="Other")
     ),
-    ("PATCH", "/tasks/{task_id}"): lambda do, made: do.on(
-        "PATCH", "/tasks/{task_id}", made.task(), "task_id", {"name": "Other"}
+    ("PATCH", "/tasks/{task_id}"): lambda do, make: do.on(
+        "PATCH", "/tasks/{task_id}", make.task(), "task_id", {"name": "Other"}
     ),
-    ("DELETE", "/tasks/{task_id}"): lambda do, made: do.on("DELETE", "/tasks/{task_id}", made.task(), "task_id"),
-    ("POST", "/tasks/{task_id}/run"): lambda do, made: do.on(
-        "POST", "/tasks/{task_id}/run", made.task(), "task_id", {}
+    ("DELETE", "/tasks/{task_id}"): lambda do, make: do.on("DELETE", "/tasks/{task_id}", make.task(), "task_id"),
+    ("POST", "/tasks/{task_id}/run"): lambda do, make: do.on(
+        "POST", "/tasks/{task_id}/run", make.task(), "task_id", {}
     ),
-    ("POST", "/tasks/{task_id}/enable"): lambda do, made: do.on(
-        "POST", "/tasks/{task_id}/enable", made.task(enabled=False), "task_id", {}
+    ("POST", "/tasks/{task_id}/enable"): lambda do, make: do.on(
+        "POST", "/tasks/{task_id}/enable", make.task(enabled=False), "task_id", {}
     ),
-    ("POST", "/tasks/{task_id}/disable"): lambda do, made: do.on(
-        "POST", "/tasks/{task_id}/disable", made.task(), "task_id", {}
+    ("POST", "/tasks/{task_id}/disable"): lambda do, make: do.on(
+        "POST", "/tasks/{task_id}/disable", make.task(), "task_id", {}
     ),
-    ("PATCH", "/jobs/{job_id}"): lambda do, made: do.on(
-        "PATCH", "/jobs/{job_id}", made.job(), "job_id", {"priority": 7}
+    ("PATCH", "/jobs/{job_id}"): lambda do, make: do.on(
+        "PATCH", "/jobs/{job_id}", make.job(), "job_id", {"priority": 7}
     ),
-    ("DELETE", "/jobs/{job_id}"): lambda do, made: do.on("DELETE", "/jobs/{job_id}", do.ended_job(), "job_id"),
-    ("POST", "/jobs/{job_id}/cancel"): lambda do, made: do.on("POST", "/jobs/{job_id}/cancel", made.job(), "job_id"),
-    ("POST", "/jobs/{job_id}/rerun"): lambda do, made: do.on("POST", "/jobs/{job_id}/rerun", do.ended_job(), "job_id"),
-    ("POST", "/jobs/batch"): lambda do, made: do.made_by(
-        "/jobs/batch", {"action": "cancel", "job_ids": [made.job()["job_id"]]}, "batch_id"
+    ("DELETE", "/jobs/{job_id}"): lambda do, make: do.on("DELETE", "/jobs/{job_id}", do.ended_job(), "job_id"),
+    ("POST", "/jobs/{job_id}/cancel"): lambda do, make: do.on("POST", "/jobs/{job_id}/cancel", make.job(), "job_id"),
+    ("POST", "/jobs/{job_id}/rerun"): lambda do, make: do.on("POST", "/jobs/{job_id}/rerun", do.ended_job(), "job_id"),
+    ("POST", "/jobs/batch"): lambda do, make: do.made_by(
+        "/jobs/batch", {"action": "cancel", "job_ids": [make.job()["job_id"]]}, "batch_id"
     ),
-    ("POST", "/batches/{batch_id}/cancel"): lambda do, made: do.on(
+    ("POST", "/batches/{batch_id}/cancel"): lambda do, make: do.on(
         "POST", "/batches/{batch_id}/cancel", do.batch(), "batch_id"
     ),
-    ("PATCH", "/pools/{pool_id}"): lambda do, made: do.on(
+    ("PATCH", "/pools/{pool_id}"): lambda do, make: do.on(
         "PATCH", "/pools/{pool_id}", {"pool_id": "cloud"}, "pool_id", {"paused": True}
     ),
-    ("POST", "/reports"): lambda do, made: do.made_by("/reports", made.report_body(), "report_id"),
-    ("PUT", "/reports/{report_id}"): lambda do, made: do.on(
-        "PUT", "/reports/{report_id}", made.report(), "report_id", made.report_body(name="Other")
+    ("POST", "/reports"): lambda do, make: do.made_by("/reports", make.report_body(), "report_id"),
+    ("PUT", "/reports/{report_id}"): lambda do, make: do.on(
+        "PUT", "/reports/{report_id}", make.report(), "report_id", make.report_body(name="Other")
     ),
-    ("DELETE", "/reports/{report_id}"): lambda do, made: do.on(
-        "DELETE", "/reports/{report_id}", made.report(), "report_id"
+    ("DELETE", "/reports/{report_id}"): lambda do, make: do.on(
+        "DELETE", "/reports/{report_id}", make.report(), "report_id"
     ),
-    ("POST", "/sources"): lambda do, made: do.made_by("/sources", made.postgres_body(), "source_id"),
-    ("PUT", "/sources/{source_id}"): lambda do, made: do.on(
+    ("POST", "/sources"): lambda do, make: do.made_by("/sources", make.postgres_body(), "source_id"),
+    ("PUT", "/sources/{source_id}"): lambda do, make: do.on(
         "PUT",
         "/sources/{source_id}",
-        made.source(**made.postgres_body()),
+        make.source(**make.postgres_body()),
         "source_id",
-        made.postgres_body(name="Other", password="another-" + SECRET),
+        make.postgres_body(name="Other", password="another-" + SECRET),
     ),
-    ("DELETE", "/sources/{source_id}"): lambda do, made: do.on(
-        "DELETE", "/sources/{source_id}", made.source(**made.postgres_body()), "source_id"
+    ("DELETE", "/sources/{source_id}"): lambda do, make: do.on(
+        "DELETE", "/sources/{source_id}", make.source(**make.postgres_body()), "source_id"
     ),
-    ("POST", "/calendars"): lambda do, made: do.made_by("/calendars", CALENDAR, "calendar_id"),
-    ("PUT", "/calendars/{calendar_id}"): lambda do, made: do.on(
+    ("POST", "/calendars"): lambda do, make: do.made_by("/calendars", CALENDAR, "calendar_id"),
+    ("PUT", "/calendars/{calendar_id}"): lambda do, make: do.on(
         "PUT", "/calendars/{calendar_id}", do.calendar(), "calendar_id", CALENDAR | {"name": "Other"}
     ),
-    ("DELETE", "/calendars/{calendar_id}"): lambda do, made: do.on(
+    ("DELETE", "/calendars/{calendar_id}"): lambda do, make: do.on(
         "DELETE", "/calendars/{calendar_id}", do.calendar(), "calendar_id"
     ),
-    ("POST", "/tokens"): lambda do, made: do.made_by("/tokens", {"name": "t", "role": "viewer"}, "token_id"),
-    ("DELETE", "/tokens/{token_id}"): lambda do, made: do.on("DELETE", "/tokens/{token_id}", do.token(), "token_id"),
+    ("POST", "/tokens"): lambda do, make: do.made_by("/tokens", {"name": "t", "role": "viewer"}, "token_id"),
+    ("DELETE", "/tokens/{token_id}"): lambda do, make: do.on("DELETE", "/tokens/{token_id}", do.token(), "token_id"),
 }
 
 
@@ -134,31 +134,31 @@ def test_every_route_that_changes_something_is_tried_here() -> None:
 
 
 def test_every_change_leaves_an_entry_by_whom_on_which_record_without_a_secret(
-    made: Made, logged: Callable[[], list[dict[str, Any]]]
+    make: Make, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    do = Changes(made)
-    tokens = [a_token(), made.admin.authorization]
+    do = Changes(make)
+    tokens = [a_token(), make.admin.authorization]
     for route, change in CHANGES.items():
         if route not in ROLES:
             continue
-        reply, record_id = change(do, made)
+        reply, record_id = change(do, make)
         assert reply.status < 300, (route, reply.raw)
-        found = made.admin.get("/audit", record_id=record_id).json
+        found = make.admin.get("/audit", record_id=record_id).json
         entry = found["items"][0]
         assert (entry["actor"], entry["role"], entry["record_id"]) == ("token:admin", "admin", record_id), route
         if route == ("POST", "/tokens"):
             tokens.append(reply.json["token"])
     # The secret part of a token is what follows its id.
-    told = json.dumps(made.world.items("audit"), default=str) + json.dumps(logged())
+    told = json.dumps(make.world.items("audit"), default=str) + json.dumps(logged())
     for secret in [SECRET, *[str(token).rpartition("_")[2] for token in tokens]]:
         assert len(secret) > 8
         assert secret not in told
 
 
-def test_what_changed_is_told_from_and_to(made: Made) -> None:
-    task = made.task()
-    made.admin.patch(f"/tasks/{task['task_id']}", {"name": "Other", "priority": 7})
-    entry = made.admin.get("/audit", record_id=task["task_id"]).json["items"][0]
+def test_what_changed_is_told_from_and_to(make: Make) -> None:
+    task = make.task()
+    make.admin.patch(f"/tasks/{task['task_id']}", {"name": "Other", "priority": 7})
+    entry = make.admin.get("/audit", record_id=task["task_id"]).json["items"][0]
     assert entry["changes"]["name"] == ["Daily orders", "Other"]
     assert entry["changes"]["priority"] == [task["priority"], 7]
 

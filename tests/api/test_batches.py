@@ -13,8 +13,8 @@ from chalicelib.api.models.jobs import JobQuery
 from chalicelib.clock import Clock
 from chalicelib.queue import claim
 from chalicelib.worker.worker import handle
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 ZEROES = {"done": 0, "refused": 0, "not_found": 0, "canceled": 0, "pending": 0}
@@ -84,8 +84,8 @@ def test_ten_thousand_ids_are_taken(admin: Http, world: World) -> None:
     assert (beyond["items"], beyond["total"]) == ([], 10_000)
 
 
-def test_a_batch_is_watched_to_its_end(admin: Http, made: Made, world: World) -> None:
-    job, other = made.job(), made.job(name="Other")
+def test_a_batch_is_watched_to_its_end(admin: Http, make: Make, world: World) -> None:
+    job, other = make.job(), make.job(name="Other")
     body = {"action": "cancel", "filter": {"status": ["waiting"], "search": "daily"}}
     shown = admin.post("/jobs/batch", body | {"dry_run": True})
     assert (shown.status, shown.json) == (
@@ -131,8 +131,8 @@ def test_a_batch_is_watched_to_its_end(admin: Http, made: Made, world: World) ->
     assert "it is done" in refused.json["Message"]
 
 
-def test_a_batch_that_is_cancelled_at_once_touches_no_job(admin: Http, made: Made, world: World) -> None:
-    job = made.job()
+def test_a_batch_that_is_cancelled_at_once_touches_no_job(admin: Http, make: Make, world: World) -> None:
+    job = make.job()
     batch = admin.post("/jobs/batch", {"action": "cancel", "job_ids": [job["job_id"]]}).json
     path = f"/batches/{batch['batch_id']}"
     assert admin.post(f"{path}/cancel").json["cancel_requested_by"] == "token:admin"

@@ -10,8 +10,8 @@ import pytest
 
 from chalicelib.access.actor import Role
 from chalicelib.aws import secrets
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 PASSWORD = "hunter2-secret"
@@ -24,25 +24,25 @@ def secret_names(world: World) -> list[str]:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_source_is_made_read_listed_replaced_and_deleted(admin: Http, made: Made) -> None:
-    source = made.source()
+def test_a_source_is_made_read_listed_replaced_and_deleted(admin: Http, make: Make) -> None:
+    source = make.source()
     path = f"/sources/{source['source_id']}"
     assert source["has_secret"] is False
     assert admin.get(path).json == source
     assert admin.get("/sources").json["items"] == [source]
-    replaced = admin.put(path, made.source_body(name="Shop 2")).json
+    replaced = admin.put(path, make.source_body(name="Shop 2")).json
     assert (replaced["name"], replaced["revision"]) == ("Shop 2", 2)
     assert admin.delete(path).status == 204
     assert admin.get(path).json["Code"] == "SourceNotFound"
 
 
 def test_a_password_goes_to_secrets_manager_and_nowhere_else(
-    admin: Http, made: Made, world: World, logged: Callable[[], list[dict[str, Any]]]
+    admin: Http, make: Make, world: World, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    source = made.source(**made.postgres_body())
+    source = make.source(**make.postgres_body())
     path = f"/sources/{source['source_id']}"
     answers = [admin.get(path), admin.get("/sources"), admin.get("/audit"), admin.post(f"{path}/test")]
-    answers += [admin.put(path, made.postgres_body(name="x")), admin.put(path, {"password": PASSWORD})]
+    answers += [admin.put(path, make.postgres_body(name="x")), admin.put(path, {"password": PASSWORD})]
     answers.append(admin.delete(path))
     assert secrets.get(secrets.source_name(source["source_id"])) == {}
     assert source["has_secret"] is True
@@ -53,15 +53,15 @@ def test_a_password_goes_to_secrets_manager_and_nowhere_else(
     assert PASSWORD not in json.dumps(logged())
 
 
-def test_the_audit_shows_that_a_password_changed_and_not_which(admin: Http, made: Made) -> None:
-    made.source(**made.postgres_body())
+def test_the_audit_shows_that_a_password_changed_and_not_which(admin: Http, make: Make) -> None:
+    make.source(**make.postgres_body())
     assert admin.get("/audit").json["items"][0]["changes"]["password"] == [None, "***"]
 
 
-def test_a_password_left_out_stays_and_null_removes_it(admin: Http, made: Made) -> None:
-    source = made.source(**made.postgres_body())
+def test_a_password_left_out_stays_and_null_removes_it(admin: Http, make: Make) -> None:
+    source = make.source(**make.postgres_body())
     path, name = f"/sources/{source['source_id']}", secrets.source_name(source["source_id"])
-    body = made.postgres_body(name="Shop 2")
+    body = make.postgres_body(name="Shop 2")
     del body["password"]
     assert admin.put(path, body).json["has_secret"] is True
     assert secrets.get(name) == {"password": PASSWORD}
@@ -72,23 +72,23 @@ def test_a_password_left_out_stays_and_null_removes_it(admin: Http, made: Made) 
 
 
 @pytest.mark.parametrize("changed", [{"host": "evil.example"}, {"port": 2}, {"user": "root"}])
-def test_a_kept_password_is_not_sent_to_another_address(admin: Http, made: Made, changed: dict[str, Any]) -> None:
-    source = made.source(**made.postgres_body())
-    body = made.postgres_body()
+def test_a_kept_password_is_not_sent_to_another_address(admin: Http, make: Make, changed: dict[str, Any]) -> None:
+    source = make.source(**make.postgres_body())
+    body = make.postgres_body()
     del body["password"]
     reply = admin.put(f"/sources/{source['source_id']}", body | {"settings": body["settings"] | changed})
     assert (reply.status, reply.fields) == (422, ["password"])
 
 
-def test_deleting_a_source_deletes_its_password(admin: Http, made: Made, world: World) -> None:
-    source = made.source(**made.postgres_body())
+def test_deleting_a_source_deletes_its_password(admin: Http, make: Make, world: World) -> None:
+    source = make.source(**make.postgres_body())
     assert len(secret_names(world)) == 1
     admin.delete(f"/sources/{source['source_id']}")
     assert secret_names(world) == []
 
 
-def test_a_source_in_use_is_not_deleted(admin: Http, made: Made) -> None:
-    report = made.report(name="Orders by day")
+def test_a_source_in_use_is_not_deleted(admin: Http, make: Make) -> None:
+    report = make.report(name="Orders by day")
     path = f"/sources/{report['source_id']}"
     reply = admin.delete(path)
     assert (reply.status, reply.json["Code"]) == (409, "StillReferenced")
@@ -117,49 +117,49 @@ def test_a_source_in_use_is_not_deleted(admin: Http, made: Made) -> None:
     ],
 )
 def test_a_source_that_cannot_be_is_refused_by_field_and_leaves_nothing(
-    admin: Http, made: Made, world: World, changes: dict[str, Any], field: str
+    admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
-    reply = admin.post("/sources", made.source_body(**changes))
+    reply = admin.post("/sources", make.source_body(**changes))
     assert (reply.status, reply.fields[:1]) == (422, [field]), reply.raw
     assert world.items("sources") == []
     assert secret_names(world) == []
 
 
-def test_a_source_is_tested(admin: Http, made: Made) -> None:
-    tested = admin.post(f"/sources/{made.source()['source_id']}/test").json
+def test_a_source_is_tested(admin: Http, make: Make) -> None:
+    tested = admin.post(f"/sources/{make.source()['source_id']}/test").json
     assert tested["reachable"] is True
     assert tested["product"] == "SQLite"
     assert tested["read_only"] is True
 
 
-def test_a_source_that_is_down_says_so(admin: Http, made: Made) -> None:
-    source = made.source(**made.postgres_body())
+def test_a_source_that_is_down_says_so(admin: Http, make: Make) -> None:
+    source = make.source(**make.postgres_body())
     reply = admin.post(f"/sources/{source['source_id']}/test")
     assert (reply.status, reply.json["Code"], reply.fields) == (422, "SourceUnreachable", ["settings"])
 
 
-def test_a_source_whose_file_is_gone_says_so(admin: Http, made: Made) -> None:
-    source = made.source(settings={"path": "gone.db"})
+def test_a_source_whose_file_is_gone_says_so(admin: Http, make: Make) -> None:
+    source = make.source(settings={"path": "gone.db"})
     reply = admin.post(f"/sources/{source['source_id']}/test")
     assert (reply.status, reply.json["Code"]) == (422, "SourceUnreachable")
 
 
-def test_only_an_administrator_touches_sources(made: Made, world: World) -> None:
+def test_only_an_administrator_touches_sources(make: Make, world: World) -> None:
     editor = as_role(Role.EDITOR)
-    assert editor.post("/sources", made.source_body()).status == 403
+    assert editor.post("/sources", make.source_body()).status == 403
     assert editor.get("/sources").status == 200
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_report_is_made_read_listed_replaced_and_deleted(admin: Http, made: Made) -> None:
-    report = made.report()
+def test_a_report_is_made_read_listed_replaced_and_deleted(admin: Http, make: Make) -> None:
+    report = make.report()
     path = f"/reports/{report['report_id']}"
     assert admin.get(path).json == report
     assert admin.get("/reports", search="ORD").json["items"] == [report]
     assert admin.get("/reports", search="nothing").json["total"] == 0
-    body = made.report_body(name="Orders 2", source_id=report["source_id"])
+    body = make.report_body(name="Orders 2", source_id=report["source_id"])
     assert admin.put(path, body).json["revision"] == 2
     assert admin.delete(path).status == 204
     assert admin.get(path).json["Code"] == "ReportNotFound"
@@ -190,20 +190,20 @@ Q = {"name": "q", "sql": "SELECT 1 AS one"}
     ],
 )
 def test_a_report_that_cannot_be_is_refused_by_field(
-    admin: Http, made: Made, world: World, changes: dict[str, Any], field: str
+    admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
-    reply = admin.post("/reports", made.report_body(**changes))
+    reply = admin.post("/reports", make.report_body(**changes))
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
     assert world.items("reports") == []
 
 
-def test_all_problems_of_a_report_are_told_at_once(admin: Http, made: Made) -> None:
-    body = made.report_body(queries=[Q | {"sql": "DROP TABLE orders"}, Q], parameters=[{"name": "window_end"}])
+def test_all_problems_of_a_report_are_told_at_once(admin: Http, make: Make) -> None:
+    body = make.report_body(queries=[Q | {"sql": "DROP TABLE orders"}, Q], parameters=[{"name": "window_end"}])
     assert sorted(admin.post("/reports", body).fields) == ["parameters.0.name", "queries.0.sql", "queries.1.name"]
 
 
-def test_a_report_in_use_is_not_deleted(admin: Http, made: Made) -> None:
-    task = made.task()
+def test_a_report_in_use_is_not_deleted(admin: Http, make: Make) -> None:
+    task = make.task()
     path = f"/reports/{task['spec']['report_id']}"
     reply = admin.delete(path)
     assert (reply.status, reply.json["Code"]) == (409, "StillReferenced")
@@ -212,8 +212,8 @@ def test_a_report_in_use_is_not_deleted(admin: Http, made: Made) -> None:
     assert admin.delete(path).status == 204
 
 
-def test_a_preview_shows_the_first_rows_with_their_parameters(admin: Http, made: Made) -> None:
-    report = made.report(
+def test_a_preview_shows_the_first_rows_with_their_parameters(admin: Http, make: Make) -> None:
+    report = make.report(
         queries=[{"name": "orders", "sql": "SELECT id, customer FROM orders WHERE id >= :least ORDER BY id"}],
         parameters=[{"name": "least", "type": "integer", "default": 0}],
     )
@@ -225,9 +225,9 @@ def test_a_preview_shows_the_first_rows_with_their_parameters(admin: Http, made:
     assert admin.post(path, {"limit": 1}).json["rows"] == [["0", None]]
 
 
-def test_a_preview_sees_the_window_of_a_slot(admin: Http, made: Made) -> None:
+def test_a_preview_sees_the_window_of_a_slot(admin: Http, make: Make) -> None:
     sql = "SELECT count(*) AS n FROM orders WHERE at >= :window_start AND at < :window_end"
-    report = made.report(queries=[{"name": "n", "sql": sql}])
+    report = make.report(queries=[{"name": "n", "sql": sql}])
     shown = admin.post(
         f"/reports/{report['report_id']}/preview",
         {"window": {"type": "yesterday"}, "scheduled_for": "2026-03-02T02:00:00Z", "timezone": "Etc/GMT-6"},
@@ -252,9 +252,9 @@ def test_a_preview_sees_the_window_of_a_slot(admin: Http, made: Made) -> None:
     ],
 )
 def test_a_preview_that_cannot_be_is_refused_by_field(
-    admin: Http, made: Made, body: dict[str, Any], field: str
+    admin: Http, make: Make, body: dict[str, Any], field: str
 ) -> None:
-    report = made.report(
+    report = make.report(
         queries=[Q | {"sql": "SELECT :least AS least"}],
         parameters=[{"name": "least", "type": "integer", "required": True}],
     )
@@ -271,8 +271,8 @@ def test_a_preview_that_cannot_be_is_refused_by_field(
         "WITH x AS (SELECT 1) SELECT * FROM no_such_table",
     ],
 )
-def test_sql_that_fails_says_so_at_the_query(admin: Http, made: Made, sql: str) -> None:
-    report = made.report(queries=[Q, {"name": "bad", "sql": sql}])
+def test_sql_that_fails_says_so_at_the_query(admin: Http, make: Make, sql: str) -> None:
+    report = make.report(queries=[Q, {"name": "bad", "sql": sql}])
     reply = admin.post(f"/reports/{report['report_id']}/preview", {"query": "bad"})
     assert (reply.status, reply.json["Code"], reply.fields) == (422, "QueryFailed", ["queries.1.sql"]), reply.raw
 
@@ -282,13 +282,13 @@ def test_sql_that_fails_says_so_at_the_query(admin: Http, made: Made, sql: str) 
 CALENDAR = {"name": "China 2026", "country": "CN", "days": {"2026-10-01": "off", "2026-10-10": "workday"}}
 
 
-def test_a_calendar_is_made_replaced_and_deleted_unless_in_use(admin: Http, made: Made) -> None:
+def test_a_calendar_is_made_replaced_and_deleted_unless_in_use(admin: Http, make: Make) -> None:
     calendar = admin.post("/calendars", CALENDAR).json
     path = f"/calendars/{calendar['calendar_id']}"
     assert admin.get(path).json == calendar
     assert admin.put(path, CALENDAR | {"name": "China"}).json["revision"] == 2
     schedule = {"type": "calendar", "every": 1, "unit": "day", "at": "02:00", "calendar": calendar["calendar_id"]}
-    task = made.task(schedule=schedule | {"on_non_business": "skip"})
+    task = make.task(schedule=schedule | {"on_non_business": "skip"})
     assert admin.delete(path).json["Code"] == "StillReferenced"
     admin.delete(f"/tasks/{task['task_id']}")
     assert admin.delete(path).status == 204
@@ -314,15 +314,15 @@ def test_a_calendar_that_cannot_be_is_refused_by_field(admin: Http, changes: dic
 
 
 @pytest.mark.parametrize("kind", ["source", "report", "task"])
-def test_the_second_of_two_edits_is_refused(admin: Http, made: Made, kind: str) -> None:
-    record = getattr(made, kind)()
+def test_the_second_of_two_edits_is_refused(admin: Http, make: Make, kind: str) -> None:
+    record = getattr(make, kind)()
     path = f"/{kind}s/{record[f'{kind}_id']}"
     etag = admin.get(path).headers["ETag"]
     assert etag == '"1"'
     body = {
-        "source": lambda: made.source_body(name="mine"),
-        "report": lambda: made.report_body(name="mine", source_id=record["source_id"]),
-        "task": lambda: made.task_body(name="mine", spec=record["spec"]),
+        "source": lambda: make.source_body(name="mine"),
+        "report": lambda: make.report_body(name="mine", source_id=record["source_id"]),
+        "task": lambda: make.task_body(name="mine", spec=record["spec"]),
     }[kind]()
     mine = admin.put(path, body, etag=etag)
     assert (mine.status, mine.headers["ETag"]) == (200, '"2"'), mine.raw
@@ -337,11 +337,11 @@ def test_the_second_of_two_edits_is_refused(admin: Http, made: Made, kind: str) 
 
 
 def test_an_edit_between_reading_and_writing_is_not_lost(
-    admin: Http, made: Made, monkeypatch: pytest.MonkeyPatch
+    admin: Http, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from chalicelib.store import catalogue as store
 
-    report = made.report()
+    report = make.report()
     path, read = f"/reports/{report['report_id']}", store.get
     raced: list[int] = []
 
@@ -354,6 +354,6 @@ def test_an_edit_between_reading_and_writing_is_not_lost(
         return record
 
     monkeypatch.setattr(store, "get", slow_get)
-    body = made.report_body(name="mine", source_id=report["source_id"])
+    body = make.report_body(name="mine", source_id=report["source_id"])
     assert admin.put(path, body).status == 412
     assert admin.get(path).json["name"] == "theirs"

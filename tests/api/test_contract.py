@@ -21,8 +21,8 @@ from chalicelib.api import VERSION, openapi, routes
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.patterns import WORDS
 from chalicelib.api.roles import OPEN, ROLES
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 
 ROOT = Path(__file__).parent.parent.parent
 ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
@@ -143,9 +143,9 @@ def test_a_number_that_would_be_rounded_is_refused_by_name(admin: Http, number: 
         assert "send it as text" in reply.json["Message"]
 
 
-def test_a_number_is_what_was_sent(admin: Http, made: Made) -> None:
+def test_a_number_is_what_was_sent(admin: Http, make: Make) -> None:
     numbers = ["0.1", "1234567.12345678", "5e-324", "1.7976931348623157e308", "-0.30", "2.5E3", str(10**30)]
-    body = json.dumps(made.report_body())
+    body = json.dumps(make.report_body())
     declared = [f'{{"name": "p{at}", "type": "number", "default": {number}}}' for at, number in enumerate(numbers)]
     raw = f'{body[:-1]}, "parameters": [{", ".join(declared)}]}}'.encode()
     kept = [parameter["default"] for parameter in admin.send("POST", "/reports", raw=raw).json["parameters"]]
@@ -163,13 +163,13 @@ def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
             assert "Invalid" in shown["responses"]["422"]["description"]
 
 
-def test_an_empty_condition_is_refused(admin: Http, made: Made) -> None:
-    reply = admin.send("DELETE", f"/tasks/{made.task()['task_id']}", headers={"If-Match": ""})
+def test_an_empty_condition_is_refused(admin: Http, make: Make) -> None:
+    reply = admin.send("DELETE", f"/tasks/{make.task()['task_id']}", headers={"If-Match": ""})
     assert (reply.status, reply.fields) == (422, ["If-Match"])
 
 
-def test_a_message_is_in_words(admin: Http, made: Made) -> None:
-    source_id = made.source()["source_id"]
+def test_a_message_is_in_words(admin: Http, make: Make) -> None:
+    source_id = make.source()["source_id"]
     report = {"name": "x", "source_id": source_id, "queries": [{"name": "q", "sql": "SELECT 1"}]}
     postgres = {"host": "a b", "database": "d", "user": "u"}
     for path, body, field in (
@@ -177,7 +177,7 @@ def test_a_message_is_in_words(admin: Http, made: Made) -> None:
         ("/reports", report | {"parameters": [{"name": "1st"}]}, "parameters.0.name"),
         ("/reports", report | {"name": "a\tb"}, "name"),
         ("/calendars", {"name": "x", "days": {}, "covers_from": "today"}, "covers_from"),
-        ("/tasks", made.task_body(spec={"report_id": "a b"}), "spec.report_id"),
+        ("/tasks", make.task_body(spec={"report_id": "a b"}), "spec.report_id"),
         ("/sources", {"name": "x", "kind": "postgres", "settings": postgres}, "settings.host"),
     ):
         reply = admin.post(path, body)

@@ -13,8 +13,8 @@ from chalicelib.aws import secrets
 from chalicelib.store import audit as audit_store
 from chalicelib.store import catalogue as store
 from chalicelib.store import idempotency as request_store
+from tests.support.api_records import Make
 from tests.support.http import Http
-from tests.support.made import Made
 from tests.support.world import World
 
 
@@ -60,11 +60,11 @@ POINTS = [
 
 @pytest.mark.parametrize(("module", "name", "when"), POINTS, ids=lambda item: getattr(item, "__name__", str(item)))
 def test_a_source_is_made_once_wherever_the_process_dies(
-    admin: Http, made: Made, world: World, dies: Callable[..., None], module: Any, name: str, when: str
+    admin: Http, make: Make, world: World, dies: Callable[..., None], module: Any, name: str, when: str
 ) -> None:
     entries = len(world.items("audit"))
     dies(module, name, when)
-    body = made.postgres_body()
+    body = make.postgres_body()
     with pytest.raises(Died):
         admin.post("/sources", body, key="k-1")
     answer = admin.post("/sources", body, key="k-1")
@@ -79,9 +79,9 @@ def test_a_source_is_made_once_wherever_the_process_dies(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("module", "name"), [(store, "overwrite"), (secrets, "delete"), (store, "remove")])
 def test_a_source_and_its_password_are_gone_after_a_second_delete(
-    admin: Http, made: Made, world: World, dies: Callable[..., None], module: Any, name: str, when: str
+    admin: Http, make: Make, world: World, dies: Callable[..., None], module: Any, name: str, when: str
 ) -> None:
-    source = made.source(**made.postgres_body())
+    source = make.source(**make.postgres_body())
     path = f"/sources/{source['source_id']}"
     dies(module, name, when)
     with pytest.raises(Died):

@@ -12,8 +12,8 @@ from chalicelib.access.actor import Actor, Role
 from chalicelib.api import idempotency
 from chalicelib.api.idempotency import Answer, once
 from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -164,11 +164,11 @@ def test_an_answer_too_large_to_keep_is_made_again() -> None:
 # --- through HTTP -----------------------------------------------------------------------------------------------------
 
 
-def test_a_repeated_post_makes_one_record(made: Made, admin: Http, world: World) -> None:
+def test_a_repeated_post_makes_one_record(make: Make, admin: Http, world: World) -> None:
     for path, table, body in (
-        ("/sources", "sources", made.source_body()),
-        ("/reports", "reports", made.report_body()),
-        ("/tasks", "tasks", made.task_body()),
+        ("/sources", "sources", make.source_body()),
+        ("/reports", "reports", make.report_body()),
+        ("/tasks", "tasks", make.task_body()),
     ):
         before = len(world.items(table))
         first, second = (admin.post(path, body, key="k-1") for _ in range(2))
@@ -178,8 +178,8 @@ def test_a_repeated_post_makes_one_record(made: Made, admin: Http, world: World)
         assert len(world.items(table)) == before + 1
 
 
-def test_a_repeated_run_starts_one_job(made: Made, admin: Http, world: World) -> None:
-    task = made.task()
+def test_a_repeated_run_starts_one_job(make: Make, admin: Http, world: World) -> None:
+    task = make.task()
     path = f"/tasks/{task['task_id']}/run"
     first, second = (admin.post(path, {}, key="k-1") for _ in range(2))
     assert first.json["job_id"] == second.json["job_id"]
@@ -187,14 +187,14 @@ def test_a_repeated_run_starts_one_job(made: Made, admin: Http, world: World) ->
     assert admin.post(path, {}, key="k-2").json["job_id"] != first.json["job_id"]
 
 
-def test_a_password_is_not_guessable_from_what_is_kept(made: Made, admin: Http, world: World) -> None:
-    admin.post("/sources", made.postgres_body(), key="k-1")
+def test_a_password_is_not_guessable_from_what_is_kept(make: Make, admin: Http, world: World) -> None:
+    admin.post("/sources", make.postgres_body(), key="k-1")
     kept = json.dumps(world.items("requests"), default=str)
     assert "hunter2" not in kept
     assert "k-1" not in kept
 
 
-def test_a_key_belongs_to_its_caller(made: Made, admin: Http) -> None:
-    body = made.report_body()
+def test_a_key_belongs_to_its_caller(make: Make, admin: Http) -> None:
+    body = make.report_body()
     mine = admin.post("/reports", body, key="k-1").json
     assert as_role(Role.EDITOR).post("/reports", body, key="k-1").json["report_id"] != mine["report_id"]

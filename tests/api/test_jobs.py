@@ -20,15 +20,15 @@ from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.worker.worker import handle
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.world import World
 
 
 @pytest.fixture
-def done(admin: Http, made: Made, world: World) -> dict[str, Any]:
+def done(admin: Http, make: Make, world: World) -> dict[str, Any]:
     """A job that exported its file."""
-    job = made.job()
+    job = make.job()
     work(world)
     found = admin.get(f"/jobs/{job['job_id']}").json
     assert found["status"] == "succeeded", found
@@ -50,8 +50,8 @@ def test_a_job_tells_everything(done: dict[str, Any]) -> None:
     assert done["timezone"] == "Asia/Shanghai"
 
 
-def test_jobs_are_listed_by_time_task_and_status(admin: Http, made: Made, done: dict[str, Any]) -> None:
-    waiting = made.job(name="Other")
+def test_jobs_are_listed_by_time_task_and_status(admin: Http, make: Make, done: dict[str, Any]) -> None:
+    waiting = make.job(name="Other")
     ids = lambda **query: [row["job_id"] for row in admin.get("/jobs", **query).json["items"]]  # noqa: E731
     assert ids() == [waiting["job_id"], done["job_id"]]
     assert ids(sort="created_at") == [done["job_id"], waiting["job_id"]]
@@ -95,13 +95,13 @@ def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, fie
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
 
 
-def test_jobs_are_found_by_the_name_their_task_had_in_any_case(admin: Http, made: Made) -> None:
-    first = made.job(name="Daily ORDERS 报表")
+def test_jobs_are_found_by_the_name_their_task_had_in_any_case(admin: Http, make: Make) -> None:
+    first = make.job(name="Daily ORDERS 报表")
     path = f"/tasks/{first['task_id']}"
     renamed = admin.patch(path, {"name": "Straße (weekly)"})
     assert renamed.status == 200, renamed.raw
     second = admin.post(f"{path}/run", {}).json
-    made.job(name="Another")
+    make.job(name="Another")
     found = lambda **query: [row["job_id"] for row in admin.get("/jobs", **query).json["items"]]  # noqa: E731
     assert found(search=" daily orders") == found(search="报") == [first["job_id"]]
     assert found(search="STRASSE (") == [second["job_id"]]
@@ -113,10 +113,10 @@ def test_jobs_are_found_by_the_name_their_task_had_in_any_case(admin: Http, made
 
 
 def test_a_name_is_registered_before_its_task_is_saved(
-    admin: Http, made: Made, monkeypatch: pytest.MonkeyPatch
+    admin: Http, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever dies in between, no job has a name that a search does not know."""
-    task = made.task(name="Before")
+    task = make.task(name="Before")
     known: list[set[str]] = []
 
     def dying(task: Any, **_: Any) -> None:
@@ -150,9 +150,9 @@ def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytes
     assert (wanted.created_from.astimezone(ZoneInfo("Asia/Shanghai")).hour, wanted.created_to) == (0, None)
 
 
-def test_counts_are_exact(admin: Http, made: Made) -> None:
+def test_counts_are_exact(admin: Http, make: Make) -> None:
     for _ in range(3):
-        made.job()
+        make.job()
     found = admin.get("/jobs/counts").json
     assert (found["waiting"], found["running"]) == (3, 0)
     assert found["pools"] == [{"pool": "cloud", "kind": "report_export", "waiting": 3, "assigned": 0, "running": 0}]
@@ -193,8 +193,8 @@ def test_attempts_logs_and_files_of_a_job(admin: Http, done: dict[str, Any]) -> 
         ("download?redirect=maybe", "redirect"),
     ],
 )
-def test_a_part_that_cannot_be_asked_for_is_refused_by_name(admin: Http, made: Made, path: str, field: str) -> None:
-    reply = admin.send("GET", f"/jobs/{made.job()['job_id']}/{path}")
+def test_a_part_that_cannot_be_asked_for_is_refused_by_name(admin: Http, make: Make, path: str, field: str) -> None:
+    reply = admin.send("GET", f"/jobs/{make.job()['job_id']}/{path}")
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
 
 
@@ -218,15 +218,15 @@ def test_a_download_may_redirect_and_the_link_is_never_logged(
     assert "X-Amz-Signature" not in json.dumps(logged())
 
 
-def test_a_job_without_a_file_says_so(admin: Http, made: Made) -> None:
-    path = f"/jobs/{made.job()['job_id']}"
+def test_a_job_without_a_file_says_so(admin: Http, make: Make) -> None:
+    path = f"/jobs/{make.job()['job_id']}"
     assert admin.get(f"{path}/files").json == {"items": []}
     reply = admin.get(f"{path}/download")
     assert (reply.status, reply.json["Code"]) == (404, "FileNotAvailable")
 
 
-def test_a_waiting_job_is_cancelled_rerun_and_deleted(admin: Http, made: Made) -> None:
-    path = f"/jobs/{made.job()['job_id']}"
+def test_a_waiting_job_is_cancelled_rerun_and_deleted(admin: Http, make: Make) -> None:
+    path = f"/jobs/{make.job()['job_id']}"
     cancelled = admin.post(f"{path}/cancel").json
     assert (cancelled["status"], cancelled["reason"]) == ("canceled", "by_user")
     assert admin.post(f"{path}/cancel").json["Code"] == "WrongState"
@@ -238,15 +238,15 @@ def test_a_waiting_job_is_cancelled_rerun_and_deleted(admin: Http, made: Made) -
     assert admin.get(path).json["Code"] == "JobNotFound"
 
 
-def test_a_priority_is_changed_while_the_job_waits(admin: Http, made: Made) -> None:
-    path = f"/jobs/{made.job()['job_id']}"
+def test_a_priority_is_changed_while_the_job_waits(admin: Http, make: Make) -> None:
+    path = f"/jobs/{make.job()['job_id']}"
     assert admin.patch(path, {"priority": 5000}).json["priority"] == 5000
     for body in ({}, {"priority": 5001}, {"priority": "1"}, {"priority": None}):
         assert admin.patch(path, body).fields == ["priority"]
     assert admin.patch(path, {"status": "succeeded", "priority": 1}).fields == ["status"]
 
 
-def test_a_viewer_looks_and_does_not_touch(made: Made, done: dict[str, Any]) -> None:
+def test_a_viewer_looks_and_does_not_touch(make: Make, done: dict[str, Any]) -> None:
     viewer, path = as_role(Role.VIEWER), f"/jobs/{done['job_id']}"
     for part in ("", "/runs", "/logs", "/files", "/download"):
         assert viewer.get(path + part).status == 200
@@ -254,9 +254,9 @@ def test_a_viewer_looks_and_does_not_touch(made: Made, done: dict[str, Any]) -> 
     assert viewer.delete(path).status == 403
 
 
-def test_a_failed_job_says_why(admin: Http, made: Made, world: World) -> None:
-    report = made.report(queries=[{"name": "bad", "sql": "SELECT no_such_column FROM orders"}])
-    job = made.job(spec={"report_id": report["report_id"]})
+def test_a_failed_job_says_why(admin: Http, make: Make, world: World) -> None:
+    report = make.report(queries=[{"name": "bad", "sql": "SELECT no_such_column FROM orders"}])
+    job = make.job(spec={"report_id": report["report_id"]})
     work(world)
     found = admin.get(f"/jobs/{job['job_id']}").json
     assert (found["status"], found["reason"]) == ("failed", "error")
@@ -276,8 +276,8 @@ class Context:
         return 600_000
 
 
-def test_the_work_function_takes_a_message(admin: Http, made: Made, world: World) -> None:
-    job = made.job()
+def test_the_work_function_takes_a_message(admin: Http, make: Make, world: World) -> None:
+    job = make.job()
     records = [
         {"messageId": f"m-{number}", "body": json.dumps(body), "receiptHandle": "r", "eventSource": "aws:sqs"}
         for number, body in enumerate(world.messages())
@@ -299,8 +299,8 @@ def test_tick_and_sweep_run(world: World) -> None:
         assert app.handler_map[name](event, Context()) is None
 
 
-def test_fire_starts_a_task_once_per_event(admin: Http, made: Made) -> None:
-    task = made.task()
+def test_fire_starts_a_task_once_per_event(admin: Http, make: Make) -> None:
+    task = make.task()
     event = {"task": "Daily orders", "event_id": "e-1", "scheduled_for": "2026-03-01T00:00:00Z"}
     first, second = (app.handler_map["fire"](event, Context()) for _ in range(2))
     assert first == second

@@ -9,15 +9,15 @@ from chalicelib.access.actor import Role
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.queue import position
 from chalicelib.store import job_updates, jobs
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.simulator import PROBE, Stage
 
 CLOUD = "/pools/cloud"
 
 
-def test_every_pool_that_something_names_is_listed_with_its_counts(admin: Http, made: Made) -> None:
-    made.job()
+def test_every_pool_that_something_names_is_listed_with_its_counts(admin: Http, make: Make) -> None:
+    make.job()
     [pool] = admin.get("/pools").json["items"]
     assert (pool["pool_id"], pool["paused"], pool["revision"]) == ("cloud", False, 0)
     assert [pool[status] for status in ("waiting", "assigned", "running")] == [1, 0, 0]
@@ -67,17 +67,17 @@ def test_a_viewer_may_look_and_not_pause(world: Any) -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1001, "many"])
-def test_a_limit_is_between_one_and_a_thousand(admin: Http, made: Made, most: Any) -> None:
-    assert admin.post("/tasks", made.task_body(max_concurrency=most)).fields == ["max_concurrency"]
-    assert admin.post("/sources", made.source_body(max_concurrency=most)).fields == ["max_concurrency"]
+def test_a_limit_is_between_one_and_a_thousand(admin: Http, make: Make, most: Any) -> None:
+    assert admin.post("/tasks", make.task_body(max_concurrency=most)).fields == ["max_concurrency"]
+    assert admin.post("/sources", make.source_body(max_concurrency=most)).fields == ["max_concurrency"]
 
 
-def test_limits_are_set_changed_and_cleared(admin: Http, made: Made) -> None:
-    task, source = made.task(max_concurrency=2), made.source(max_concurrency=3)
+def test_limits_are_set_changed_and_cleared(admin: Http, make: Make) -> None:
+    task, source = make.task(max_concurrency=2), make.source(max_concurrency=3)
     assert (task["max_concurrency"], source["max_concurrency"]) == (2, 3)
     path = f"/tasks/{task['task_id']}"
     assert admin.patch(path, {"max_concurrency": None}).json["max_concurrency"] is None
-    body = made.source_body(max_concurrency=1000)
+    body = make.source_body(max_concurrency=1000)
     assert admin.put(f"/sources/{source['source_id']}", body).json["max_concurrency"] == 1000
 
 
@@ -154,9 +154,9 @@ def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
     assert place(stage, job.job_id).position is None
 
 
-def test_the_answer_to_a_changed_priority_tells_the_new_place(admin: Http, made: Made) -> None:
-    job = made.job()
-    other = made.job()
+def test_the_answer_to_a_changed_priority_tells_the_new_place(admin: Http, make: Make) -> None:
+    job = make.job()
+    other = make.job()
     assert admin.get(f"/jobs/{other['job_id']}").json["queue"]["position"] == 2
     changed = admin.patch(f"/jobs/{other['job_id']}", {"priority": 5000}).json
     assert (changed["queue"]["position"], changed["queue"]["reason"]) == (1, "no_history")

@@ -13,8 +13,8 @@ from chalicelib.kinds.report_export.definition import SQL_LIMIT, SQL_OF_ALL, def
 from chalicelib.kinds.report_export.spec import NamedQuery, Report, ReportExportSpec
 from chalicelib.queue.claim import Worker
 from chalicelib.worker.worker import handle
+from tests.support.api_records import Make
 from tests.support.http import Http
-from tests.support.made import Made
 from tests.support.world import World
 
 SQL = "SELECT id, at, customer, amount FROM orders WHERE id < :top ORDER BY id"
@@ -29,16 +29,16 @@ def work(world: World) -> None:
         handle(json.dumps(message), worker=Worker("worker-1", datetime.now(UTC) + timedelta(minutes=10), Clock()))
 
 
-def test_the_sql_that_ran_stays_in_the_record_when_the_report_is_edited(admin: Http, made: Made, world: World) -> None:
-    report = made.report(**BODY)
+def test_the_sql_that_ran_stays_in_the_record_when_the_report_is_edited(admin: Http, make: Make, world: World) -> None:
+    report = make.report(**BODY)
     spec = {"report_id": report["report_id"], "csv": {"delimiter": ";"}, "if_empty": "fail"}
-    job = made.job(spec=spec)
+    job = make.job(spec=spec)
     path = f"/jobs/{job['job_id']}"
     before = admin.get(path).json["definition"]
     assert (before["frozen"], before["document"]["queries"][0]["sql"]) == (False, SQL)
     work(world)
     edited = BODY | {"queries": [{"name": "orders", "sql": "SELECT 1"}], "parameters": []}
-    admin.put(f"/reports/{report['report_id']}", made.report_body(source_id=report["source_id"], **edited))
+    admin.put(f"/reports/{report['report_id']}", make.report_body(source_id=report["source_id"], **edited))
     found = admin.get(path).json
     assert found["status"] == "succeeded", found["error"]
     assert (found["definition"]["frozen"], found["definition"]["run_no"]) == (True, 1)
@@ -58,9 +58,9 @@ def test_the_sql_that_ran_stays_in_the_record_when_the_report_is_edited(admin: H
 
 
 def test_a_run_tells_what_it_put_into_the_bucket_and_an_amount_in_dollars(
-    admin: Http, made: Made, world: World
+    admin: Http, make: Make, world: World
 ) -> None:
-    job = made.job()
+    job = make.job()
     work(world)
     found = admin.get(f"/jobs/{job['job_id']}").json
     cost, stored = found["cost"], sum(len(content) for key, content in world.objects().items() if key.endswith("csv"))
@@ -72,8 +72,8 @@ def test_a_run_tells_what_it_put_into_the_bucket_and_an_amount_in_dollars(
     assert admin.get(f"/jobs/{job['job_id']}/runs").json["items"] == found["runs"]
 
 
-def test_the_definition_of_a_run_that_was_not_is_not_found(admin: Http, made: Made) -> None:
-    path = f"/jobs/{made.job()['job_id']}"
+def test_the_definition_of_a_run_that_was_not_is_not_found(admin: Http, make: Make) -> None:
+    path = f"/jobs/{make.job()['job_id']}"
     missing, wrong = admin.get(path, run=1), admin.get(path, run=0)
     assert (missing.status, missing.json["Code"]) == (404, "RunNotFound")
     assert (wrong.status, wrong.fields) == (422, ["run"])

@@ -11,41 +11,41 @@ from chalicelib.store.tasks import TaskRecord
 from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks.listing import SORTS
 from tests.api.test_schedules import BAD_SCHEDULES
+from tests.support.api_records import Make
 from tests.support.http import Http, as_role
-from tests.support.made import Made
 from tests.support.simulator import Stage
 from tests.support.world import World
 
 
-def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, made: Made) -> None:
-    task = made.task()
+def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, make: Make) -> None:
+    task = make.task()
     path = f"/tasks/{task['task_id']}"
     assert admin.get(path).json == task
     assert task["creator"] == "token:admin"
     assert task["schedule"]["expression"] == "0 2 * * *"
     assert datetime.fromisoformat(task["next_fire_at"]).hour == 18
     assert [row["task_id"] for row in admin.get("/tasks").json["items"]] == [task["task_id"]]
-    replaced = admin.put(path, made.task_body(spec=task["spec"], name="Other", enabled=False)).json
+    replaced = admin.put(path, make.task_body(spec=task["spec"], name="Other", enabled=False)).json
     assert (replaced["name"], replaced["revision"], replaced["next_fire_at"]) == ("Other", 2, None)
     assert admin.delete(path).status == 204
     assert admin.get(path).json["Code"] == "TaskNotFound"
 
 
-def test_a_patch_changes_the_named_fields_only(admin: Http, made: Made) -> None:
-    task = made.task(window={"type": "yesterday"}, deadline_seconds=60)
+def test_a_patch_changes_the_named_fields_only(admin: Http, make: Make) -> None:
+    task = make.task(window={"type": "yesterday"}, deadline_seconds=60)
     patched = admin.patch(f"/tasks/{task['task_id']}", {"priority": 2000, "deadline_seconds": None, "window": None})
     changed = {name for name in task if patched.json[name] != task[name]}
     assert changed - {"updated_at", "spec"} == {"priority", "deadline_seconds", "window", "revision"}
 
 
-def test_a_patch_cannot_clear_what_a_task_needs(admin: Http, made: Made) -> None:
-    path = f"/tasks/{made.task()['task_id']}"
+def test_a_patch_cannot_clear_what_a_task_needs(admin: Http, make: Make) -> None:
+    path = f"/tasks/{make.task()['task_id']}"
     for name in ("name", "kind", "spec", "schedule", "enabled", "priority", "overlap"):
         assert admin.patch(path, {name: None}).fields[:1] == [name]
 
 
-def test_a_task_is_disabled_and_enabled_with_a_note(admin: Http, made: Made) -> None:
-    path = f"/tasks/{made.task()['task_id']}"
+def test_a_task_is_disabled_and_enabled_with_a_note(admin: Http, make: Make) -> None:
+    path = f"/tasks/{make.task()['task_id']}"
     disabled = admin.post(f"{path}/disable", {"note": "source moves"}).json
     assert (disabled["enabled"], disabled["note"], disabled["next_fire_at"]) == (False, "source moves", None)
     enabled = admin.post(f"{path}/enable").json
@@ -53,8 +53,8 @@ def test_a_task_is_disabled_and_enabled_with_a_note(admin: Http, made: Made) -> 
     assert enabled["next_fire_at"] is not None
 
 
-def test_a_run_starts_a_job_now_or_for_a_past_slot(admin: Http, made: Made) -> None:
-    task = made.task(window={"type": "yesterday"})
+def test_a_run_starts_a_job_now_or_for_a_past_slot(admin: Http, make: Make) -> None:
+    task = make.task(window={"type": "yesterday"})
     path = f"/tasks/{task['task_id']}/run"
     now = admin.post(path).json
     assert (now["status"], now["trigger"], now["operator"]) == ("waiting", "manual", "token:admin")
@@ -64,17 +64,17 @@ def test_a_run_starts_a_job_now_or_for_a_past_slot(admin: Http, made: Made) -> N
     assert admin.post(path, {"scheduled_for": future}).fields == ["scheduled_for"]
 
 
-def test_a_task_deleted_leaves_its_jobs(admin: Http, made: Made) -> None:
-    job = made.job()
+def test_a_task_deleted_leaves_its_jobs(admin: Http, make: Make) -> None:
+    job = make.job()
     assert admin.delete(f"/tasks/{job['task_id']}").status == 204
     assert admin.get(f"/jobs/{job['job_id']}").json["task_name"] == "Daily orders"
 
 
-def test_lists_search_filter_sort_and_page(admin: Http, made: Made) -> None:
-    spec = {"report_id": made.report()["report_id"]}
+def test_lists_search_filter_sort_and_page(admin: Http, make: Make) -> None:
+    spec = {"report_id": make.report()["report_id"]}
     for number in range(12):
         group = "even" if number % 2 == 0 else "odd"
-        made.task(name=f"Task {number:02}", spec=spec, group=group, enabled=number < 10)
+        make.task(name=f"Task {number:02}", spec=spec, group=group, enabled=number < 10)
     names = lambda **query: [row["name"] for row in admin.get("/tasks", **query).json["items"]]  # noqa: E731
     assert names(search="task 0", sort="name", page_size=10) == [f"Task {number:02}" for number in range(10)]
     assert names(sort="-name")[0] == "Task 11"
@@ -86,8 +86,8 @@ def test_lists_search_filter_sort_and_page(admin: Http, made: Made) -> None:
     assert (page["total"], page["pages"], page["total_is_lower_bound"]) == (12, 2, False)
 
 
-def test_a_row_shows_what_an_export_log_shows(admin: Http, made: Made) -> None:
-    task = made.task(name="每日订单", description="for finance")
+def test_a_row_shows_what_an_export_log_shows(admin: Http, make: Make) -> None:
+    task = make.task(name="每日订单", description="for finance")
     ended(admin, task)
     (row,) = admin.get("/tasks").json["items"]
     assert row["information"] == {
@@ -106,13 +106,13 @@ def ended(admin: Http, task: dict[str, Any]) -> None:
     assert admin.post(f"/jobs/{job['job_id']}/cancel").status == 200
 
 
-def test_a_list_of_tasks_sorts_by_every_column_it_shows(admin: Http, made: Made) -> None:
-    spec = {"report_id": made.report()["report_id"]}
+def test_a_list_of_tasks_sorts_by_every_column_it_shows(admin: Http, make: Make) -> None:
+    spec = {"report_id": make.report()["report_id"]}
     year = datetime.now(UTC).year
     soon, late = ({"type": "once", "at": f"{year + years}-01-01T00:00:00"} for years in (1, 2))
-    made.task(name="b", spec=spec, schedule=late, description="x", group="g", priority=2)
-    made.task(name="A", spec=spec, description="Y", enabled=False, priority=30)
-    ended(admin, made.task(name="c", spec=spec, schedule=soon, description="z", group="H", priority=1))
+    make.task(name="b", spec=spec, schedule=late, description="x", group="g", priority=2)
+    make.task(name="A", spec=spec, description="Y", enabled=False, priority=30)
+    ended(admin, make.task(name="c", spec=spec, schedule=soon, description="z", group="H", priority=1))
     shown = set(admin.get("/tasks").json["items"][0])
     assert shown - set(SORTS) == {"task_id", "latest_job_id", "revision"}
     # What is equal in all of them leaves the newest first.
@@ -139,8 +139,8 @@ def test_a_task_planned_ahead_sorts_by_the_execution_it_shows(stage: Stage) -> N
     assert [task.task_id for task in found.items] == [ahead.task_id, other.task_id]
 
 
-def test_pages_of_tasks_are_of_the_size_asked_for(admin: Http, made: Made) -> None:
-    row = TaskRecord.get(made.task(name="a")["task_id"]).to_dynamodb_dict()
+def test_pages_of_tasks_are_of_the_size_asked_for(admin: Http, make: Make) -> None:
+    row = TaskRecord.get(make.task(name="a")["task_id"]).to_dynamodb_dict()
     with TaskRecord.batch_write() as batch:
         for number in range(20):
             batch.save(TaskRecord.from_raw_data(row | {"task_id": {"S": f"more-{number:03}"}}))
@@ -228,12 +228,12 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
     ids=str,
 )
 def test_a_task_that_cannot_be_is_refused_by_field_and_leaves_nothing(
-    admin: Http, made: Made, world: World, changes: dict[str, Any], field: str
+    admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
-    report_id = made.report()["report_id"]
+    report_id = make.report()["report_id"]
     if "spec" in changes and changes["spec"] and "report_id" not in changes["spec"]:
         changes = changes | {"spec": changes["spec"] | {"report_id": report_id}}
-    reply = admin.post("/tasks", made.task_body(**({"spec": {"report_id": report_id}} | changes)))
+    reply = admin.post("/tasks", make.task_body(**({"spec": {"report_id": report_id}} | changes)))
     assert reply.status == 422, reply.raw
     assert reply.fields[0].startswith(field), reply.raw
     assert world.items("tasks") == []
@@ -256,17 +256,17 @@ WINDOWED_SQL = [{"name": "q", "sql": "SELECT * FROM orders WHERE at >= :window_s
     ],
 )
 def test_a_task_whose_parameters_cannot_be_is_refused_by_field(
-    admin: Http, made: Made, world: World, changes: dict[str, Any], in_spec: dict[str, Any], fields: list[str]
+    admin: Http, make: Make, world: World, changes: dict[str, Any], in_spec: dict[str, Any], fields: list[str]
 ) -> None:
-    report_id = made.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
-    reply = admin.post("/tasks", made.task_body(spec={"report_id": report_id, "parameters": in_spec}, **changes))
+    report_id = make.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
+    reply = admin.post("/tasks", make.task_body(spec={"report_id": report_id, "parameters": in_spec}, **changes))
     assert (reply.status, reply.fields) == (422, fields), reply.raw
     assert world.items("tasks") == []
 
 
-def test_what_a_task_lacks_may_come_with_the_start(admin: Http, made: Made, world: World) -> None:
-    report_id = made.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
-    path = f"/tasks/{made.task(spec={'report_id': report_id}, enabled=False)['task_id']}"
+def test_what_a_task_lacks_may_come_with_the_start(admin: Http, make: Make, world: World) -> None:
+    report_id = make.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
+    path = f"/tasks/{make.task(spec={'report_id': report_id}, enabled=False)['task_id']}"
     wrong = [{}, {"least": None}, {"least": "x"}, {"least": 1, "most": 2}, {"least": 1, "scheduled_for": "x"}]
     replies = [admin.post(f"{path}/run", {"parameters": parameters}) for parameters in wrong]
     least = ["parameters.least"]
@@ -285,33 +285,33 @@ def test_what_a_task_lacks_may_come_with_the_start(admin: Http, made: Made, worl
     assert admin.patch(path, {"enabled": True, "parameters": {"least": 5}}).status == 200
 
 
-def test_a_task_without_the_window_that_its_report_needs_is_refused(admin: Http, made: Made) -> None:
-    spec = {"report_id": made.report(queries=WINDOWED_SQL)["report_id"]}
-    reply = admin.post("/tasks", made.task_body(spec=spec))
+def test_a_task_without_the_window_that_its_report_needs_is_refused(admin: Http, make: Make) -> None:
+    spec = {"report_id": make.report(queries=WINDOWED_SQL)["report_id"]}
+    reply = admin.post("/tasks", make.task_body(spec=spec))
     assert (reply.status, reply.fields) == (422, ["window"])
     assert "needs a window" in reply.json["Message"]
-    path = f"/tasks/{made.task(spec=spec, window={'type': 'yesterday'})['task_id']}"
+    path = f"/tasks/{make.task(spec=spec, window={'type': 'yesterday'})['task_id']}"
     assert admin.patch(path, {"window": None}).fields == ["window"]
 
 
-def test_a_preview_without_the_window_that_it_needs_says_so(admin: Http, made: Made) -> None:
-    report = made.report(queries=WINDOWED_SQL)
+def test_a_preview_without_the_window_that_it_needs_says_so(admin: Http, make: Make) -> None:
+    report = make.report(queries=WINDOWED_SQL)
     reply = admin.post(f"/reports/{report['report_id']}/preview", {})
     assert reply.status == 422
     assert "needs a window" in reply.json["Message"]
     assert reply.fields[0] == "window"
 
 
-def test_a_refused_edit_leaves_the_task_as_it_was(admin: Http, made: Made) -> None:
-    task = made.task()
+def test_a_refused_edit_leaves_the_task_as_it_was(admin: Http, make: Make) -> None:
+    task = make.task()
     path = f"/tasks/{task['task_id']}"
     bad = task["schedule"] | {"expression": "60 2 * * *"}
     assert admin.patch(path, {"schedule": bad}).status == 422
     assert admin.get(path).json == task
 
 
-def test_an_operator_starts_and_stops_but_does_not_edit(made: Made, world: World) -> None:
-    task, operator = made.task(), as_role(Role.OPERATOR)
+def test_an_operator_starts_and_stops_but_does_not_edit(make: Make, world: World) -> None:
+    task, operator = make.task(), as_role(Role.OPERATOR)
     path = f"/tasks/{task['task_id']}"
     assert operator.post(f"{path}/run").status == 201
     assert operator.post(f"{path}/disable").status == 200
@@ -319,8 +319,8 @@ def test_an_operator_starts_and_stops_but_does_not_edit(made: Made, world: World
     assert operator.delete(path).status == 403
 
 
-def test_edits_are_audited_from_old_to_new(admin: Http, made: Made) -> None:
-    task = made.task()
+def test_edits_are_audited_from_old_to_new(admin: Http, make: Make) -> None:
+    task = make.task()
     admin.patch(f"/tasks/{task['task_id']}", {"priority": 2000})
     entry = admin.get("/audit").json["items"][0]
     assert (entry["record_type"], entry["record_id"], entry["actor"]) == ("task", task["task_id"], "token:admin")
@@ -328,15 +328,15 @@ def test_edits_are_audited_from_old_to_new(admin: Http, made: Made) -> None:
 
 
 @pytest.mark.parametrize("slot", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
-def test_a_slot_before_1970_cannot_be(admin: Http, made: Made, slot: str) -> None:
-    reply = admin.post(f"/tasks/{made.task()['task_id']}/run", {"scheduled_for": slot})
+def test_a_slot_before_1970_cannot_be(admin: Http, make: Make, slot: str) -> None:
+    reply = admin.post(f"/tasks/{make.task()['task_id']}/run", {"scheduled_for": slot})
     assert (reply.status, reply.fields) == (422, ["scheduled_for"])
 
 
-def test_a_pool_that_nobody_serves_is_refused_on_every_way_in(admin: Http, made: Made) -> None:
-    task = made.task(pool="cloud")
+def test_a_pool_that_nobody_serves_is_refused_on_every_way_in(admin: Http, make: Make) -> None:
+    task = make.task(pool="cloud")
     path = f"/tasks/{task['task_id']}"
-    body = made.task_body(spec=task["spec"], pool="lab")
+    body = make.task_body(spec=task["spec"], pool="lab")
     for reply in (admin.patch(path, {"pool": "lab"}), admin.put(path, body), admin.post("/tasks", body)):
         assert (reply.status, reply.fields) == (422, ["pool"])
         assert "only the pool cloud exists" in reply.json["Message"].lower()

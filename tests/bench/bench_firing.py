@@ -106,14 +106,14 @@ def detach() -> None:
 def lateness(patch: pytest.MonkeyPatch) -> None:
     """On the emulator, in real time: one tick, messages held back by SQS, ten workers that poll as Lambda does."""
     from infra.local import emulator
-    from tests.support.emulated import emulated_world
+    from tests.support.ministack import ministack_world
 
     state = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
     port = emulator.free_port()
     with (state / "lock").open("w") as lock:
         child = emulator.start(state, port, lock)
         try:
-            with emulated_world(port, patch) as world:
+            with ministack_world(port, patch) as world:
                 raw = raw_writes_per_second()
                 for count in (1, 100, TASKS):
                     measure(world, patch, count, raw)

@@ -24,8 +24,8 @@ from botocore.httpsession import URLLib3Session
 
 from infra.local import emulator
 from tests.bench.units import size_of
-from tests.support.crowd import NOW, Made, crowd, item_of, write
-from tests.support.emulated import emulated_world
+from tests.support.ministack import ministack_world
+from tests.support.random_jobs import NOW, PlainJob, item_of, random_jobs, write
 from tests.support.world import World
 
 JOBS = 200_000
@@ -49,7 +49,7 @@ def main() -> None:
         # Sorting the largest partitions takes the emulator longer than the product ever waits for DynamoDB.
         client()._endpoint.http_session = URLLib3Session(timeout=PATIENCE)
         sys.stdout.reconfigure(line_buffering=True)
-        jobs = crowd(given.jobs, renamed=False)
+        jobs = random_jobs(given.jobs, renamed=False)
         started = time.perf_counter()
         write(jobs, threads=2, besides=BESIDES)
         print(f"{given.jobs:,} jobs put in {time.perf_counter() - started:.0f} s; first page of {PAGE_SIZE}")
@@ -59,10 +59,10 @@ def main() -> None:
             report(jobs, filters)
 
 
-def report(jobs: list[Made], filters: dict[str, Any]) -> None:
+def report(jobs: list[PlainJob], filters: dict[str, Any]) -> None:
     from chalicelib.jobs import listing as job_listing
     from chalicelib.store.job_list_plan import JobFilter
-    from tests.support.reads import reads
+    from tests.support.read_counts import reads
 
     started = time.perf_counter()
     with reads() as found:
@@ -82,7 +82,7 @@ def report(jobs: list[Made], filters: dict[str, Any]) -> None:
     assert found.of_page <= 4 * PAGE_SIZE, found
 
 
-def sizes(jobs: list[Made]) -> tuple[float, float]:
+def sizes(jobs: list[PlainJob]) -> tuple[float, float]:
     """The mean size of an index entry and of a row, in bytes."""
     items = [item_of(job) for job in jobs[:200]]
     entries = [{name: item[name] for name in ("job_id", "kind", "facets", "search_name")} for item in items]
@@ -101,7 +101,7 @@ def emulated() -> Iterator[World]:
         with (state / "lock").open("w") as lock:
             child = emulator.start(state, port, lock)
             try:
-                with emulated_world(port, patch) as world:
+                with ministack_world(port, patch) as world:
                     yield world
             finally:
                 emulator.stop(child, state)

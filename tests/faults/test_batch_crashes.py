@@ -31,7 +31,7 @@ from chalicelib.store.runs import RunRecord
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
 from tests.support.copies import a_job, copies
-from tests.support.emulated import emulated_world
+from tests.support.ministack import ministack_world
 from tests.support.simulator import OPERATOR, PROBE, Stage, a_stage
 
 MISSING = "no-such-job"
@@ -52,7 +52,7 @@ def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(idempotency, "LEASE", timedelta(0))
     for module in ("store.jobs", "maintenance.sweep"):
         monkeypatch.setattr(f"chalicelib.{module}.LEASE_SHARDS", 1)
-    with emulated_world(ministack, monkeypatch) as world:
+    with ministack_world(ministack, monkeypatch) as world:
         yield a_stage(world, monkeypatch)
         client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
 

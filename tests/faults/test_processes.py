@@ -30,7 +30,7 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import starts
 from chalicelib.worker import worker
 from tests.support import flights
-from tests.support.emulated import emulated_world, environment
+from tests.support.ministack import environment, ministack_world
 from tests.support.postgres import PostgresServer
 from tests.support.simulator import OPERATOR, a_stage, body_of
 from tests.support.world import World
@@ -42,7 +42,7 @@ TASKS = 80
 
 @pytest.fixture
 def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with emulated_world(ministack, monkeypatch) as world:
+    with ministack_world(ministack, monkeypatch) as world:
         yield world
         client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
 

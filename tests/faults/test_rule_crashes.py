@@ -20,8 +20,8 @@ from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import rule_sync
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
-from tests.support import rules as console
-from tests.support.rules import LATER, SOON, a_task, edit, remove, told
+from tests.support import rule_console as console
+from tests.support.rule_console import LATER, SOON, a_task, edit, remove, told
 from tests.support.simulator import OPERATOR, Stage, a_stage
 from tests.support.world import a_world
 

@@ -23,7 +23,7 @@ from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import events as fires
 from tests.infra.calls import Need, allowed, noting
-from tests.support.rules import edit
+from tests.support.rule_console import edit
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
 # What the test does in the stead of Lambda, which takes messages off the queue.

@@ -18,7 +18,7 @@ from chalicelib.store.job_record import JobRecord
 from tests.support.batches import begin, counted, entries, outcomes_of, waiting, watches
 from tests.support.copies import a_job, copies
 from tests.support.dying import Died
-from tests.support.emulated import emulated_world
+from tests.support.ministack import ministack_world
 from tests.support.simulator import Stage, a_stage
 
 
@@ -26,7 +26,7 @@ from tests.support.simulator import Stage, a_stage
 def emulated(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """A stage on the emulator, which writes several times as fast as moto, and from several threads."""
     monkeypatch.setattr(batch_worker, "THREADS", 8)
-    with emulated_world(ministack, monkeypatch) as world:
+    with ministack_world(ministack, monkeypatch) as world:
         yield a_stage(world, monkeypatch)
         sqs.client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
 

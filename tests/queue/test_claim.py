@@ -20,7 +20,7 @@ from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.tasks import TaskRecord
 from tests.model.aws import Aws
-from tests.support.contention import a_task, crowd, crowded, drain, out_of_order
+from tests.support.contention import a_task, contended_tables, drain, out_of_order, waiting_jobs
 from tests.support.simulator import OPERATOR, PROBE, Probe, Stage, body_of
 from tests.support.world import START
 
@@ -28,11 +28,11 @@ from tests.support.world import START
 @pytest.mark.slow
 def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them stand in the pool's line; half come due in the same second, so that their minute's line has them."""
-    with crowded(monkeypatch) as aws:
+    with contended_tables(monkeypatch) as aws:
         now, draw = aws.now, random.Random(5)
         slot = now.replace(second=30)
-        made = crowd(a_task(now), 500, draw, now=now, trigger=Trigger.MANUAL, scheduled_for=now)
-        made += crowd(a_task(now), 500, draw, now=now, trigger=Trigger.SCHEDULE, scheduled_for=slot)
+        made = waiting_jobs(a_task(now), 500, draw, now=now, trigger=Trigger.MANUAL, scheduled_for=now)
+        made += waiting_jobs(a_task(now), 500, draw, now=now, trigger=Trigger.SCHEDULE, scheduled_for=slot)
         assert {job.ready_pool for job in made} == {"cloud", minute_key("cloud", slot)}
         draw.shuffle(made)
         claims = drain(made, now=slot + timedelta(seconds=1))
@@ -55,7 +55,7 @@ def test_a_higher_job_goes_first_exactly_when_it_came_less_than_an_hour_a_point_
 
 def test_a_stream_of_high_ones_holds_a_low_one_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job five points higher comes every ten minutes, as many as one worker does, for three times the bound."""
-    with crowded(monkeypatch) as aws:
+    with contended_tables(monkeypatch) as aws:
         task, begun = a_task(aws.now), aws.now
         [low] = one(task, 100, aws)
         claimed: list[tuple[str, datetime]] = []
@@ -73,7 +73,7 @@ def one(task: TaskRecord, priority: int, aws: Aws) -> list[JobRecord]:
         def randrange(self, *_: int) -> int:
             return priority
 
-    return crowd(task, 1, Drawn(), now=aws.now, trigger=Trigger.MANUAL, scheduled_for=aws.now)
+    return waiting_jobs(task, 1, Drawn(), now=aws.now, trigger=Trigger.MANUAL, scheduled_for=aws.now)
 
 
 def test_a_token_that_comes_at_its_slot_serves_a_better_job_due_at_the_same_time(stage: Stage) -> None:

@@ -27,7 +27,7 @@ from chalicelib.store.runs import RunRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
 from tests.model.aws import VISIBILITY, Aws
-from tests.support.contention import a_task, at_once, crowd, crowded
+from tests.support.contention import a_task, at_once, contended_tables, waiting_jobs
 from tests.support.simulator import OPERATOR, PROBE
 
 # Seconds to wait for another thread: far more than it takes on a busy machine.
@@ -41,7 +41,7 @@ class Dead(BaseException):
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    with crowded(monkeypatch) as made:
+    with contended_tables(monkeypatch) as made:
         yield made
 
 
@@ -59,7 +59,7 @@ def end(aws: Aws, job: JobRecord) -> None:
 
 
 def waiting(aws: Aws, task: Any, count: int, seed: int = 1, **changes: Any) -> list[JobRecord]:
-    return crowd(task, count, random.Random(seed), now=aws.now, trigger=Trigger.MANUAL, scheduled_for=aws.now)
+    return waiting_jobs(task, count, random.Random(seed), now=aws.now, trigger=Trigger.MANUAL, scheduled_for=aws.now)
 
 
 def a_source(aws: Aws, most: int) -> str:
@@ -288,7 +288,7 @@ def lived_through(aws: Aws, dies_at: int | None) -> int:
 def test_a_worker_that_dies_at_any_call_neither_exceeds_a_limit_nor_blocks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for constant in ("store.tasks.DUE_SHARDS", "store.jobs.LEASE_SHARDS", "maintenance.sweep.LEASE_SHARDS"):
         monkeypatch.setattr(f"chalicelib.{constant}", 1)
-    with monkeypatch.context() as patch, crowded(patch) as aws:
+    with monkeypatch.context() as patch, contended_tables(patch) as aws:
         moments = lived_through(aws, None)
         for point in range(1, moments + 1):
             aws.empty()

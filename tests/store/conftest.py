@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.emulated import emulated_world
+from tests.support.ministack import ministack_world
 from tests.support.world import World, a_world
 
 
@@ -17,5 +17,5 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         with a_world() as world:
             yield world
         return
-    with emulated_world(request.getfixturevalue("ministack"), monkeypatch) as world:
+    with ministack_world(request.getfixturevalue("ministack"), monkeypatch) as world:
         yield world

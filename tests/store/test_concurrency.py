@@ -12,7 +12,7 @@ from chalicelib.store import concurrency, pools
 from chalicelib.store.base import count_up_to
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.pools import PoolRecord, State
-from tests.support.reads import reads
+from tests.support.read_counts import reads
 from tests.support.world import START, World
 
 LIMIT = "task:t1"

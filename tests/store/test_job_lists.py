@@ -13,15 +13,15 @@ from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import PAGE_SIZES
 from chalicelib.queue import pools
 from chalicelib.store.job_list_plan import JobFilter
-from tests.support.crowd import COLUMNS, NOW, SPAN, Made, crowd, listed, write
-from tests.support.sorted_once import sorted_once
+from tests.support.quick_queries import quick_queries
+from tests.support.random_jobs import COLUMNS, NOW, SPAN, PlainJob, listed, random_jobs, write
 from tests.support.world import World
 
 SEARCHES = ["daily", "DAILY F", "报表", "straße", "STRASSE", "%", "_", "=", "'", '"', "x", "ü", "nothing has this"]
 COMBINATIONS = 200
 
 
-def values(jobs: Sequence[Made]) -> dict[str, list[Any]]:
+def values(jobs: Sequence[PlainJob]) -> dict[str, list[Any]]:
     """What each filter is asked for: all that occurs of a column, and something that does not."""
     whole = {name: [value for value in found if value is not None] for name, found in COLUMNS.items()}
     days = [NOW - SPAN * part for part in (1.1, 0.9, 0.5, 0.1)]
@@ -44,14 +44,14 @@ def values(jobs: Sequence[Made]) -> dict[str, list[Any]]:
     }
 
 
-def singles(jobs: Sequence[Made]) -> Iterator[dict[str, Any]]:
+def singles(jobs: Sequence[PlainJob]) -> Iterator[dict[str, Any]]:
     yield {}
     for name, found in values(jobs).items():
         for value in found:
             yield {name: value}
 
 
-def combinations(jobs: Sequence[Made], draw: random.Random) -> Iterator[dict[str, Any]]:
+def combinations(jobs: Sequence[PlainJob], draw: random.Random) -> Iterator[dict[str, Any]]:
     """Two to five filters. Half of them are the columns of some job, so that it at least is found."""
     asked = values(jobs)
     for number in range(COMBINATIONS):
@@ -80,10 +80,10 @@ def pages(filters: dict[str, Any], matches: int, page_size: int, draw: random.Ra
 @pytest.mark.slow
 def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than the reader asks for at once; ministack looks at every item for every query.
-    jobs = crowd(5_000 if backend.in_process else 2_000, skew=0.9)
+    jobs = random_jobs(5_000 if backend.in_process else 2_000, skew=0.9)
     write(jobs, threads=1 if backend.in_process else 4)
     if backend.in_process:
-        sorted_once(monkeypatch, key="job_id")
+        quick_queries(monkeypatch, key="job_id")
     draw = random.Random(3)
     wrong = []
     for filters in [*singles(jobs), *combinations(jobs, draw)]:

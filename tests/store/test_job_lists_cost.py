@@ -11,9 +11,9 @@ from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
 from chalicelib.store.job_list_plan import JobFilter
-from tests.support.crowd import NOW, SPAN, crowd, listed, write
-from tests.support.reads import Reads, reads
-from tests.support.sorted_once import sorted_once
+from tests.support.quick_queries import quick_queries
+from tests.support.random_jobs import NOW, SPAN, listed, random_jobs, write
+from tests.support.read_counts import Reads, reads
 from tests.support.world import World
 
 # Each filter alone, with its commonest value and a rare one.
@@ -48,9 +48,9 @@ def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
 def test_the_first_page_of_a_filter_reads_four_times_its_size_at_most(
     world: World, monkeypatch: pytest.MonkeyPatch, count: int, page_sizes: list[int]
 ) -> None:
-    jobs = crowd(count, renamed=False)
+    jobs = random_jobs(count, renamed=False)
     write(jobs)
-    sorted_once(monkeypatch, key="job_id")
+    quick_queries(monkeypatch, key="job_id")
     above = []
     for filters in FILTERS:
         for page_size in page_sizes:
@@ -63,7 +63,7 @@ def test_the_first_page_of_a_filter_reads_four_times_its_size_at_most(
 
 
 def test_a_job_asked_for_by_its_id_is_all_that_is_read(world: World) -> None:
-    jobs = crowd(50)
+    jobs = random_jobs(50)
     write(jobs)
     ids, found = first_page(10, job_id=jobs[3].job_id)
     assert ids == [jobs[3].job_id]
@@ -73,11 +73,11 @@ def test_a_job_asked_for_by_its_id_is_all_that_is_read(world: World) -> None:
 def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(crowd(300))
-    sorted_once(monkeypatch, key="job_id")
+    write(random_jobs(300))
+    quick_queries(monkeypatch, key="job_id")
     _, found = first_page(10, pool="cloud")
     whole = found.entries + found.counted
-    assert whole == len(listed(crowd(300), pool="cloud"))
+    assert whole == len(listed(random_jobs(300), pool="cloud"))
     monkeypatch.setattr(job_listing, "TOTAL_LIMIT", 30)
     with reads() as found:
         listing = job_listing.listing(JobFilter(pool="cloud"), now=NOW, page_size=10)
@@ -87,9 +87,9 @@ def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
 
 
 def test_counts_of_open_jobs_read_open_jobs_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = crowd(300)
+    jobs = random_jobs(300)
     write(jobs)
-    sorted_once(monkeypatch, key="job_id")
+    quick_queries(monkeypatch, key="job_id")
     with reads() as found:
         pools.counts()
     waiting = [job for job in jobs if job.status in (JobStatus.WAITING, JobStatus.ASSIGNED, JobStatus.RUNNING)]

@@ -14,19 +14,19 @@ from chalicelib.paging import Page
 from chalicelib.store import job_list_plan, job_list_reader, task_names
 from chalicelib.store import job_lists as store
 from chalicelib.store.job_list_plan import JobFilter, plan
-from tests.support.crowd import NOW, Made, write
-from tests.support.reads import reads
+from tests.support.random_jobs import NOW, PlainJob, write
+from tests.support.read_counts import reads
 from tests.support.world import World
 
 MONTH = datetime(2026, 2, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-def a_job(at: datetime = NOW, number: int = 0, **changes: Any) -> Made:
+def a_job(at: datetime = NOW, number: int = 0, **changes: Any) -> PlainJob:
     given: dict[str, Any] = {"task_id": "task-1", "task_name": "Daily", "status": JobStatus.SUCCEEDED}
     given |= {name: changes.pop(name) for name in list(changes) if name in given}
     columns = {"kind": "probe", "pool": "cloud", "trigger": "schedule"} | changes
-    return Made(ulid(at, str(number)), at, columns=columns, **given)
+    return PlainJob(ulid(at, str(number)), at, columns=columns, **given)
 
 
 def ids(found: Page) -> list[str]:

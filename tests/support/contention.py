@@ -36,7 +36,7 @@ NEVER = {"type": "cron", "expression": "0 0 1 1 *"}
 
 
 @contextmanager
-def crowded(patch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def contended_tables(patch: pytest.MonkeyPatch) -> Iterator[Aws]:
     with in_memory() as aws:
         lock, call = threading.RLock(), aws.tables._make_api_call
 
@@ -75,11 +75,11 @@ def _order(item: dict[str, Any]) -> tuple[int, str]:
 
 
 def a_task(now: datetime, **changes: Any) -> TaskRecord:
-    body = {"name": "crowd", "kind": "probe", "schedule": NEVER, "overlap": "allow_all"} | changes
+    body = {"name": "many", "kind": "probe", "schedule": NEVER, "overlap": "allow_all"} | changes
     return task_editing.create(body, actor=OPERATOR, now=now)
 
 
-def crowd(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, **build: Any) -> list[JobRecord]:
+def waiting_jobs(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, **build: Any) -> list[JobRecord]:
     """Waiting jobs of a task with random priorities, put as they would be but all at once."""
     made = []
     with JobRecord.batch_write() as batch:

@@ -13,8 +13,8 @@ from chalicelib.store import tasks as store
 from chalicelib.store import watches
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import rule_drift
-from tests.support import rules as console
-from tests.support.rules import LATER, SOON, a_task, edit, minute, remove, shown, sweep_after
+from tests.support import rule_console as console
+from tests.support.rule_console import LATER, SOON, a_task, edit, minute, remove, shown, sweep_after
 from tests.support.simulator import OPERATOR, Stage
 
 RATE = {"type": "interval", "every": 5, "unit": "minute"}

@@ -10,8 +10,8 @@ from chalicelib.errors import Unavailable
 from chalicelib.store import tasks as store
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks.events import fire
-from tests.support import rules as console
-from tests.support.rules import a_task, minute, told, told_late
+from tests.support import rule_console as console
+from tests.support.rule_console import a_task, minute, told, told_late
 from tests.support.simulator import OPERATOR, Stage
 
 

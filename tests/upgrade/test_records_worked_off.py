@@ -16,7 +16,7 @@ from chalicelib.maintenance import integrity
 from chalicelib.store.concurrency import holders, permit
 from chalicelib.store.tasks import TaskRecord
 from tests.support.records_before import Before, Item, at, csv_of, dump, items, job_id, restored, rows, slot_of, task_id
-from tests.support.rules import told
+from tests.support.rule_console import told
 from tests.support.simulator import Stage, a_stage
 from tests.support.world import a_world
 

@@ -19,8 +19,8 @@ from chalicelib.errors import (
     Stopped,
 )
 from chalicelib.kinds.report_export.kind import Ports, ReportExport
+from tests.support.export_runs import BIG, FakeRun, Records, facts, run
 from tests.support.postgres import PostgresServer
-from tests.support.runs import BIG, FakeRun, Records, facts, run
 from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import EmptyResult, ParametersRefused, QueryFailed, RunError
+from tests.support.export_runs import BIG, WINDOWED, Records, body, run
 from tests.support.postgres import PostgresServer
-from tests.support.runs import BIG, WINDOWED, Records, body, run
 from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
 
 

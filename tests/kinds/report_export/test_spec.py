@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.errors import Invalid
 from chalicelib.kinds.report_export.kind import Ports, ReportExport
+from tests.support.export_runs import WINDOWED, Records
 from tests.support.postgres import PostgresServer
-from tests.support.runs import WINDOWED, Records
 
 
 def check(spec: dict[str, Any], *, has_window: bool = True) -> dict[str, Any]:

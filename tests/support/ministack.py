@@ -48,7 +48,7 @@ def environment(port: int) -> dict[str, str]:
 
 
 @contextmanager
-def emulated_world(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def ministack_world(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Empty tables, queue and bucket; they are gone afterwards."""
     clean()
     for name, value in environment(port).items():

@@ -1,4 +1,4 @@
-"""A crowd of jobs for tests of lists: made by a seed, written straight into the table, and listed in plain Python."""
+"""Random jobs for tests of lists: made from a seed, written straight into the table, and listed in plain Python."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ COLUMNS: dict[str, Sequence[str | None]] = {
 
 
 @dataclass(frozen=True)
-class Made:
+class PlainJob:
     """A job as plain columns."""
 
     job_id: str
@@ -65,7 +65,9 @@ class Made:
         return str(getattr(self, name)) if name in ("job_id", "task_id") else self.columns[name]
 
 
-def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5, renamed: bool = True) -> list[Made]:
+def random_jobs(
+    count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5, renamed: bool = True
+) -> list[PlainJob]:
     """Jobs over SPAN before NOW. Some instants have several jobs.
 
     `skew`: how common a value of a column is beside the one before it. `renamed`: each task had another name once.
@@ -85,7 +87,7 @@ def crowd(count: int, *, seed: int = 5, tasks: int = 14, skew: float = 0.5, rena
             reason = draw.choice(ENDS[status])
         columns = {name: _skewed(draw, values, skew) for name, values in COLUMNS.items()} | {"reason": reason}
         name = named[task_id][at > RENAMED or not renamed]
-        made.append(Made(ulid(at, str(number)), at, task_id, name, status, columns))
+        made.append(PlainJob(ulid(at, str(number)), at, task_id, name, status, columns))
     return made
 
 
@@ -93,7 +95,7 @@ def _skewed(draw: random.Random, values: Sequence[Any], skew: float) -> Any:
     return draw.choices(values, weights=[skew**n for n in range(len(values))])[0]
 
 
-def listed(jobs: Sequence[Made], *, oldest_first: bool = False, **wanted: Any) -> list[str]:
+def listed(jobs: Sequence[PlainJob], *, oldest_first: bool = False, **wanted: Any) -> list[str]:
     """The ids that a list with these filters has, in its order."""
     start, end, statuses = wanted.pop("created_from", None), wanted.pop("created_to", None), wanted.pop("status", ())
     search = wanted.pop("search", None)
@@ -109,7 +111,7 @@ def listed(jobs: Sequence[Made], *, oldest_first: bool = False, **wanted: Any) -
     return sorted(found, reverse=not oldest_first)
 
 
-def write(jobs: Sequence[Made], *, threads: int = 1, besides: dict[str, Any] | None = None) -> None:
+def write(jobs: Sequence[PlainJob], *, threads: int = 1, besides: dict[str, Any] | None = None) -> None:
     """Put the jobs into the table, and their tasks' names into the registry. `besides`: what lists do not look at."""
     for task_id, name in sorted({(job.task_id, job.task_name) for job in jobs}):
         task_names.register(task_id, name, revision=1)
@@ -127,7 +129,7 @@ def write(jobs: Sequence[Made], *, threads: int = 1, besides: dict[str, Any] | N
         list(pool.map(put, range(0, len(items), BATCH)))
 
 
-def item_of(job: Made) -> dict[str, Any]:
+def item_of(job: PlainJob) -> dict[str, Any]:
     """The job as the table keeps it, as far as lists look at it."""
     facets = facets_of(job.columns | {"task_id": job.task_id}, job.status)
     texts = {

@@ -18,7 +18,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
 
-def sorted_once(patch: pytest.MonkeyPatch, *, key: str) -> None:
+def quick_queries(patch: pytest.MonkeyPatch, *, key: str) -> None:
     """`key` is the range key of the indexes, unique in the table."""
     whole = Table.query
     known: dict[tuple[str, str, str], tuple[list[Item], list[str]]] = {}

@@ -13,7 +13,7 @@ DATABASE = "shop.db"
 
 
 @dataclass(frozen=True)
-class Made:
+class Make:
     admin: Http
     world: World
 
