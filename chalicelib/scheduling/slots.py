@@ -21,7 +21,7 @@ from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import IN_JOB, TaskRecord
+from chalicelib.store.task_record import IN_JOB, TaskRecord
 
 SECOND = timedelta(seconds=1)
 

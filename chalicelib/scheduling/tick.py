@@ -22,7 +22,7 @@ from chalicelib.queue.leases import LONGEST_DELAY
 from chalicelib.scheduling import slots as scheduling_slots
 from chalicelib.store import jobs, tasks
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 
 # A tick comes every minute, give or take ten seconds, and takes a moment: it plans this far ahead.
 HORIZON = timedelta(seconds=90)

@@ -1,157 +1,21 @@
-"""Tasks: definitions, and the sparse index of those that are due."""
+"""Reads and writes of tasks: definitions, and the sparse index of those that are due."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus
-from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.errors import StaleRevision, TaskNotFound
-from chalicelib.store.base import (
-    DocumentAttribute,
-    EnumAttribute,
-    InstantAttribute,
-    Record,
-    deleted,
-    saved,
-    set_or_remove,
-    table_name,
-    written,
-)
+from chalicelib.store.base import deleted, saved, set_or_remove, written
+from chalicelib.store.task_record import DEFINITION, LISTING, TaskRecord
 
 # An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
 DUE_SHARDS = 4
-# All tasks share one partition of the listing index: its columns change only when a task is edited.
-LISTING = "tasks"
-
-
-class DueIndex(GlobalSecondaryIndex["TaskRecord"]):
-    class Meta:
-        index_name = "due"
-        projection = KeysOnlyProjection()
-
-    due_shard = NumberAttribute(hash_key=True)
-    next_fire_at = InstantAttribute(range_key=True)
-
-
-class ListingIndex(GlobalSecondaryIndex["TaskRecord"]):
-    class Meta:
-        index_name = "listing"
-        projection = IncludeProjection(
-            ["name", "kind", "group", "creator", "description", "enabled", "created_at", "schedule"]
-        )
-
-    listing = UnicodeAttribute(hash_key=True)
-    task_id = UnicodeAttribute(range_key=True)
-
-
-class TaskRecord(Record):
-    class Meta:
-        table_name = table_name("tasks")
-
-    due = DueIndex()
-    by_listing = ListingIndex()
-
-    task_id = UnicodeAttribute(hash_key=True)
-    listing = UnicodeAttribute(default=LISTING)
-    name = UnicodeAttribute()
-    kind = UnicodeAttribute()
-    group = UnicodeAttribute(default="")
-    creator = UnicodeAttribute()
-    description = UnicodeAttribute(default="")
-    enabled = BooleanAttribute(default=True)
-    note = UnicodeAttribute(default="")
-    spec = DocumentAttribute()
-    # What the spec works on, as its kind says: the jobs' columns of these names.
-    source_id = UnicodeAttribute(null=True)
-    account_id = UnicodeAttribute(null=True)
-    action = UnicodeAttribute(null=True)
-    # How many jobs of the task may be active at once; absent: any number.
-    max_concurrency = NumberAttribute(null=True)
-    schedule = DocumentAttribute()
-    window = DocumentAttribute(null=True)
-    misfire = DocumentAttribute()
-    overlap = UnicodeAttribute()
-    retry = DocumentAttribute()
-    parameters = DocumentAttribute(default=dict)
-    priority = NumberAttribute(default=1000)
-    pool = UnicodeAttribute(default="cloud")
-    trigger = UnicodeAttribute(default="tick")
-    deadline_seconds = NumberAttribute(null=True)
-    queue_wait_limit_seconds = NumberAttribute(null=True)
-    statement_timeout_seconds = NumberAttribute(null=True)
-    # Grows by one with every edit; the ETag.
-    revision = NumberAttribute(default=1)
-    created_at = InstantAttribute()
-    updated_at = InstantAttribute()
-    # Present only while a slot is planned: what makes the due index sparse.
-    due_shard = NumberAttribute(null=True)
-    next_fire_at = InstantAttribute(null=True)
-    # The time-zone data that `next_fire_at` was computed with.
-    tzdata_version = UnicodeAttribute(null=True)
-    # The last slot taken out of the plan, run or not: where `since_previous_fire` begins.
-    previous_fire_at = InstantAttribute(null=True)
-    # Where the window of the first slot recorded missed since one last ran begins: so does a `union` window.
-    missed_since = InstantAttribute(null=True)
-    # The task's own EventBridge rule as it was last put or adopted, and the task's revision then.
-    rule_expression = UnicodeAttribute(null=True)
-    rule_state = UnicodeAttribute(null=True)
-    rule_revision = NumberAttribute(null=True)
-    latest_job_id = UnicodeAttribute(null=True)
-    latest_status = EnumAttribute(JobStatus, null=True)
-    latest_at = InstantAttribute(null=True)
-
-
-@dataclass(frozen=True)
-class DefinitionField:
-    """How a column of a task's definition gets its value, and whether a job gets it too."""
-
-    # What a caller gets who leaves the field out or sends null.
-    default: Any = None
-    # The job's column of the same name gets the value as it is.
-    in_job: bool = False
-    # False: no caller gives it; the kind derives it from the spec.
-    given: bool = True
-
-
-# Every column that an edit of the definition writes. A new field is one row here, its column above and its place in
-# the API's models of a task; `tests/tasks/test_definition.py` compares them.
-DEFINITION: dict[str, DefinitionField] = {
-    "name": DefinitionField(),
-    "kind": DefinitionField(in_job=True),
-    # A job of a task without a group has no such column: its index by group is sparse.
-    "group": DefinitionField(""),
-    "description": DefinitionField("", in_job=True),
-    "enabled": DefinitionField(True),
-    "spec": DefinitionField(in_job=True),
-    "source_id": DefinitionField(in_job=True, given=False),
-    "account_id": DefinitionField(in_job=True, given=False),
-    "action": DefinitionField(in_job=True, given=False),
-    "max_concurrency": DefinitionField(),
-    "schedule": DefinitionField(),
-    "window": DefinitionField(),
-    "misfire": DefinitionField("fire_once"),
-    "overlap": DefinitionField(OverlapPolicy.SKIP.value, in_job=True),
-    "retry": DefinitionField(in_job=True),
-    # A start by hand or an event adds its own.
-    "parameters": DefinitionField({}),
-    "priority": DefinitionField(1000, in_job=True),
-    "pool": DefinitionField("cloud", in_job=True),
-    "trigger": DefinitionField("tick"),
-    "deadline_seconds": DefinitionField(in_job=True),
-    "queue_wait_limit_seconds": DefinitionField(in_job=True),
-    "statement_timeout_seconds": DefinitionField(in_job=True),
-}
-GIVEN = tuple(name for name, field in DEFINITION.items() if field.given)
-IN_JOB = tuple(name for name, field in DEFINITION.items() if field.in_job)
 # What an edit writes besides: its note and instant, and the plan.
 _EDIT_AND_PLAN = ("note", "updated_at", "due_shard", "next_fire_at", "tzdata_version")
 
@@ -232,7 +96,7 @@ def advance(
 
 
 def note_fire(task: TaskRecord, *, at: datetime, missed_since: datetime | None) -> bool:
-    """Remember a slot that a rule's event told of; False when a later one is known already, or the task is gone."""
+    """Remember a slot that a rule's event reported; False when a later one is known, or the task is deleted."""
     previous = TaskRecord.previous_fire_at
     actions: list[Any] = [
         previous.set(at),
@@ -257,7 +121,7 @@ def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) ->
 
 
 def note(task: TaskRecord, text: str) -> None:
-    """Tell those who look at the task something; no edit, so its revision stays."""
+    """Show a note on the task; it is no edit, so the revision stays."""
     written(task, [TaskRecord.note.set(text)], TaskRecord.revision == task.revision)
 
 

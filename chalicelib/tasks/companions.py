@@ -24,7 +24,7 @@ from chalicelib.scheduling import tick
 from chalicelib.store import job_updates, jobs, task_names
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_sync
 
 RULE_NOT_PUT = "Its rule is not as the task says: "

@@ -11,7 +11,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.errors import StaleRevision
 from chalicelib.scheduling import tick
 from chalicelib.store import tasks as store
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import GIVEN, TaskRecord
 from chalicelib.tasks import rule_events, rule_sync, saving, validation
 
 
@@ -43,7 +43,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
 def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
     """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
     task = _current(task_id, revision, now=now)
-    body = {name: getattr(task, name) for name in store.GIVEN} | dict(changes)
+    body = {name: getattr(task, name) for name in GIVEN} | dict(changes)
     columns = validation.accept(body, now=now, known_schedule=task.schedule)
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 

@@ -22,7 +22,7 @@ from chalicelib.errors import Invalid, TaskNotFound
 from chalicelib.store import idempotency
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_events, starts
 
 OPERATOR = "eventbridge"

@@ -14,7 +14,7 @@ from chalicelib.errors import Invalid
 from chalicelib.paging import DEFAULT_PAGE_SIZE, Page, check, cut
 from chalicelib.scheduling import slots
 from chalicelib.store import tasks
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 
 _NEVER = datetime.min.replace(tzinfo=FAR_FUTURE.tzinfo)
 Key = Callable[[TaskRecord, datetime], Any]

@@ -22,7 +22,7 @@ from chalicelib.errors import Invalid, StaleRevision
 from chalicelib.log import event
 from chalicelib.store import tasks as store
 from chalicelib.store import watches
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.store.watches import Watched
 from chalicelib.tasks import companions, rule_sync, saving, validation
 

@@ -22,7 +22,7 @@ from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_drift, rule_sync
 from chalicelib.tasks.rule_drift import Drift
 

@@ -16,7 +16,7 @@ from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbrid
 from chalicelib.errors import InvalidSchedule
 from chalicelib.log import event
 from chalicelib.store import tasks, watches
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.store.watches import Watched
 
 # States of a rule as the record keeps them; DELETED: in the console.

@@ -11,7 +11,7 @@ from chalicelib.access.actor import Actor
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.store import tasks as store
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_sync, validation
 from chalicelib.tasks.companions import COMPANIONS, Change
 

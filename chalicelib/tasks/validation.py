@@ -23,7 +23,7 @@ from chalicelib.scheduling import slots
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.settings import settings
 from chalicelib.store import tasks
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import DEFINITION, GIVEN, TaskRecord
 
 
 def accept(
@@ -34,7 +34,7 @@ def accept(
     `known_schedule` is the one that the task has already: sent back unchanged it is accepted as it is, even when it
     would be refused today, as a `once` in the past is.
     """
-    defaults = {name: tasks.DEFINITION[name].default for name in tasks.GIVEN}
+    defaults = {name: DEFINITION[name].default for name in GIVEN}
     given = defaults | {name: value for name, value in body.items() if value is not None}
     kind = given["kind"]
     if kind not in KINDS:
@@ -58,7 +58,7 @@ def accept(
     kind_rules.check_parameters(spec, given["parameters"], has_window=window is not None, complete=enabled)
     return {
         # The request model has checked the types and ranges of those that are not replaced below.
-        **{name: given[name] for name in tasks.GIVEN},
+        **{name: given[name] for name in GIVEN},
         "enabled": enabled,
         "schedule": schedule,
         "window": window,

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.access.actor import Role
 from chalicelib.store import tasks as task_store
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks.listing import SORTS
 from tests.api.test_schedules import BAD_SCHEDULES

@@ -21,7 +21,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.storage import upload
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord, SourceRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from tests.faults.conftest import POINTS
 from tests.faults.crash import Rig, rigged, surviving
 from tests.support.simulator import PROBE, Stage

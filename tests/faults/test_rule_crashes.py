@@ -15,7 +15,7 @@ import pytest
 
 from chalicelib.aws.clients import client
 from chalicelib.core.lifecycle import JobStatus
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import rule_sync
 from tests.faults.conftest import POINTS

@@ -29,7 +29,7 @@ from chalicelib.storage.layout import run_prefix
 from chalicelib.store import watches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.store.watches import Watched
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts

@@ -18,7 +18,7 @@ from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.queue import pools
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from tests.model.aws import Aws
 from tests.support.contention import a_task, contended_tables, drain, out_of_order, waiting_jobs
 from tests.support.simulator import OPERATOR, PROBE, Probe, Stage, body_of

@@ -16,7 +16,7 @@ from chalicelib.store import idempotency, job_lists, job_transitions, job_update
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from tests.support.world import START, World
 
 NOW = START

@@ -21,7 +21,7 @@ from chalicelib.store import (
     pools,
     runs,
     task_names,
-    tasks,
+    task_record,
     tokens,
 )
 from tests.support.world import TABLES
@@ -29,7 +29,7 @@ from tests.support.world import TABLES
 MODELS: list[type[Model]] = [
     audit.AuditRecord, batches.BatchRecord, catalogue.CalendarRecord, catalogue.ReportRecord, catalogue.SourceRecord,
     job_record.JobRecord, logs.LogRecord, task_names.NameRecord, pools.PoolRecord, idempotency.RequestRecord,
-    runs.RunRecord, tasks.TaskRecord, tokens.TokenRecord,
+    runs.RunRecord, task_record.TaskRecord, tokens.TokenRecord,
 ]  # fmt: skip
 # Declared for the kinds of task that use them; nothing reads or writes them yet.
 WITHOUT_MODEL = {"accounts", "robots"}

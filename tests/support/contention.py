@@ -24,7 +24,7 @@ from chalicelib.queue import claim
 from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from tests.model.aws import Aws, in_memory
 from tests.model.tables import Tables

@@ -38,7 +38,7 @@ from chalicelib.store.logs import LogRecord
 from chalicelib.store.pools import PoolRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.store.task_names import NameRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.store.tokens import TokenRecord
 from chalicelib.store.watches import WatchRecord
 from tests.support.http import Http

@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib.aws import rules
 from chalicelib.core.instants import rfc3339
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_events
 from chalicelib.tasks.events import fire
 from tests.support.simulator import Stage

@@ -25,7 +25,7 @@ from chalicelib.queue import claim
 from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.worker.worker import handle
 from tests.support.world import World

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.api.models.tasks import TaskIn, TaskOut, TaskPatch
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.tasks import DEFINITION, GIVEN, IN_JOB, TaskRecord
+from chalicelib.store.task_record import DEFINITION, GIVEN, IN_JOB, TaskRecord
 from tests.support.simulator import Stage
 
 # What an answer shows besides the definition.

@@ -14,7 +14,7 @@ from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import OPEN
 from chalicelib.maintenance import integrity
 from chalicelib.store.concurrency import holders, permit
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from tests.support.records_before import Before, Item, at, csv_of, dump, items, job_id, restored, rows, slot_of, task_id
 from tests.support.rule_console import told
 from tests.support.simulator import Stage, a_stage

@@ -12,7 +12,7 @@ from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatc
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import InvalidSchedule, TaskNotFound
 from chalicelib.scheduling import slots
-from chalicelib.store.tasks import TaskRecord
+from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks import starts
