@@ -38,8 +38,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chalicelib.core.lifecycle import Reason
-
 
 @dataclass(frozen=True)
 class FieldProblem:
@@ -175,6 +173,9 @@ class PreconditionMissing(RunError):
 
     def __init__(self, message: str | None = None, *, reason: str):
         """`reason` is the reason of the blocked job, e.g. no_source; `ValueError` for one of another form."""
+        # Imported here: the API starts without it.
+        from chalicelib.core.lifecycle import Reason
+
         if not Reason(reason).is_precondition:
             raise ValueError(f"{reason!r} is the reason of another end: a missing precondition is no_<thing>")
         super().__init__(message)

@@ -65,8 +65,9 @@ def dialect_of(kind: str) -> Dialect:
 
 
 def address_of(kind: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Where the password of a source of these settings goes."""
-    return (kind, *(settings.get(name) for name in _source_class(kind).address))
+    """Where the password of a source of these settings goes. The kind of a stored source may be gone."""
+    names = _source_class(kind).address if kind in SOURCES else ()
+    return (kind, *(settings.get(name) for name in names))
 
 
 def _source_class(kind: str) -> Any:

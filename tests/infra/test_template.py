@@ -18,7 +18,7 @@ TABLES = json.loads((templates.HERE / "tables.json").read_text(encoding="utf-8")
 MONTH_SECONDS = 30 * 24 * 3600
 
 
-def test_cfn_lint_is_content(packaged: Path) -> None:
+def test_cfn_lint_finds_nothing(packaged: Path) -> None:
     package.lint(packaged / "template.json")
 
 
@@ -166,12 +166,12 @@ class TestFunctions:
             assert known - given <= {"CARILLON_FIRE_ARN"}, name
 
     @pytest.mark.parametrize("name", ["APIHandler", "Sweep"])
-    def test_who_puts_rules_knows_where_they_lead(self, resources: Resources, name: str) -> None:
+    def test_the_functions_that_put_rules_know_their_target(self, resources: Resources, name: str) -> None:
         variables = resources[name]["Properties"]["Environment"]["Variables"]
         assert variables["CARILLON_FIRE_ARN"] == {"Fn::GetAtt": ["Fire", "Arn"]}
 
     @pytest.mark.parametrize("name", ["Tick", "Sweep"])
-    def test_every_minute_starts_the_clockwork(self, resources: Resources, name: str) -> None:
+    def test_tick_and_sweep_start_every_minute(self, resources: Resources, name: str) -> None:
         rules = resources.of("AWS::Events::Rule").values()
         (rule,) = [rule for rule in rules if rule["Targets"][0]["Arn"]["Fn::GetAtt"] == [name, "Arn"]]
         assert rule["ScheduleExpression"] == "rate(1 minute)"
@@ -185,7 +185,7 @@ class TestFunctions:
 
 
 class TestAlarms:
-    def test_watch_what_must_not_go_unseen(self, resources: Resources) -> None:
+    def test_watch_dead_letters_lateness_errors_and_silence(self, resources: Resources) -> None:
         assert set(resources.of("AWS::CloudWatch::Alarm")) >= {
             "DeadLetterAlarm",
             "LatenessAlarm",

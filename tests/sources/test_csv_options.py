@@ -81,7 +81,7 @@ def test_line_ends_change_outside_of_quotes_wherever_blocks_are_cut(rows: list[l
 
 
 @given(st.lists(st.lists(_CELL, min_size=2, max_size=4), max_size=20))
-def test_the_way_back_keeps_carriage_returns_inside_of_quotes(rows: list[list[str]]) -> None:
+def test_the_reverse_conversion_keeps_carriage_returns_inside_of_quotes(rows: list[list[str]]) -> None:
     forth, back = io.StringIO(newline=""), io.StringIO(newline="")
     csv.writer(forth, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)
     csv.writer(back, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)

@@ -71,7 +71,7 @@ def test_the_default_is_converted_too() -> None:
     assert resolve_parameters(declared("date", default="2013-01-31"), {}) == {"p": date(2013, 1, 31)}
 
 
-def test_a_parameter_nobody_set_is_null() -> None:
+def test_a_parameter_without_a_value_is_null() -> None:
     assert resolve_parameters(declared(), {}) == {"p": None}
 
 
@@ -105,7 +105,7 @@ def test_what_a_job_gives_itself_is_what_the_window_says() -> None:
     assert set(window_parameters(None, None, at, "UTC")) == GIVEN - WINDOW
 
 
-def test_mistakes_are_told_without_the_values_that_are_still_to_come() -> None:
+def test_mistakes_do_not_ask_for_values_that_a_start_may_bring() -> None:
     known = [*declared("integer", required=True), Parameter(name="day", type="date")]
     assert mistakes(known, {}) == []
     assert mistakes(known, {"p": None, "day": "2013-01-31"}) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Invalid
-from chalicelib.sources.registry import SOURCES, check_settings
+from chalicelib.sources.registry import SOURCES, address_of, check_settings
 
 POSTGRES = {"host": "db.example", "database": "sales", "user": "reader"}
 
@@ -82,3 +82,9 @@ def test_a_stage_without_a_data_folder_has_no_sqlite_sources() -> None:
     with pytest.raises(Invalid, match="cannot be accepted") as refused:
         check_settings("sqlite", {"path": "a.db"})
     assert "no data folder" in refused.value.problems[0].message
+
+
+def test_a_stored_source_whose_kind_is_gone_has_an_address_of_its_own() -> None:
+    assert address_of("oracle", POSTGRES) != address_of("postgres", POSTGRES)
+    assert address_of("postgres", POSTGRES) == address_of("postgres", POSTGRES | {"database": "archive"})
+    assert address_of("postgres", POSTGRES) != address_of("postgres", POSTGRES | {"host": "other.example"})

@@ -148,7 +148,7 @@ def test_an_unknown_parameter_is_named() -> None:
 
 
 @pytest.mark.parametrize("form", ["window_start", "window_end_local", "window_start_date", "window_last_date"])
-def test_a_window_that_is_not_there_is_said_to_be_needed(form: str) -> None:
+def test_a_missing_window_is_said_to_be_needed(form: str) -> None:
     with pytest.raises(QueryFailed) as refused:
         parse(f"SELECT :{form}, :scheduled_for", POSTGRES).need_values({"scheduled_for": 1}, "daily")
     assert refused.value.message == f"Query 'daily' needs a window; only one gives :{form}."

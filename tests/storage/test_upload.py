@@ -163,7 +163,7 @@ def test_a_failed_call_leaves_nothing(
     assert left_behind(client) == []
 
 
-def test_the_word_of_s3_reaches_the_reader(client: Any) -> None:
+def test_the_message_of_s3_reaches_the_reader(client: Any) -> None:
     with pytest.raises(FileNotWritten, match="AccessDenied"):
         send(Saboteur(client, "upload_part", refusal("x", "AccessDenied")), TWO_PARTS)
 

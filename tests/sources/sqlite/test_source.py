@@ -143,7 +143,7 @@ def test_an_empty_result_is_a_header(source: Source) -> None:
     assert export(source, "SELECT * FROM numbers") == b"n,word\n"
 
 
-def test_the_shell_agrees(folder: Path, source: Source) -> None:
+def test_the_shell_of_sqlite_gives_the_same_values(folder: Path, source: Source) -> None:
     """Where the shell's CSV can tell values apart at all."""
     sql = "SELECT id, word FROM nasty WHERE id IS NOT NULL AND word <> '' AND id < 100 ORDER BY id"
     command = ["sqlite3", "-csv", "-header", str(folder / "shop.db"), sql]
@@ -244,7 +244,7 @@ def test_a_query_that_cannot_be_exported_is_refused(source: Source, sql: str, wo
         export(source, sql)
 
 
-def test_a_column_may_be_named_like_sqlites_own_way_out(source: Source) -> None:
+def test_a_column_may_have_the_name_that_sqlite_gives_a_second_one(source: Source) -> None:
     assert export(source, 'SELECT 1 AS a, 2 AS "a:1"') == b"a,a:1\n1,2\n"
 
 
