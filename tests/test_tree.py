@@ -25,6 +25,8 @@ ELSEWHERE = {
     "aws": "the tests of every package that calls AWS: its clients answer from memory there",
     "catalogue": "the API's tests: a record of the catalogue is what the API accepts and answers",
 }
+# Lines of a file.
+LONGEST = 400
 
 
 def folders(root: Path) -> set[str]:
@@ -48,3 +50,8 @@ def test_every_folder_of_tests_is_a_package_or_of_the_whole() -> None:
 def test_a_folder_inside_is_one_of_the_package() -> None:
     mirrored = [path for path in inner_folders(TESTS) if path.parts[0] not in OF_THE_WHOLE]
     assert [str(path) for path in mirrored if not (PRODUCT / path).is_dir()] == []
+
+
+def test_no_test_file_is_longer_than_four_hundred_lines() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS.rglob("*.py")}
+    assert {str(path.relative_to(TESTS)): lines for path, lines in lengths.items() if lines > LONGEST} == {}

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from tests.support import flights
 from tests.support.ministack import environment, ministack_world
 from tests.support.postgres import PostgresServer
 from tests.support.simulator import OPERATOR, a_stage, body_of
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 from tests.support.world import World
 
 ADMIN = Actor(name="ada", role="admin")
@@ -119,9 +119,9 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         words = [sys.executable, "-m", "tests.faults.work_once", str(lease.total_seconds()), body_of(job)]
         victim = subprocess.Popen(words, env={**os.environ, **environment(ministack)})
         s3 = client("s3")
-        uploads = wait_for(lambda: s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads"))
+        uploads = wait_for(lambda: s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads"), 300)
         victim.send_signal(signal.SIGKILL)
-        assert victim.wait(60) == -signal.SIGKILL
+        assert victim.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert job_store.get(job.job_id).status == JobStatus.RUNNING
         assert len(uploads) == 1
 
@@ -142,11 +142,3 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
     assert not s3.list_multipart_uploads(Bucket=emulated.bucket).get("Uploads")
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=emulated.bucket, Prefix="files/")["Contents"]]
     assert all(key.startswith(f"files/report_export/{job.job_id}/2/") for key in keys)
-
-
-def wait_for(found: Any, seconds: float = 300) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
-    return value

@@ -5,8 +5,7 @@ only these tests register.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ from chalicelib.sources.registry import SOURCES
 from chalicelib.worker.worker import handle
 from tests.support.http import Http, Reply, as_role
 from tests.support.simulator import Stage
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 DAYS = 3
 MINUTELY = {"type": "cron", "expression": "* * * * *"}
@@ -265,20 +265,13 @@ def test_a_running_job_stops_when_it_is_cancelled_and_leaves_no_file(admin: Http
     worker = claim.Worker("worker-1", datetime.now(UTC) + timedelta(minutes=15), Clock())
     thread = threading.Thread(target=handle, args=(message.body,), kwargs={"worker": worker})
     thread.start()
-    until(lambda: admin.get(path).json["status"] == "running")
+    wait_for(lambda: admin.get(path).json["status"] == "running")
     accepted(admin.post(f"{path}/cancel"))
-    thread.join(20)
+    thread.join(PATIENCE_SECONDS)
     found = admin.get(path).json
     assert (found["status"], found["reason"]) == ("canceled", "by_user")
     assert found["cancel_requested_at"] <= found["stopped_at"] <= found["canceled_at"]
     assert [key for key in stage.world.objects() if not key.startswith("logs/")] == []
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
 
 
 def test_the_audit_tells_every_change(admin: Http, stage: Stage) -> None:

@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from chalicelib.sources.csv_options import CsvOptions
 from chalicelib.sources.protocol import Query, Source
 from chalicelib.sources.registry import open_source
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 PLAIN = CsvOptions(formula_guard=False)
 # A series in the select list flows; one in FROM is stored whole before its first row.
@@ -97,22 +97,15 @@ class Failure:
             self._error = error
 
     def wait(self) -> BaseException | None:
-        self._thread.join(20)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
         return self._error
 
 
 def running(database: PostgresServer, name: str) -> None:
-    deadline = time.monotonic() + 10
-    while not any("pg_sleep" in statement for statement in database.statements_of(name)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: any("pg_sleep" in statement for statement in database.statements_of(name)))
 
 
-def gone(database: PostgresServer, name: str, within: float = 2) -> bool:
-    deadline = time.monotonic() + within
-    while database.statements_of(name):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def gone(database: PostgresServer, name: str) -> bool:
+    """Wait until no session of this name has a statement running."""
+    return bool(wait_for(lambda: not database.statements_of(name)))

@@ -295,11 +295,12 @@ def test_a_cancel_ends_a_silent_statement(folder: Path) -> None:
     with opened(folder) as source:
         timer = threading.Timer(0.3, source.cancel)
         timer.start()
-        began = time.monotonic()
+        # Of this thread, which runs the statement: how busy the machine is does not count.
+        began = time.thread_time()
         with pytest.raises(Stopped):
             export(source, FOR_EVER.format("count(*) AS n"))
         timer.join()
-    assert time.monotonic() - began < 3
+    assert time.thread_time() - began < 3
 
 
 def test_a_cancel_ends_a_flowing_export(folder: Path) -> None:
