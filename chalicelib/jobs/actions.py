@@ -146,16 +146,9 @@ def _cancel(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
     by = request.actor.name
     if job.status in ACTIVE:
         return job_updates.request_cancel(job, by=by, now=now, mark=request.mark)
-    return completion.end_without_run(
-        job,
-        JobStatus.CANCELED,
-        Reason.BY_USER,
-        f"Cancelled by {by} while waiting.",
-        now=now,
-        by=by,
-        mark=request.mark,
-        one_of_many=request.batch_id is not None,
-    )
+    end = completion.end_without_run if request.batch_id is None else completion.end_one_of_many
+    message = f"Cancelled by {by} while waiting."
+    return end(job, JobStatus.CANCELED, Reason.BY_USER, message, now=now, by=by, mark=request.mark)
 
 
 def _rerun(job: JobRecord, request: ActionRequest, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import rules
 from chalicelib.core.facets import folded
-from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
+from chalicelib.core.lifecycle import Trigger
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
 from chalicelib.queue import completion, concurrency
@@ -86,9 +86,7 @@ def _withdraw_planned(change: Change) -> None:
     """Cancel jobs that are planned and not yet due; `_plan` plans again those that stay in the schedule."""
     for job in _planned(change.task_id):
         if job.not_before > change.now:
-            completion.end_without_run(
-                job, JobStatus.CANCELED, Reason.BY_POLICY, change.reason, now=change.now, only_planned=True
-            )
+            completion.withdraw(job, change.reason, now=change.now)
 
 
 def _keep_due(change: Change) -> None:
