@@ -1,12 +1,12 @@
-"""`max_concurrency` of a task or a source: at most so many of its jobs are active, whoever works and whoever dies.
+"""`max_concurrency` of a task or a source: no more than so many of its jobs are active at once.
 
-A claim takes a permit in each limit of its job first. A job for which there is none is parked outside its pool's line,
-so that the line goes on behind it; a permit that is given back lets the best of the parked ones in again. The number is
-the record's own at the moment of the claim.
+A claim first acquires a permit in each limit of its job. A job that gets none is parked outside its pool's queue, so
+that workers go on behind it; each permit that is released lets the best parked job back in. The capacity of a limit is
+what the task's or source's record says at the moment of the claim.
 
-What a crash leaves: a permit whose run is over, or never began, is given back by whoever finds the limit full, and a
-parked job whose caller died is let in by `sweep`. Neither can be wrong about a claim that is still on its way: a permit
-is named by the fence of one claim, and that claim is made to fail before its permit is given back.
+What a crash leaves behind: the next worker that finds the limit full takes back the permits of runs that are over or
+never began, and `sweep` releases parked jobs whose worker died. Neither disturbs a claim that is still on its way: the
+fence of one claim names a permit, and that claim is made to fail before its permit is taken back.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from chalicelib.store import job_updates, jobs, pools, tasks
 from chalicelib.store.catalogue import get_source
 from chalicelib.store.job_record import JobRecord
 
-# A claim takes milliseconds from its permit to its write: an older permit without a run is looked into.
+# A claim takes milliseconds from its permit to its write: an older permit without a run is stale.
 CLAIM_TIME = timedelta(seconds=60)
-# A limit that stays full is not compared with its jobs more often than this: that reads as many jobs as it admits.
+# While a limit stays full, its permits are compared with its jobs no more often than this: each time reads every job
+# that holds one.
 CHECK_AGAIN = timedelta(seconds=30)
-# Parked jobs let in at once; each one that ends lets in another.
+# Parked jobs released at once; each of them that ends releases another.
 RELEASED_AT_ONCE = 500
-# The index may still show so many that were let in a moment ago: those behind them are looked at too.
-LAGGING = 25
+# The index may still show so many jobs that were released a moment ago: so many more are read.
+INDEX_LAG = 25
 
 
 def of_task(task_id: str) -> str:
@@ -46,12 +47,12 @@ def of_source(source_id: str) -> str:
 
 
 def limits_of(job: JobRecord) -> list[str]:
-    """What may limit a job, in the order in which permits are taken."""
+    """What may limit a job, in the order in which its permits are acquired."""
     return [of_task(job.task_id)] + ([of_source(job.source_id)] if job.source_id else [])
 
 
 def capacity_of(limit: str) -> int | None:
-    """The number the task's or the source's record says now; None when it says none, or is gone."""
+    """The `max_concurrency` of the task's or source's record now; None where it has none, or is gone."""
     kind, _, record_id = limit.partition(":")
     if kind == "task":
         task = tasks.find(record_id)
@@ -66,16 +67,19 @@ def capacity_of(limit: str) -> int | None:
 
 @dataclass
 class Permits:
-    """The limits as one worker meets them while it looks for a job."""
+    """The limits that one worker meets while it searches for a job to claim."""
 
-    # What is limited at all: the jobs of everything else cost nothing.
+    # Every task and source that has a limit: jobs of all others cost no read.
     limited: frozenset[str]
     full: set[str] = field(default_factory=set)
     _capacity: dict[str, int | None] = field(default_factory=dict)
 
     def acquire(self, job: JobRecord, fence: str, *, now: datetime) -> frozenset[str] | None:
-        """Take the job's permits for a claim with this fence; None when there is none, and the job is parked."""
-        taken: set[str] = set()
+        """Acquire the job's permits for a claim with this fence: the limits that gave one.
+
+        None when a limit is full: then the job is parked behind it.
+        """
+        acquired: set[str] = set()
         for limit in limits_of(job):
             if limit not in self.limited:
                 continue
@@ -86,15 +90,15 @@ class Permits:
                 capacity is not None and not _acquire(limit, job, fence, capacity=capacity, now=now)
             ):
                 self.full.add(limit)
-                release(job, fence, taken, now=now)
+                release(job, fence, acquired, now=now)
                 job_updates.park(job, limit)
                 return None
             if capacity is not None:
-                taken.add(limit)
-        return frozenset(taken)
+                acquired.add(limit)
+        return frozenset(acquired)
 
     def release_parked_of_full(self, *, now: datetime) -> None:
-        """A permit that was given back before a job was parked let nobody in: let somebody in now."""
+        """Release jobs parked behind limits that were full: a permit released before they were parked found none."""
         for limit in sorted(self.full):
             release_parked(limit, now=now)
 
@@ -107,76 +111,77 @@ def _acquire(limit: str, job: JobRecord, fence: str, *, capacity: int, now: date
 
 
 def release(job: JobRecord, fence: str, limits: Iterable[str], *, now: datetime) -> None:
-    """Give back the permits of one claim, and let in whoever waits for them. May be repeated."""
+    """Release the permits of one claim, and the jobs parked for want of them. May be repeated."""
     for limit in sorted(limits):
-        taken = store.release(limit, {store.permit(job.job_id, fence)})
-        release_parked(limit, now=now, taken=taken)
+        in_use = store.release(limit, {store.permit(job.job_id, fence)})
+        release_parked(limit, now=now, in_use=in_use)
 
 
 def release_all(job: JobRecord, *, now: datetime) -> None:
-    """The job's run has ended: its permits are free."""
+    """Release all permits of a job whose run has ended."""
     if job.holds:
         release(job, str(job.fence), job.holds, now=now)
 
 
 def repair(limit: str, *, now: datetime) -> None:
-    """Repair a limit that a parked job has waited for: take back what no run needs, let in what there is room for."""
+    """For `sweep`, which found a job that is parked for long: take back stale permits, then release parked jobs."""
     _reclaim_stale(limit, now=now)
     release_parked(limit, now=now)
 
 
-def release_parked(limit: str, *, now: datetime, taken: int | None = None) -> None:
-    """Put the best of the parked jobs into their pool's line, as many as there is room for, and send their tokens."""
-    number = capacity_of(limit)
-    room = RELEASED_AT_ONCE
-    if number is not None:
-        room = min(RELEASED_AT_ONCE, number - (len(store.holders(limit)) if taken is None else taken))
-    if room <= 0:
+def release_parked(limit: str, *, now: datetime, in_use: int | None = None) -> None:
+    """Put the best parked jobs back into their pool's queue, as many as permits are free, and send their tokens.
+
+    `in_use` is the number of permits that are not free, if the caller has just read it.
+    """
+    capacity = capacity_of(limit)
+    free = RELEASED_AT_ONCE
+    if capacity is not None:
+        free = min(RELEASED_AT_ONCE, capacity - (len(store.holders(limit)) if in_use is None else in_use))
+    if free <= 0:
         return
-    here = parked_key(limit)
-    parked = iter(jobs.first_ready_ids(here, room + LAGGING))
-    while room > 0 and (best := list(islice(parked, room))):
+    key = parked_key(limit)
+    parked = iter(jobs.first_ready_ids(key, free + INDEX_LAG))
+    while free > 0 and (best := list(islice(parked, free))):
         for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
-            if job.ready_pool == here and job_updates.make_ready(job):
+            if job.ready_pool == key and job_updates.make_ready(job):
                 leases.send_token(job, now=now)
-                room -= 1
+                free -= 1
 
 
 def _reclaim_stale(limit: str, *, now: datetime) -> int:
-    """Give back the permits that no run needs; how many."""
+    """Take back the permits that no run needs: their number."""
     if not store.begin_check(limit, now=now, not_since=now - CHECK_AGAIN):
         return 0
-    held = {permit: permit.partition("/") for permit in store.holders(limit)}
-    old = {
-        permit: (job_id, fence) for permit, (job_id, _, fence) in held.items() if now - instant_of(fence) > CLAIM_TIME
-    }
+    claims = {permit: store.claim_of(permit) for permit in store.holders(limit)}
+    old = {permit: claim for permit, claim in claims.items() if now - instant_of(claim[1]) > CLAIM_TIME}
     found = {job.job_id: job for job in jobs.get_many(job_id for job_id, _ in old.values())} if old else {}
-    left = {permit for permit, (job_id, fence) in old.items() if _is_stale(found.get(job_id), fence, now=now)}
-    if left:
-        store.release(limit, left)
-        event("permits taken back", level="WARN", limit=limit, permits=len(left))
-    return len(left)
+    stale = {permit for permit, (job_id, fence) in old.items() if _is_stale(found.get(job_id), fence, now=now)}
+    if stale:
+        store.release(limit, stale)
+        event("permits taken back", level="WARN", limit=limit, permits=len(stale))
+    return len(stale)
 
 
 def _is_stale(job: JobRecord | None, fence: str, *, now: datetime) -> bool:
-    """Whether the claim with this fence is over or, from here on, cannot come about."""
+    """Whether the claim with this fence is over, or will fail from here on."""
     if job is None or job.fence == fence:
         return job is None or job.status not in ACTIVE
-    # Another claim was quicker; or this one has not written yet, and now it will not.
+    # An active job: another claim was quicker. Otherwise this claim may still be on its way, and is made to fail.
     return job.status in ACTIVE or job_updates.refuse_claims(job, fence=ulid(now))
 
 
-# --- editing ----------------------------------------------------------------------------------------------------------
+# --- when the record that has the limit is edited ---------------------------------------------------------------------
 
 
-def before_save(limit: str, number: float | None) -> None:
-    """Before a record with a limit is written: from its write on, every claim counts. A cleared limit stays known."""
-    if number is not None:
+def before_save(limit: str, capacity: float | None) -> None:
+    """Before the record is written: every claim counts from that write on. A limit that is cleared stays registered."""
+    if capacity is not None:
         pools.register(limit)
 
 
 def after_save(limit: str, *, before: float | None, after: float | None, now: datetime) -> None:
-    """After a record was written: let in whom its new number admits; a new limit counts those that are active."""
+    """After the record was written: a new limit counts the active jobs; a greater one releases parked jobs."""
     if before is None and after is not None:
         _count_active(limit)
     if before is not None and (after is None or after > before):
@@ -184,7 +189,7 @@ def after_save(limit: str, *, before: float | None, after: float | None, now: da
 
 
 def _count_active(limit: str) -> None:
-    """Count the jobs that were active before. One that ends meanwhile leaves a permit for `_reclaim_stale`."""
+    """Give permits to the jobs that are active already. `_reclaim_stale` takes that of a job that ends meanwhile."""
     kind, _, record_id = limit.partition(":")
     ids = jobs.active_ids(f"{kind}_id", record_id)
     for job in jobs.get_many(ids) if ids else []:
@@ -194,7 +199,7 @@ def _count_active(limit: str) -> None:
 
 
 def after_delete(limit: str, *, before: float | None, now: datetime) -> None:
-    """After a record was deleted: nothing counts its jobs any more."""
+    """After the record was deleted: its jobs need no permit any more."""
     pools.unregister(limit)
     if before is not None:
         release_parked(limit, now=now)

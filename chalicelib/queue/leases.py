@@ -1,7 +1,7 @@
-"""The line of waiting jobs: who looks after a job until it is claimed, and the clocks that run meanwhile.
+"""Leases of waiting jobs, and the clocks that run while a job waits.
 
-A waiting job's lease is held by its token in the queue. Should the token be lost, the lease runs out and `sweep` sends
-another; each one is given twice the time of the one before, so that a long backlog is not flooded with tokens.
+While a job waits, its token in SQS holds its lease. When a token is lost, the lease expires and `sweep` sends another
+token. Each lease is twice as long as the one before, so that a long backlog is not flooded with tokens.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from chalicelib.aws import sqs
 from chalicelib.core.lifecycle import Reason
 from chalicelib.store.job_record import JobRecord
 
-# How long the first token may take from its due time to a worker before another is sent.
+# The time that the first token has, from the job's due time, to reach a worker.
 FIRST_LEASE = timedelta(seconds=60)
 LONGEST_LEASE = timedelta(hours=1)
-# Nobody else may come to let in a job that is parked, or that waits in a pool that was paused: looked at more often.
+# Shorter for a job that is parked, or whose pool was paused: perhaps only `sweep` is left to release it.
 LONGEST_PARKED = timedelta(minutes=10)
-# SQS holds messages back for up to 900 s; the rest is for the sweep's own minute.
+# SQS delays a message by at most 900 s; one minute of them is for `sweep`, which runs once a minute.
 LONGEST_DELAY = timedelta(seconds=sqs.DELAY_LIMIT_SECONDS - 60)
 
 
 def token_lease(
     not_before: datetime, *, now: datetime, tokens_sent: int = 1, longest: timedelta = LONGEST_LEASE
 ) -> datetime:
-    """Until when a job's token may be believed on its way."""
+    """The instant from which a job's token counts as lost: `tokens_sent` of them have been sent for this attempt."""
     if not_before - now > LONGEST_DELAY:
         return not_before - FIRST_LEASE
     doublings = min(tokens_sent - 1, 6)
@@ -32,33 +32,33 @@ def token_lease(
     return max(not_before, now) + lease
 
 
-def lease_until(job: JobRecord, promised: datetime) -> datetime:
-    """The earlier of the token's promise and the job's own clocks."""
+def lease_until(job: JobRecord, token_until: datetime) -> datetime:
+    """When the lease of a waiting job expires: with its token's, or earlier, when one of its clocks runs out."""
     clocks = [instant for instant in (queue_wait_end(job), deadline(job)) if instant is not None]
-    return min([promised, *clocks])
+    return min([token_until, *clocks])
 
 
 def queue_wait_end(job: JobRecord) -> datetime | None:
-    """When the job has waited too long, counted from its due time, and anew for every attempt."""
+    """When the queue wait limit is reached; it counts from the job's due time, and anew for each attempt."""
     limit = job.queue_wait_limit_seconds
     return None if limit is None else max(job.enqueued_at, job.not_before) + timedelta(seconds=int(limit))
 
 
 def deadline(job: JobRecord) -> datetime | None:
-    """When the whole job must be over, counted from the start of its first run."""
+    """When the whole job must be over; `deadline_seconds` counts from the start of its first run."""
     if job.deadline_seconds is None or job.first_started_at is None:
         return None
     return job.first_started_at + timedelta(seconds=int(job.deadline_seconds))
 
 
 def send_token(job: JobRecord, *, now: datetime) -> None:
-    """Send the job's token, unless its time is too far for SQS to hold it: then `sweep` sends it nearer the time."""
+    """Send the job's token. `sweep` sends it later where the job's time is farther off than SQS can delay a message."""
     if job.not_before - now <= LONGEST_DELAY:
         sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before)], now=now)
 
 
 def expired_clock(job: JobRecord, *, now: datetime) -> tuple[Reason, str] | None:
-    """Which clock of a waiting job ran out, and the sentence that says so."""
+    """The clock of a waiting job that ran out, as a reason and a sentence; None while none has."""
     end = deadline(job)
     if end is not None and end <= now:
         return Reason.DEADLINE, f"The deadline of {job.deadline_seconds} s for the whole job passed between attempts."

@@ -1,4 +1,4 @@
-"""Pools: the named lines of waiting jobs, and pausing one."""
+"""Pools: the named queues of waiting jobs, their numbers, and pausing one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from chalicelib.store.pools import PoolRecord
 # The pool of the worker Lambda: there is always one.
 CLOUD = "cloud"
 STATUSES = ("waiting", "assigned", "running")
-# Tokens sent when a pool goes on, at most; `sweep` sends those of the jobs behind them within ten minutes.
+# When a pool is resumed, at most so many tokens are sent; `sweep` sends those of the jobs behind within ten minutes.
 TOKENS_ON_RESUME = 1_000
 
 
 def counts() -> list[dict[str, Any]]:
-    """Numbers of waiting, assigned and running jobs, per pool and kind of those that have any.
+    """The numbers of waiting, assigned and running jobs of each pool and kind that has any.
 
-    Exact but for what the index has not seen yet, which is a moment's writes.
+    They are exact, except that the index lags a moment behind the last writes.
     """
     found = open_counts()
     pairs = sorted({(pool, kind) for pool, kind, _ in found})
@@ -39,9 +39,9 @@ def counts() -> list[dict[str, Any]]:
 
 
 def everything() -> list[dict[str, Any]]:
-    """Every pool that has a record, or that a task or an open job names, with its counts, by name."""
+    """Every pool that has a record, or that a task or an open job names, with its numbers of jobs, by name."""
     records = {record.pool_id: record for record in store.everything()}
-    counted = _by_pool()
+    counted = _counts_by_pool()
     names = {CLOUD, *records, *counted, *(task.pool for task in tasks.everything())}
     return [_shown(name, records.get(name), counted) for name in sorted(names)]
 
@@ -56,9 +56,9 @@ def get(pool_id: str) -> dict[str, Any]:
 def patch(
     pool_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
 ) -> dict[str, Any]:
-    """Change what is said of a pool: `paused`, `description`, `note`. Raises PoolNotFound, StaleRevision.
+    """Change a pool's `paused`, `description` or `note`. Raises PoolNotFound, StaleRevision.
 
-    Paused, nothing is claimed from it from the next claim on; its jobs keep waiting, and their clocks run.
+    From the next claim on, no worker claims from a paused pool; its jobs wait on, and their clocks run.
     """
     get(pool_id)
     pool = store.find(pool_id)
@@ -74,25 +74,25 @@ def patch(
     if was_paused != pool.paused:
         event("pool paused" if pool.paused else "pool resumed", pool=pool_id, by=actor.name)
     if not pool.paused and (was_paused or "paused" in changes):
-        # Also when it was not paused: whoever asks again may have died before the tokens.
+        # Even if it was not paused any more: an earlier request that resumed it may have crashed before the tokens.
         _send_tokens(pool_id, now=now)
     return get(pool_id)
 
 
 def _send_tokens(pool_id: str, *, now: datetime) -> None:
-    """For what may be claimed: the tokens that came meanwhile were spent on nothing."""
-    lines = keys_to_read(pool_id, due=None, now=now)
-    ready = [job_id for line in reversed(lines) for job_id in jobs.first_ready_ids(line, TOKENS_ON_RESUME)]
+    """Send tokens for the jobs that may be claimed: those that came during the pause are spent."""
+    keys = keys_to_read(pool_id, due=None, now=now)
+    ready = [job_id for key in reversed(keys) for job_id in jobs.first_ready_ids(key, TOKENS_ON_RESUME)]
     sqs.send([(sqs.Token(pool_id, job_id), now) for job_id in ready[:TOKENS_ON_RESUME]], now=now)
 
 
-def _by_pool() -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _counts_by_pool() -> dict[str, dict[str, int]]:
+    totals: dict[str, dict[str, int]] = {}
     for row in counts():
-        sums = found.setdefault(str(row["pool"]), dict.fromkeys(STATUSES, 0))
+        sums = totals.setdefault(str(row["pool"]), dict.fromkeys(STATUSES, 0))
         for status in STATUSES:
             sums[status] += int(row[status])
-    return found
+    return totals
 
 
 def _shown(pool_id: str, record: PoolRecord | None, counted: Mapping[str, dict[str, int]]) -> dict[str, Any]:

@@ -30,6 +30,12 @@ def permit(job_id: str, fence: str) -> str:
     return f"{job_id}/{fence}"
 
 
+def claim_of(permit: str) -> tuple[str, str]:
+    """(job id, fence) of the claim that a permit belongs to."""
+    job_id, _, fence = permit.partition("/")
+    return job_id, fence
+
+
 def holders(limit: str) -> set[str]:
     try:
         return set(LimitRecord.get(_key(limit), consistent_read=True).holders or ())
