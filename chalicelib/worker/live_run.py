@@ -1,4 +1,4 @@
-"""A run while it executes: what its kind may use, and the watch that stops it within two seconds of being asked."""
+"""A run while it executes: what its kind may use, and the watch that stops it within two seconds of a cancel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chalicelib.logs.writer import RunLog
 from chalicelib.store import jobs, runs
 from chalicelib.store.job_record import JobRecord
 
-# A cancel is seen within this time, so that the statement is gone within two seconds.
+# The watch checks this often, so that a statement is stopped within two seconds of a cancel.
 WATCH_SECONDS = 1.0
 
 
@@ -30,7 +30,7 @@ class Stop:
 
     reason: Reason
     message: str
-    # Cancel and the clocks end the job; a lost lease or the worker's own end of time does not.
+    # True for a cancel and the deadline, which end the job; False for a lost lease and the end of the worker's time.
     final: bool = True
 
 
@@ -48,19 +48,19 @@ class LiveRun:
     stopped_at: datetime | None = None
     rows: int = 0
     bytes: int = 0
-    lines: RunLog = field(init=False)
+    run_log: RunLog = field(init=False)
     _interrupt: Callable[[], None] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        self.lines = RunLog(self.job, self.clock)
+        self.run_log = RunLog(self.job, self.clock)
 
     # --- what a kind calls ---
 
     def log(self, level: str, message: str, *, type: str = "run", picture: str | None = None) -> None:
-        self.lines.add(level, message, type=type, picture=picture)
+        self.run_log.add(level, message, type=type, picture=picture)
 
     def progress(self, *, rows: int | None = None, bytes: int | None = None) -> None:
         self.rows = self.rows if rows is None else rows
@@ -74,7 +74,7 @@ class LiveRun:
             self._interrupt = interrupt
             late = self.stop is not None and interrupt is not None
         if late:
-            self._fire()
+            self._interrupt_work()
 
     def check(self) -> None:
         if self.stop is not None:
@@ -83,7 +83,7 @@ class LiveRun:
     # --- what the worker calls ---
 
     def start_watch(self) -> None:
-        """Begin to look for a cancel, the clocks and a lost lease, in a thread of its own."""
+        """Check for a cancel, the clocks and a lost lease from now on, in a thread of its own."""
         self._thread = threading.Thread(target=self._keep_watch, name=f"watch-{self.facts.job_id}", daemon=True)
         self._thread.start()
 
@@ -96,7 +96,7 @@ class LiveRun:
             self._thread.join()
 
     def check_for_stop(self) -> None:
-        """One look: at the clocks, which cost nothing, and at the job's record."""
+        """Check once: the clocks first, which costs nothing, then the job's record."""
         now = self.clock.now()
         if self.deadline is not None and now >= self.deadline:
             seconds = self.job.deadline_seconds
@@ -121,9 +121,9 @@ class LiveRun:
                 return
             self.stop = stop
         self.log("WARN", stop.message, type="stop")
-        self._fire()
+        self._interrupt_work()
 
-    def _fire(self) -> None:
+    def _interrupt_work(self) -> None:
         with self._lock:
             interrupt, self._interrupt = self._interrupt, None
             if interrupt is not None:
@@ -134,8 +134,8 @@ class LiveRun:
         while not self._over.wait(WATCH_SECONDS):
             try:
                 self.check_for_stop()
-                if self.lines.flush_due:
-                    self.lines.flush()
+                if self.run_log.flush_due:
+                    self.run_log.flush()
             except (PynamoDBException, BotoCoreError) as error:
-                # A table that does not answer for a moment must not end the watch: the next look comes in a second.
-                event("watch could not look", level="WARN", job_id=self.facts.job_id, error=str(error))
+                # A table that does not answer for a moment must not end the watch: the next check comes in a second.
+                event("watch could not read the job", level="WARN", job_id=self.facts.job_id, error=str(error))

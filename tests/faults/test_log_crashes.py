@@ -34,7 +34,7 @@ def talk(context: RunContext, *, attempt: int) -> None:
     for number in range(LINES):
         context.log("WARN" if number == 3 else "INFO", f"attempt {attempt} line {number}")
         if number % 3 == 2:
-            context.lines.flush()  # type: ignore[attr-defined]
+            context.run_log.flush()  # type: ignore[attr-defined]
 
 
 def tried_again(stage: Stage, rig: Rig) -> None:

@@ -78,7 +78,7 @@ def test_the_log_of_a_lost_run_says_once_that_its_worker_was_lost_and_is_archive
 ) -> None:
     def dies_half_way(context: RunContext) -> Outcome:
         context.log("INFO", "half way")
-        context.lines.flush()  # type: ignore[attr-defined]
+        context.run_log.flush()  # type: ignore[attr-defined]
         raise Died
 
     PROBE.behaviour = dies_half_way

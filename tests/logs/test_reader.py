@@ -82,7 +82,7 @@ def test_a_log_is_followed_while_it_is_written_and_into_the_next_attempt(stage: 
     def follow(context: RunContext | None = None) -> None:
         nonlocal cursor
         if context is not None:
-            context.lines.flush()  # type: ignore[attr-defined]
+            context.run_log.flush()  # type: ignore[attr-defined]
         lines, cursor = log_reader.read_page(job.job_id, cursor=cursor)
         seen.extend(line["message"] for line in lines)
 
@@ -183,7 +183,7 @@ def test_a_log_can_be_downloaded_while_it_is_written(stage: Stage) -> None:
 
     def behaviour(context: RunContext) -> Outcome:
         context.log("INFO", "first\nsecond")
-        context.lines.flush()  # type: ignore[attr-defined]
+        context.run_log.flush()  # type: ignore[attr-defined]
         files.append(fetched(stage, log_reader.download(context.facts.job_id, now=stage.now)))
         return Outcome()
 

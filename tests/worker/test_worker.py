@@ -10,7 +10,7 @@ from chalicelib.errors import ConnectionDropped, QueryFailed, StatementTimedOut
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.queue import claim
 from chalicelib.store import jobs as job_store
-from chalicelib.worker import worker
+from chalicelib.worker import run_end, worker
 from tests.support.probe import RETRY_SLOWER, messages_of, raising, started
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
 
@@ -66,7 +66,7 @@ def test_an_error_too_long_for_a_record_ends_its_run_all_the_same(stage: Stage) 
     stage.deliver()
     [job], [run] = stage.jobs(), stage.runs()
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.ERROR)
-    assert job.error == run.error == said.replace("\ud800", "?") + "x" * (worker.ERROR_LIMIT - len(said)) + " …"
+    assert job.error == run.error == said.replace("\ud800", "?") + "x" * (run_end.ERROR_LIMIT - len(said)) + " …"
 
 
 def test_an_error_nobody_expected_is_a_failed_run_with_its_type(stage: Stage) -> None:
