@@ -1,4 +1,4 @@
-"""From a task and a slot to the job that records it: everything a job will need is frozen here, from the slot alone."""
+"""From a task and a slot to the job that records it: the job freezes all it will need, computed from the slot alone."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from chalicelib.core.rank import rank
 from chalicelib.core.schedules.fires import runs_on, upcoming
 from chalicelib.core.schedules.jitter import jitter
 from chalicelib.core.schedules.window import resolve, window_is_empty
+from chalicelib.log import event
 from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import IN_JOB, TaskRecord
 
-SECOND = timedelta(seconds=1)
-
 
 @dataclass(frozen=True)
 class Slot:
-    """One planned fire time and what becomes of it."""
+    """One planned fire time, what the misfire policy says of it, and the task's slot after it."""
 
     at: datetime
     verdict: Verdict
@@ -39,28 +38,28 @@ def zone_of(task: TaskRecord) -> str:
     return str(task.schedule.get("timezone") or "UTC")
 
 
-def following(task: TaskRecord, slot: datetime) -> datetime | None:
-    """The task's next slot after this one, None when there is none."""
-    fires = upcoming(task.schedule, after=slot, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
+def next_slot(task: TaskRecord, *, after: datetime) -> datetime | None:
+    """The task's next slot after an instant; None when the schedule is over."""
+    fires = upcoming(task.schedule, after=after, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
     return fires[0] if fires else None
 
 
 def next_execution(task: TaskRecord, *, now: datetime) -> datetime | None:
-    """The next slot as people see it: one planned ahead is still to come, although the plan has moved past it."""
+    """The next slot as people see it: it may be planned already, and `next_fire_at` be the one after it."""
     coming = task.next_fire_at is not None or (task.previous_fire_at is not None and task.previous_fire_at > now)
     if not (task.enabled and coming):
         return None
-    return following(task, now) or task.next_fire_at
+    return next_slot(task, after=now) or task.next_fire_at
 
 
 def apply_misfire(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
-    """Whether the slot is still to be run, by the task's misfire policy."""
+    """Decide by the task's misfire policy whether the slot still runs."""
 
     def later(count: int) -> Sequence[datetime]:
         return upcoming(task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True)
 
     verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
-    return Slot(slot, verdict, following(task, slot))
+    return Slot(slot, verdict, next_slot(task, after=slot))
 
 
 def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) -> tuple[datetime, datetime] | None:
@@ -74,7 +73,7 @@ def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) ->
 
 
 def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
-    """The slot's job: waiting for its time, or ended at birth with the reason why the slot is not run."""
+    """The slot's job: it waits for its time, or has ended already with the reason why the slot is not run."""
     window = window_of(task, slot.at, previous=task.previous_fire_at)
     job = build_job(
         task,
@@ -97,11 +96,15 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         job.window_start = min(task.missed_since, window[0])
     seconds = int(task.schedule.get("jitter_seconds") or 0)
     if seconds:
-        delay = jitter(task.task_id, slot.at, slot.following, seconds)
-        job.not_before = slot.at + timedelta(seconds=delay)
-        job.ready_pool = ready_key(job.pool, job.not_before, now=now)
-        job.lease_until = lease_until(job, token_lease(job.not_before, now=now))
+        _delay(job, jitter(task.task_id, slot.at, slot.following, seconds), now=now)
     return job
+
+
+def _delay(job: JobRecord, seconds: float, *, now: datetime) -> None:
+    """Let the job, which is not in the table yet, start so much after its slot."""
+    job.not_before = job.scheduled_for + timedelta(seconds=seconds)
+    job.ready_pool = ready_key(job.pool, job.not_before, now=now)
+    job.lease_until = lease_until(job, token_lease(job.not_before, now=now))
 
 
 def build_job(
@@ -115,7 +118,7 @@ def build_job(
     operator: str | None,
     now: datetime,
 ) -> JobRecord:
-    """A waiting job of the task, to be claimed from `scheduled_for` on, or at once when that is past."""
+    """A waiting job of the task. It may be claimed from `scheduled_for` on, or at once when that is past."""
     not_before = scheduled_for if trigger is Trigger.SCHEDULE else min(scheduled_for, now)
     enqueued_at = scheduled_for if trigger is Trigger.SCHEDULE else now
     job = JobRecord(
@@ -148,12 +151,12 @@ def build_job(
 
 
 def is_empty(task: TaskRecord, window: tuple[datetime, datetime] | None) -> bool:
-    """Whether the slot has nothing to cover and the task does not want a job for nothing."""
+    """Whether the slot's window is empty and the task does not allow that."""
     return window is not None and window_is_empty(*window) and not (task.window or {}).get("allow_empty")
 
 
 def record_not_run(job: JobRecord, status: JobStatus, reason: Reason, *, now: datetime) -> JobRecord:
-    """Make the job a record of a slot that is not run."""
+    """End the job, which is not in the table yet: it records a slot that is not run."""
     job.status, job.reason, job.ended_at = status, reason, now
     job.expires_at = retention.expires_at(job.kind, now)
     job.lease_shard = job.lease_until = job.active_task = job.ready_pool = None
@@ -162,3 +165,21 @@ def record_not_run(job: JobRecord, status: JobStatus, reason: Reason, *, now: da
 
 def is_open(job: JobRecord) -> bool:
     return job.status in OPEN
+
+
+def record(job: JobRecord, *, task: TaskRecord) -> bool:
+    """Put the slot's job; False when the slot has its job already, and that stays.
+
+    A job recorded by an earlier revision of the task is replaced, unless its slot is from before the last edit, or is
+    not run now, or the job has been admitted.
+    """
+    at = job.scheduled_for
+    if not (jobs.insert(job) or (at > task.updated_at and is_open(job) and jobs.replan(job))):
+        return False
+    event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
+    return True
+
+
+def missed_since(task: TaskRecord, slot: Slot, job: JobRecord) -> datetime | None:
+    """Where the windows missed in a row begin, this slot included; None once a slot runs."""
+    return (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None

@@ -13,7 +13,6 @@ from itertools import islice, takewhile
 from typing import Any
 
 from chalicelib.core.instants import rfc3339, utc
-from chalicelib.core.misfire import Verdict
 from chalicelib.core.schedules.fires import fires_after, latest_fire
 from chalicelib.errors import Unavailable
 from chalicelib.log import event
@@ -98,9 +97,8 @@ def _record(task: TaskRecord, at: datetime, *, now: datetime) -> JobRecord:
     planned_by = _as_reported(task, at)
     slot = slots.apply_misfire(planned_by, at, now=now)
     job = slots.job_of_slot(planned_by, slot, now=now)
-    missed_since = (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
-    if jobs.insert(job) or (at > task.updated_at and slots.is_open(job) and jobs.replan(job)):
-        event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
+    missed_since = slots.missed_since(task, slot, job)
+    if slots.record(job, task=task):
         if slots.is_open(job):
             leases.send_token(job, now=now)
         else:

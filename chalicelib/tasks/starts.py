@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.access import audit
@@ -91,5 +91,5 @@ def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
         return None
     before = latest_fire(task.schedule, at_or_before=instant)
     if before == instant:
-        before = latest_fire(task.schedule, at_or_before=instant - slots.SECOND)
+        before = latest_fire(task.schedule, at_or_before=instant - timedelta(seconds=1))
     return before

@@ -117,7 +117,7 @@ def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:
         if kind == "now":
             following = floor_second(now) if fire_now else None
         else:
-            following = slots.following(task, now)
+            following = slots.next_slot(task, after=now)
             if following is None and fire_now and kind == "once" and task.schedule.get("run_if_past"):
                 following = latest_fire(task.schedule, at_or_before=now)
     task.next_fire_at = following
