@@ -1,1 +1,1 @@
-"""A job from waiting to its end: leases, concurrency limits, admission, claim, completion; its pool and position."""
+"""A job from waiting to its end: leases, concurrency limits, admission, claim, completion; pools and positions."""

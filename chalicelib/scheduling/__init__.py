@@ -1,1 +1,1 @@
-"""From due tasks to jobs: the tick, a task's slots, and the calendars that move them."""
+"""From due tasks to jobs: the tick, a task's slots, and the calendars that they follow."""

@@ -1,4 +1,4 @@
-"""Firing: from due tasks to one job per slot, whatever crashes.
+"""Firing: from due tasks to one job per slot, also after a crash at any step.
 
 Per slot, `plan` puts the job under the id that the slot gives it and moves the task past the slot; then the job's token
 is sent. Each step may be repeated: a second put is refused, the task moves once, and a spare token does no harm.

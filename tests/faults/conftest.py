@@ -1,4 +1,4 @@
-"""Tells at the end how many crash points were covered, also when the tests ran in several processes."""
+"""Report at the end how many crash points were covered, also when the tests ran in several processes."""
 
 from __future__ import annotations
 

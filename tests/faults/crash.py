@@ -1,4 +1,4 @@
-"""Lets the process die before or after any single call to AWS, and goes on with what is left."""
+"""Let a process die before or after any single call to AWS, and go on with what it left behind."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chalicelib.core.lifecycle import ENDED
 from chalicelib.store.base import client as dynamodb
 
 SERVICES = ("sqs", "s3", "secretsmanager", "events")
-# Calls of the test itself, which looks at the tables, and of AWS, which takes messages to the workers.
+# Calls of the test itself, which reads the tables, and of AWS, which takes messages to the workers.
 NOT_OURS = frozenset({"Scan", "ReceiveMessage", "DeleteMessage"})
 
 
 class Crash(BaseException):
-    """The process is gone: nothing catches this, and no call gets through after it."""
+    """The process has died: no code catches this, and no call gets through after it."""
 
 
 @dataclass
 class Rig:
-    """Counts the moments before and after each call; dies at the one it is told to."""
+    """Counts the moments before and after each call; the process dies at the moment with the number `at`."""
 
     at: int | None = None
     moments: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ def as_bytes(params: dict[str, Any], **_: Any) -> None:
 
 @contextmanager
 def rigged(rig: Rig) -> Iterator[None]:
-    """Every client of the product goes through the rig."""
+    """Send every call of the product's clients through the rig."""
     clients = [dynamodb(), *(client(service) for service in SERVICES)]
     for each in clients:
         each.meta.events.register("before-call", rig.before, unique_id="crash-before")
@@ -86,7 +86,7 @@ def rigged(rig: Rig) -> Iterator[None]:
 
 
 def surviving(rig: Rig, step: Callable[[], Any]) -> bool:
-    """Run one process; True when it lived to its end."""
+    """Run one process; False when it died."""
     try:
         step()
     except Crash:

@@ -1,7 +1,7 @@
 """Cancel, re-run and the repairs of a sweep, with the process dying before and after every call to AWS.
 
-Nobody asks again: ticks, sweeps and workers alone bring each job to its one end. Then its times are in order, no
-invariant of the record is broken, and nothing is left in the line, the queue or the bucket.
+The request is not repeated: ticks, sweeps and workers alone bring each job to its one end. Then its times are in order,
+the record breaks no invariant, and nothing is left in the index `ready`, in SQS or in the bucket.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ S = JobStatus
 
 
 class Played:
-    """One job, and the process whose death is played."""
+    """One job, and the process that dies."""
 
     def __init__(self, aws: Aws, case: Case):
         self.aws, self.case, self.watch = aws, case, Watch(aws.tables, lambda: aws.now)
@@ -46,7 +46,7 @@ class Played:
         self.job_id = case.state(aws)
 
     def step(self, dies_at: int | None) -> None:
-        """Play the step, to its end or to the process' death at one of its moments."""
+        """Play the step to its end, or let the process die at one of its moments."""
 
         def noted(name: str) -> None:
             if current() is process:
@@ -74,7 +74,7 @@ class Played:
 
 
 def deliver(played: Played, message: Message | None = None) -> None:
-    """A worker takes a message; should it die, the message comes back."""
+    """A worker takes a message; when the worker dies, the message comes back."""
     message = message or played.aws.queue.messages[0]
     message.due = played.aws.now + VISIBILITY
     clock = Clock(now=lambda: played.aws.now)
@@ -98,7 +98,7 @@ def swept(played: Played) -> None:
 
 
 def canceled_while_it_works(played: Played) -> None:
-    """Its worker is in the middle when the request comes, and obeys it."""
+    """The job's worker is at work when the request comes, and stops."""
 
     def obey(context: Any) -> Outcome:
         if len(PROBE.runs) == 1:
@@ -113,13 +113,13 @@ def canceled_while_it_works(played: Played) -> None:
     deliver(played)
 
 
-# --- the states they begin in -----------------------------------------------------------------------------------------
+# --- the states that the steps begin in -------------------------------------------------------------------------------
 
 
 def later(
     state: Callable[[Aws], str], seconds: int, *, canceled: bool = False, lost: bool = False
 ) -> Callable[[Aws], str]:
-    """A job of that state after a while: asked to cancel, or its token lost."""
+    """A job in that state whose cancel was requested, or whose token was lost, some time ago."""
 
     def make(aws: Aws) -> str:
         job_id = state(aws)
@@ -157,7 +157,7 @@ def ends(*statuses: JobStatus) -> frozenset[JobStatus]:
     return frozenset(statuses)
 
 
-# A request whose process died before its first write was never made: then the job goes its own way.
+# A request whose process died before its first write was never made: then the job goes on as without it.
 CASES = {
     "cancel of a waiting job": Case(waiting, cancel, ends(S.CANCELED, S.SUCCEEDED)),
     "cancel between attempts": Case(STATES["between attempts"], cancel, ends(S.CANCELED, S.SUCCEEDED)),
@@ -168,7 +168,9 @@ CASES = {
     "re-run of a success": Case(STATES["succeeded"], rerun, ends(S.SUCCEEDED)),
     "sweep of a lost token": Case(later(waiting, 61, lost=True), swept, ends(S.SUCCEEDED)),
     "sweep of a lost worker": Case(later(STATES["running"], 1_000), swept, ends(S.FAILED)),
-    "sweep of a cancel nobody obeys": Case(later(STATES["running"], 1_000, canceled=True), swept, ends(S.CANCELED)),
+    "sweep of a cancel that no worker obeys": Case(
+        later(STATES["running"], 1_000, canceled=True), swept, ends(S.CANCELED)
+    ),
     "sweep of a wait too long": Case(later(of_a_short_wait, 61, lost=True), swept, ends(S.TIMED_OUT)),
     "sweep of a lost attempt": Case(later(STATES["between attempts"], 700, lost=True), swept, ends(S.SUCCEEDED)),
 }
@@ -201,12 +203,12 @@ def check_sound(its: Played) -> None:
     assert facts is not None
     assert [each.name for each in broken(facts)] == []
     assert job.status in its.case.ends
-    assert its.watch.ended[its.job_id] == its.watch.rerun[its.job_id] + 1, "every job is ended once"
+    assert its.watch.ended[its.job_id] == its.watch.rerun[its.job_id] + 1, "every job ends once"
     assert its.aws.queue.messages == []
     if job.status == S.CANCELED and job.reason == Reason.BY_USER:
         assert job.cancel_requested_at <= job.stopped_at <= job.canceled_at == job.ended_at
     shown = {file["key"] for run in facts.runs for file in run.files or ()}
-    assert {key for key in its.aws.bucket.objects if key.startswith("files/")} == shown, "nothing half done stays"
+    assert {key for key in its.aws.bucket.objects if key.startswith("files/")} == shown, "no half-written file stays"
 
 
 def check_never_unsound(its: Played) -> None:

@@ -1,7 +1,7 @@
 """A batch of each action, and each action on one job, with the process dying at every call to AWS.
 
-Nobody asks again for a batch: the sweep alone goes on with it. Then every job has one outcome and was acted on once,
-or the batch never came to be and no job was touched. A single action is asked again under its key.
+The request for a batch is not repeated: `sweep` alone goes on with it. Then every job has one outcome and was acted on
+once, or there is no batch and no job was touched. The request for a single action is repeated under its key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.support.simulator import OPERATOR, PROBE, Stage, a_stage
 
 MISSING = "no-such-job"
 TARGET = 4_000
-# What jobs a batch of each action gets: (status, how many), and those that it takes.
+# The jobs that a batch of each action is given, as (status, number), and those of them that it acts on.
 GIVEN: dict[Action, tuple[JobStatus, JobStatus]] = {
     Action.CANCEL: (JobStatus.WAITING, JobStatus.FAILED),
     Action.SET_PRIORITY: (JobStatus.RUNNING, JobStatus.FAILED),
@@ -59,7 +59,7 @@ def stage(ministack: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 @dataclass
 class Play:
-    """One batch or one action, from its jobs to what must be true in the end."""
+    """One batch or one action: its jobs, the request, and what must be true in the end."""
 
     stage: Stage
     pattern: JobRecord
@@ -89,7 +89,7 @@ class Play:
         return Counter((each.action, each.record_id) for each in AuditRecord.scan() if each.record_id in mine)
 
     def check_effects(self) -> None:
-        """Each job acted on exactly once."""
+        """Check that each job was acted on exactly once."""
         assert self.entries() == {(self.action.value, job_id): 1 for job_id in self.taken}
         found = {job_id: job_store.find(job_id) for job_id in (*self.taken, *self.others)}
         assert all(found[job_id].status == GIVEN[self.action][1] for job_id in self.others)
@@ -177,7 +177,7 @@ def batch_of(play: Play) -> None:
 
 
 def deliver_steps(stage: Stage) -> None:
-    """Only the batch's messages: its jobs run when all is over."""
+    """Deliver the batch's messages alone: its jobs run when the batch has ended."""
     for message in [each for each in stage.messages if "batch" in each.body]:
         stage.messages.remove(message)
         stage.work(message.body)
@@ -211,7 +211,7 @@ def check_batch(play: Play, ids: list[str], begun: datetime) -> None:
 
 
 @pytest.mark.parametrize("action", Action)
-def test_a_batch_acts_on_each_job_once_whatever_dies(
+def test_a_batch_acts_on_each_job_once_at_whichever_call_the_process_dies(
     stage: Stage, action: Action, record_property: Callable[[str, object], None]
 ) -> None:
     record_property(
@@ -224,7 +224,7 @@ def test_a_batch_acts_on_each_job_once_whatever_dies(
 
 
 def single(play: Play) -> None:
-    """Asked again under the same key, as a client does whose answer was lost."""
+    """Repeat the request under the same key, as a client does whose answer was lost."""
     (job_id,) = play.taken
 
     def do(at: datetime, mark: str) -> Answer:
@@ -239,23 +239,23 @@ def single(play: Play) -> None:
         ask = lambda: idempotency.once("k", actor=OPERATOR, target=target, payload={}, now=now, do=do)  # noqa: E731
         if not surviving(play.rig, ask):
             ask()
-    finish(play)
+    sweep_and_check(play)
 
 
 def delete(play: Play) -> None:
-    """Not asked again: the sweep finishes what was begun."""
+    """Do not repeat the request: `sweep` completes the deletion that was begun."""
     (job_id,) = play.taken
     with rigged(play.rig):
         surviving(play.rig, lambda: actions.delete(job_id, actor=OPERATOR, now=play.stage.now))
     job = job_store.find(job_id)
     begun = job is None or job.deleted_at is not None
-    assert job is None or not begun or not job.files, "no files are shown of what is going"
+    assert job is None or not begun or not job.files, "a job that is being deleted shows no files"
     play.stage.world.forward(seconds=61)
     play.stage.sweep()
     play.check_effects() if begun else play.check_untouched()
 
 
-def finish(play: Play) -> None:
+def sweep_and_check(play: Play) -> None:
     play.stage.collect()
     play.stage.world.forward(seconds=61)
     play.stage.sweep()
@@ -263,7 +263,7 @@ def finish(play: Play) -> None:
 
 
 @pytest.mark.parametrize(("action", "act"), [(Action.CANCEL, single), (Action.RERUN, single), (Action.DELETE, delete)])
-def test_an_action_is_done_once_and_told_once_whatever_dies(
+def test_an_action_is_done_once_and_audited_once_at_whichever_call_the_process_dies(
     stage: Stage, action: Action, act: Callable[[Play], Any], record_property: Callable[[str, object], None]
 ) -> None:
     record_property(f"{POINTS} of actions, {action}", every_death(a_play(stage, action, 1), act))

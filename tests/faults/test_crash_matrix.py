@@ -1,7 +1,8 @@
-"""Firing, claim, run, publish and finish, each with the process dying before and after every call to AWS.
+"""Firing, claim, run, publishing and the job's end, each with the process dying before and after every call to AWS.
 
-Whatever is left, ticks, sweeps and workers go on until all is quiet. Then: one job per slot, ended once; the files
-whole with a true manifest, and nothing else in the bucket; no token waiting; no multipart upload.
+Afterwards ticks, sweeps and workers go on until nothing is left to do. Then each slot has one job, which ended once;
+the files are whole and match their manifest; the bucket holds nothing else; no token waits; no multipart upload is
+open.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def minute(stage: Stage, rig: Rig) -> None:
 
 
 def until_quiet(stage: Stage, rig: Rig) -> None:
-    """Leases last until a Lambda's deadline: look at minutes around that, not at each of them."""
+    """Leases last until a Lambda's deadline: play the minutes around that, not every minute before it."""
     for step in (75, 60, 60, 900, 61, 61, 900, 61, 61, 900, 61, 3700):
         minute(stage, rig)
         if not stage.open_jobs() and not stage.messages and stage.now > SLOT + timedelta(minutes=2):
@@ -83,7 +84,7 @@ def export(stage: Stage, rig: Rig) -> None:
 
 
 def retry(stage: Stage, rig: Rig) -> None:
-    """A job that fails once with an error that passes, and is tried again a minute later."""
+    """A job that fails once with a passing error, and is tried again a minute later."""
 
     def fails_once(context: RunContext) -> Outcome:
         if len(PROBE.runs) == 1:
@@ -98,7 +99,7 @@ def retry(stage: Stage, rig: Rig) -> None:
 
 
 def overlap(stage: Stage, rig: Rig) -> None:
-    """Two slots of a task that holds the second back until the first has ended."""
+    """Two slots of a task that buffers the second until the first has ended."""
 
     def runs_into_the_next(context: RunContext) -> Outcome:
         if len(PROBE.runs) == 1:
@@ -116,7 +117,7 @@ def overlap(stage: Stage, rig: Rig) -> None:
 
 
 def missed(stage: Stage, rig: Rig) -> None:
-    """Slots that nobody could run in time, found by the first tick after an outage."""
+    """Slots missed during an outage, which the first tick after it finds."""
     many = {"type": "cron", "expression": "1-4 9 * * *", "end": "2026-03-02T23:00:00"}
     stage.task(schedule=many, misfire="skip", enabled=False)
     enable_quietly(stage)
@@ -139,7 +140,7 @@ def check_missed(stage: Stage, rig: Rig) -> None:
         (minute, JobStatus.MISSED) for minute in range(1, 5)
     ]
     [task] = TaskRecord.scan()
-    assert task.next_fire_at is None, "it has moved past all of them"
+    assert task.next_fire_at is None, "the task has moved past all its slots"
 
 
 def check(stage: Stage, rig: Rig, *, slots: int) -> None:
@@ -147,7 +148,7 @@ def check(stage: Stage, rig: Rig, *, slots: int) -> None:
     assert len(jobs) == slots == len({(job.task_id, job.scheduled_for) for job in jobs})
     assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * slots
     endings = [job_id for job_id, _ in rig.endings]
-    assert sorted(endings) == sorted(job.job_id for job in jobs), "every job is ended once"
+    assert sorted(endings) == sorted(job.job_id for job in jobs), "every job ends once"
     for job in jobs:
         runs = [run for run in stage.runs() if run.job_id == job.job_id]
         assert [run.run_no for run in runs] == list(range(1, int(job.run_no) + 1))
@@ -173,11 +174,11 @@ def check_files(stage: Stage, job: Any) -> None:
         assert len(objects[file["key"]]) == file["bytes"]
         assert objects[file["key"]].count(b"\n") == file["rows"] + 1
     manifest = f"files/report_export/{job.job_id}/{int(job.run_no)}/manifest.json"
-    assert sorted(objects) == sorted([manifest, large["key"], small["key"]]), "nothing half done stays"
+    assert sorted(objects) == sorted([manifest, large["key"], small["key"]]), "no half-written file stays"
     assert json.loads(objects[manifest])["files"] == job.files
 
 
-# What is played, and how many slots of it are to be run.
+# The scenarios, and how many of the slots of each are to be run.
 SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "export": (export, 1),
     "retry": (retry, 1),

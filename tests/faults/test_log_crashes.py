@@ -1,8 +1,8 @@
 """Logs, with the process dying after every write: of a worker whose run fails and is tried again, of the sweep that
 ends what the worker left, of a worker that comes back late.
 
-Whatever is left, at the end each run that ended has an archive of all its lines in order, none of them twice; the table
-could be emptied. Nothing else of the logs is in the bucket.
+At the end each run that ended has an archive of all its lines in order, none of them twice, so that the table is not
+needed any more. The bucket holds nothing else of the logs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def talk(context: RunContext, *, attempt: int) -> None:
 
 
 def tried_again(stage: Stage, rig: Rig) -> None:
-    """Each attempt talks; the first fails."""
+    """Each attempt logs; the first one fails."""
 
     def behaviour(context: RunContext) -> Outcome:
         talk(context, attempt=context.facts.run_no)
@@ -51,7 +51,7 @@ def tried_again(stage: Stage, rig: Rig) -> None:
 
 
 def late(stage: Stage, rig: Rig) -> None:
-    """The worker talks on after the sweep has taken it for lost."""
+    """The worker logs on after `sweep` has ended its run as lost."""
 
     def behaviour(context: RunContext) -> Outcome:
         talk(context, attempt=context.facts.run_no)
@@ -81,11 +81,11 @@ def check(stage: Stage) -> None:
         log_store.remove(run.job_id, int(run.run_no))
         found = pages(run.job_id, int(run.run_no))
         if run.reason == Reason.WORKER_LOST:
-            # What a worker says after its run had ended is archived at its own end, if it comes to it.
+            # What a worker logs after its run was ended is archived at the worker's own end, if it lives until then.
             assert "sweep" in {line["type"] for line in found}
             assert found == kept[run.run_no][: len(found)]
         else:
-            assert found == kept[run.run_no], "the archive alone tells all"
+            assert found == kept[run.run_no], "the archive alone holds all lines"
         assert [line["sequence"] for line in found] == list(range(1, len(found) + 1))
         assert len({line["message"] for line in found if line["type"] != "run"}) == sum(
             1 for line in found if line["type"] != "run"
@@ -98,9 +98,9 @@ def check(stage: Stage) -> None:
         said = [line["message"] for line in found if " line " in line["message"]]
         whole = [f"attempt {int(run.run_no)} line {number}" for number in range(LINES)]
         twice = whole + whole
-        assert said == twice[: len(said)], "what a worker wrote before it died, in order"
+        assert said == twice[: len(said)], "what a worker logged before it died, in order"
         if run.reason is None:
-            assert said in (whole, twice), "a run that came to its end has all of them"
+            assert said in (whole, twice), "a run that came to its end has all its lines"
     objects = {key for key in stage.world.objects() if key.startswith("logs/")}
     folder = f"logs/probe/{job.job_id}/"
     allowed = {f"{folder}{int(run.run_no)}{ending}" for run in ended for ending in (".jsonl.gz", "-alerts.jsonl.gz")}

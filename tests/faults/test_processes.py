@@ -36,7 +36,7 @@ from tests.support.waiting import PATIENCE_SECONDS, wait_for
 from tests.support.world import World
 
 ADMIN = Actor(name="ada", role="admin")
-# Of each minute; the two ticks meet at every one of them.
+# Seconds of each minute; the two ticks meet at every one of them.
 TASKS = 80
 
 
@@ -128,7 +128,7 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
         query["sql"] = "SELECT count(*) FROM flights"
         reports.replace(str(report_id), report, revision=None, actor=ADMIN, now=now)
         sweep.sweep(now=now + lease)
-        assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not run out"
+        assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not expired"
         later = datetime.now(UTC) + lease + claim.LEASE_MARGIN + timedelta(seconds=1)
         sweep.sweep(now=later)
         second = claim.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))

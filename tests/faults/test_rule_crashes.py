@@ -1,7 +1,7 @@
 """Everything that touches a task and its rule, with the process dying before and after every call to AWS.
 
-Nobody asks again: sweeps alone bring the two together. Then the rule is what the task says, a task without one leaves
-none behind, what was edited in the console is still there, and nothing is left to look at that is not looked at.
+The request is not repeated: sweeps alone bring task and rule together. Then the rule is what the task says, a task
+without a rule leaves none behind, an edit made in the console is still there, and every rule is watched.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def fired(stage: Stage, task: TaskRecord) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What was done before, the step that dies, and what the rule of the task may be in the end."""
+    """What came before, the step in which the process dies, and what the task's rule may be in the end."""
 
     step: Step
     before: Step = nothing
@@ -131,7 +131,7 @@ def check(stage: Stage, case: Case, old: TaskRecord) -> None:
     ruled = {rule_name(task_id) for task_id in with_rule}
     assert set(console.names(stage)) <= ruled, "no rule outlives its task"
     watched = {item["job_id"] for item in stage.world.items("jobs") if "month" not in item and "lease_until" in item}
-    assert {f"rule.{task_id}" for task_id in with_rule} <= watched, "every rule is looked at"
+    assert {f"rule.{task_id}" for task_id in with_rule} <= watched, "every rule is watched"
     slots = [job.scheduled_for for job in stage.jobs() if job.status != JobStatus.CANCELED]
     assert len(slots) == len(set(slots))
 
@@ -141,7 +141,7 @@ def rule_name(task_id: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_task_and_its_rule_come_together_whatever_dies(
+def test_a_task_and_its_rule_come_together_at_whichever_call_the_process_dies(
     name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     # One shard of each index instead of four: the same calls, fewer of the idle ones.

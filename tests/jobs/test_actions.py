@@ -82,7 +82,7 @@ def test_a_rerun_is_a_new_run_of_the_same_job_with_the_same_window(stage: Stage)
     assert (after.window_start, after.window_end) == (before.window_start, before.window_end)
 
 
-def test_a_job_run_again_is_listed_by_who_asked_for_that(stage: Stage) -> None:
+def test_a_job_run_again_is_listed_by_the_person_who_asked_for_that(stage: Stage) -> None:
     job = started(stage)
     stage.deliver()
 
@@ -117,7 +117,7 @@ def test_a_rerun_that_fails_leaves_the_good_file_of_the_run_before(stage: Stage)
     assert [link["name"] for link in job_files.links(job.job_id, now=stage.now)] == ["f"]
 
 
-def test_a_priority_changed_while_it_runs_is_the_next_attempts(stage: Stage) -> None:
+def test_a_priority_changed_during_a_run_holds_for_the_next_attempt(stage: Stage) -> None:
     def behaviour(context: RunContext) -> Outcome:
         actions.set_priority(job.job_id, 5000, actor=OPERATOR, now=stage.now)
         raise ConnectionDropped

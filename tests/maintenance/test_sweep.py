@@ -37,7 +37,7 @@ def test_a_lost_token_is_sent_again(stage: Stage) -> None:
     assert job_store.get(job.job_id).status == JobStatus.SUCCEEDED
 
 
-def test_a_worker_that_dies_is_replaced_when_its_lease_runs_out(stage: Stage) -> None:
+def test_a_worker_that_dies_is_replaced_when_its_lease_expires(stage: Stage) -> None:
     class Killed(BaseException):
         pass
 
@@ -72,7 +72,7 @@ def test_a_result_after_the_lease_changes_nothing(stage: Stage) -> None:
     assert any("changes nothing" in message for message in messages_of(done))
 
 
-def test_cancel_of_a_job_whose_worker_is_gone_is_confirmed_by_the_sweep(stage: Stage) -> None:
+def test_sweep_confirms_the_cancel_of_a_job_whose_worker_died(stage: Stage) -> None:
     def dying(context: RunContext) -> Outcome:
         actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
         raise KeyboardInterrupt
@@ -86,7 +86,9 @@ def test_cancel_of_a_job_whose_worker_is_gone_is_confirmed_by_the_sweep(stage: S
     assert len(stage.runs()) == 1
 
 
-def test_a_buffered_job_whose_waker_died_is_let_in_by_the_sweep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_wakes_a_buffered_job_when_the_process_that_should_have_died(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def first_takes_long(context: RunContext) -> Outcome:
         PROBE.behaviour = lambda _: Outcome()
         stage.world.forward(seconds=60)
@@ -113,7 +115,7 @@ def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
 
     def breaks(job_id: str) -> JobRecord | None:
         if job_id == first.job_id:
-            raise ValueError("a record nobody understands")
+            raise ValueError("a record that cannot be read")
         return find(job_id)
 
     monkeypatch.setattr(sweep.jobs, "find", breaks)
@@ -136,7 +138,7 @@ def test_a_shard_that_takes_all_of_a_sweep_does_not_keep_the_others_from_theirs(
 
     def breaks(job_id: str) -> JobRecord | None:
         if job_id in never:
-            raise ValueError("a record nobody understands")
+            raise ValueError("a record that cannot be read")
         return find(job_id)
 
     monkeypatch.setattr(sweep.jobs, "find", breaks)

@@ -56,7 +56,7 @@ JUMPS = [1, 20, 60, 61, 90, 300, 960, 3_700, 30_000, 90_000]
 # A process may stop before or after any of so many calls; most steps make fewer than thirty.
 MOMENTS = st.integers(1, 60)
 
-# None: it lives to its end.
+# None: the process lives to its end.
 DEATH = st.one_of(st.none(), st.none(), MOMENTS)
 
 STOP = st.one_of(st.none(), MOMENTS)

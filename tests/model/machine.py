@@ -61,13 +61,13 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.aws = AWS[0]
         self.aws.empty()
-        # Put by workers whose runs had been ended for them: should such a one die now, only the lifecycle removes them.
+        # Objects of workers whose runs `sweep` has ended: when such a worker dies now, only the lifecycle removes them.
         self.late: set[str] = set()
         self.aws.bucket.put = self._put
         self.watch = Watch(self.aws.tables, lambda: self.aws.now)
         self.aws.tables.watchers.append(self.watch)
         self.names: Iterator[int] = count(1)
-        # Two workers and one person may be in the middle of something.
+        # Two workers and one person may be stopped in the middle of a step.
         self.working: dict[str, tuple[Process, Message]] = {}
         self.done: Counter[tuple[str, str]] = Counter()
         self.task_ids: list[str] = []
@@ -80,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         HITS[name] += 1
 
     def _live(self, name: str, step: Callable[[], Any], dies_after: int | None) -> bool:
-        """Run a process to its end, or to its death; True when it lived."""
+        """Run a process; False when it died."""
         self._hit(name)
         process = Process(step)
         if process.go(dies_after):
@@ -90,7 +90,7 @@ class Machine(RuleBasedStateMachine):
         return False
 
     def _ask(self, action: str, record_id: str, step: Callable[[], Any], dies_after: int | None) -> None:
-        """What a person asks for; refusals are answers, not failures."""
+        """Do what a person asks for; a refusal is an answer, not a failure."""
         told: list[str] = []
 
         def asked() -> None:
@@ -225,7 +225,7 @@ class Machine(RuleBasedStateMachine):
         if process.go(stops):
             del self.working[worker]
             if process.died:
-                # Its message comes back.
+                # The dead worker's message comes back.
                 HITS["a worker dies"] += 1
             else:
                 self.aws.queue.done(message)
@@ -255,7 +255,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, what=st.sampled_from(["lost", "twice", "lag"]))
     def aws_errs(self, pick: int, what: str) -> None:
-        """As it may: a message is lost or comes twice, the indexes lag behind until they catch up."""
+        """A message is lost or comes twice; the indexes lag behind until they catch up."""
         messages = self.aws.queue.messages
         if what == "lag":
             self.lagging = not self.lagging
@@ -308,17 +308,17 @@ class Machine(RuleBasedStateMachine):
             (entry["action"]["S"], entry["record_id"]["S"])
             for entry in self.aws.tables.tables[f"{STAGE}-audit"].items.values()
         )
-        # Asking twice within one instant is one entry.
+        # Two equal requests within one instant are one entry.
         missing = [each for each in self.done if not found[each]]
-        assert not missing, f"the audit does not tell of {missing}"
+        assert not missing, f"the audit lacks {missing}"
         self._check_the_bucket()
         for walk in integrity.WALKS:
             watches.begin(Watched.PATROL, walk, at=self.aws.now)
             done = integrity.take_turn(walk, now=self.aws.now)
-            assert (done.repaired, done.beyond_repair) == (0, 0), "a sound table gives no repair"
+            assert (done.repaired, done.beyond_repair) == (0, 0), "a sound table needs no repair"
 
     def _check_the_ledger(self) -> None:
-        """No slot is forgotten: a task that nobody edited has a job for each up to the last that it is past."""
+        """A task that was not edited has a job for each slot up to the last one that it has moved past."""
         for task in self._tasks().values():
             if task.task_id in self.edited or task.previous_fire_at is None or task.schedule["type"] == "now":
                 continue

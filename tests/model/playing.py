@@ -1,4 +1,4 @@
-"""What every run of the model needs: tables, a clock, threads that come one after the other, ids that come again."""
+"""What every run of the model needs: tables, a clock, threads that run in turn, ids that repeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.simulator import PROBE, Probe
 
 
 class OneByOne:
-    """A pool of threads whose work is done at once, by who asks for it: the same sequence is the same each time."""
+    """A pool of threads that works in the caller's thread, at once: a sequence is the same each time it is played."""
 
     def __init__(self, threads: int):
         pass
@@ -35,7 +35,7 @@ class OneByOne:
 
 @contextmanager
 def playing(*, quietly: bool = True) -> Iterator[Aws]:
-    """The machine's world, until the block is left. Quietly, what the product logs goes nowhere."""
+    """The machine's world inside the block. With `quietly`, the product's log is thrown away."""
     with ExitStack() as stack:
         aws = stack.enter_context(in_memory())
         aws.moment = moment

@@ -12,10 +12,10 @@ _here = threading.local()
 
 
 class Process:
-    """Runs a step in a thread of its own, never at the same time as anybody else: it has the baton, or the test has."""
+    """Runs a step in a thread of its own, but never while the test runs: one of the two holds the baton."""
 
     def __init__(self, step: Callable[[], Any], does: str = ""):
-        # What the kind does that runs in it.
+        # What the kind does in this process.
         self.does = does
         self.error: BaseException | None = None
         self.over = False
@@ -40,7 +40,7 @@ class Process:
         self._our_turn.release()
 
     def go(self, moments: int | None = None) -> bool:
-        """Let it go on, to its end or for so many moments; True when it is over. What it raised is raised here."""
+        """Let the process go on, to its end or for so many moments; True when it has ended. Raises what it raised."""
         assert not self.over
         self._left = moments
         self._its_turn.release()
@@ -50,7 +50,7 @@ class Process:
         return self.over
 
     def kill(self) -> None:
-        """It is gone where it stands: no call of it gets through any more."""
+        """Let the process die where it is: none of its calls gets through any more."""
         if not self.over:
             self.died = True
             self.go()

@@ -16,10 +16,10 @@ from tests.model.expressions import Item, condition, plain, update
 from tests.support.world import table_declarations
 
 Key = tuple[Any, ...]
-# Told of every write: table, the item before and after it; None where there is none.
+# Called after every write: table, the item before and after it; None where there is none.
 Watcher = Callable[[str, "Item | None", "Item | None"], None]
 
-# Who wants to hear of botocore's events (to count what a run costs) hears nothing.
+# Handlers of botocore's events (which count what a run costs) are never called.
 UNHEARD = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None, unregister=lambda *_, **__: None))
 
 
@@ -67,7 +67,7 @@ class Tables:
         self.tables = {each["TableName"]: Table(each) for each in table_declarations()}
         self.watchers: list[Watcher] = []
         self.meta = UNHEARD
-        # pynamodb makes itself another client where there is nobody to sign.
+        # pynamodb makes another client where this one has no signer.
         self._request_signer = SimpleNamespace(_credentials="none")
         # Called before and after each call, with the operation's name: where processes stop or die.
         self.moment: Callable[[str], None] = lambda name: None

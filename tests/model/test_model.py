@@ -12,14 +12,14 @@ from tests.model.playing import playing
 
 SEQUENCES = 300
 STEPS = 16
-# What the sequences must have in them to be worth something.
+# What the sequences must contain to be worth something.
 SEEN = {
     "create", "update", "delete", "run", "cancel", "rerun", "set_priority", "tick", "sweep", "deliver", "time passes",
     "a process dies", "a worker stops half way", "go on", "a worker dies", "a message is lost", "indexes lag",
 }  # fmt: skip
 
 
-def test_whatever_happens_the_record_stays_sound(record_property: Callable[[str, object], None]) -> None:
+def test_the_record_stays_sound_in_random_sequences_of_events(record_property: Callable[[str, object], None]) -> None:
     HITS.clear()
     with playing():
         run_state_machine_as_test(

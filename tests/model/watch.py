@@ -1,4 +1,4 @@
-"""Looks at every write to jobs and runs: whether the invariants hold behind it, and whether the status went a way."""
+"""Checks every write to jobs and runs: the invariants hold after it, and TRANSITIONS lists the change of status."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from tests.model.expressions import Item
 from tests.model.tables import Key, Tables
 from tests.support.world import STAGE
 
-WAYS = {(before, after) for sources, targets in TRANSITIONS.values() for before in sources for after in targets}
-# What may change on an ended job without a move: its way out of the table.
-GOING = frozenset({"deleted_at", "deleted_by", "files", "lease_shard", "lease_until", "acts", "expires_at"})
+STATUS_CHANGES = {
+    (before, after) for sources, targets in TRANSITIONS.values() for before in sources for after in targets
+}
+# What may change on an ended job without a move: the columns of its deletion.
+DELETION_COLUMNS = frozenset({"deleted_at", "deleted_by", "files", "lease_shard", "lease_until", "acts", "expires_at"})
 
 
 class Watch:
@@ -47,7 +49,7 @@ class Watch:
     def _moved(self, job_id: str, before: Item | None, after: Item | None) -> None:
         if after is None:
             assert before is not None
-            # Should a tick have died before it moved the task past this slot, the next one records the slot anew.
+            # When a tick died before it moved the task past this slot, the next tick records the slot anew.
             self.deleted.add(job_id)
             self.ended[job_id] = self.rerun[job_id] = 0
             if before["status"]["S"] not in ENDED:
@@ -60,11 +62,11 @@ class Watch:
             self.rerun[job_id] += 1
         if before is None or was is None:
             return
-        if was != now and (was, now) not in WAYS:
+        if was != now and (was, now) not in STATUS_CHANGES:
             self.wrong.append(f"{job_id} went from {was} to {now}")
         if was == now and was in ENDED:
             changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-            if changed - GOING:
+            if changed - DELETION_COLUMNS:
                 self.wrong.append(f"{job_id}, {was}, was changed after its end: {sorted(changed)}")
 
     def check(self, job_id: str) -> None:

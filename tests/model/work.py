@@ -37,7 +37,7 @@ def drop_the_connection(context: RunContext) -> Outcome:
 
 def meet_a_bug(context: RunContext) -> Outcome:
     leave_a_file(context)
-    raise KeyError("nobody expected this")
+    raise KeyError("an unexpected error")
 
 
 def miss_the_source(context: RunContext) -> Outcome:
@@ -60,7 +60,7 @@ WORK: dict[str, Callable[[RunContext], Outcome]] = {
 
 
 def behave(context: Any) -> Outcome:
-    """What the probe does: what the rule that started its worker says, after a look at whether to stop."""
+    """What the probe does: it checks whether to stop, then does what the rule that started its worker says."""
     process = current()
     does = WORK["succeed" if process is None else process.does]
     context.check_for_stop()

@@ -1,4 +1,4 @@
-"""The line of waiting jobs: strictly by rank, over what is ready and what has just come due, whoever's token comes."""
+"""Claims go strictly by rank, over the jobs that are ready and those that have just come due, whichever token comes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.world import START
 
 @pytest.mark.slow
 def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of them stand in the pool's line; half come due in the same second, so that their minute's line has them."""
+    """Half of them are in the pool's queue; half come due in the same second and are in the queue of their minute."""
     with contended_tables(monkeypatch) as aws:
         now, draw = aws.now, random.Random(5)
         slot = now.replace(second=30)
@@ -45,7 +45,7 @@ priorities = st.integers(PRIORITY_MIN, PRIORITY_MAX)
 
 
 @given(instants, priorities, instants, priorities)
-def test_a_higher_job_goes_first_exactly_when_it_came_less_than_an_hour_a_point_later(
+def test_a_job_of_higher_priority_goes_first_exactly_when_it_came_less_than_an_hour_a_point_later(
     at: datetime, priority: int, later: datetime, higher: int
 ) -> None:
     bound = (higher - priority) * POINT
@@ -53,8 +53,8 @@ def test_a_higher_job_goes_first_exactly_when_it_came_less_than_an_hour_a_point_
     assert (rank(later, higher) > rank(at, priority)) == (later - at > bound)
 
 
-def test_a_stream_of_high_ones_holds_a_low_one_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job five points higher comes every ten minutes, as many as one worker does, for three times the bound."""
+def test_a_stream_of_high_priorities_delays_a_low_one_no_longer_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of five points more comes every ten minutes, as fast as one worker works, for three times the bound."""
     with contended_tables(monkeypatch) as aws:
         task, begun = a_task(aws.now), aws.now
         [low] = one(task, 100, aws)
@@ -77,7 +77,7 @@ def one(task: TaskRecord, priority: int, aws: Aws) -> list[JobRecord]:
 
 
 def test_a_token_that_comes_at_its_slot_serves_a_better_job_due_at_the_same_time(stage: Stage) -> None:
-    """Whose own token has not arrived: it stands in the line of its minute from the tick on."""
+    """The better job's own token has not arrived: from the tick on the job is in the queue of its minute."""
     low, high = (
         stage.task(schedule={"type": "cron", "expression": "1 9 * * *"}, priority=priority) for priority in (0, 5000)
     )
@@ -130,7 +130,7 @@ def test_a_changed_priority_moves_a_planned_job(stage: Stage) -> None:
     assert PROBE.runs == [by_task[second.task_id].job_id]
 
 
-def test_a_buffered_job_leaves_the_line(stage: Stage) -> None:
+def test_a_buffered_job_is_in_no_queue(stage: Stage) -> None:
     def first_takes_long(context: RunContext) -> Outcome:
         PROBE.behaviour = Probe().behaviour
         stage.world.forward(seconds=60)
@@ -148,7 +148,7 @@ def test_a_buffered_job_leaves_the_line(stage: Stage) -> None:
     assert [job.status for job in stage.jobs()] == [JobStatus.SUCCEEDED] * 2
 
 
-def test_who_is_on_time_looks_at_one_minute_and_who_is_late_at_all_that_sweep_may_not_have_reached() -> None:
+def test_a_token_on_time_reads_one_minute_and_a_late_one_all_minutes_that_sweep_may_not_have_reached() -> None:
     now = START.replace(minute=4, second=7)
     assert keys_to_read("p", due=now - timedelta(seconds=5), now=now) == ["p~202603020904", "p"]
     late = ["p~202603020901", "p~202603020902", "p~202603020903", "p~202603020904", "p"]
@@ -156,7 +156,7 @@ def test_who_is_on_time_looks_at_one_minute_and_who_is_late_at_all_that_sweep_ma
     assert keys_to_read("p", due=None, now=now) == late
 
 
-def test_a_paused_pool_keeps_its_jobs_and_sends_their_tokens_when_it_goes_on(stage: Stage) -> None:
+def test_a_paused_pool_keeps_its_jobs_and_sends_their_tokens_when_it_is_resumed(stage: Stage) -> None:
     task = stage.task(schedule={"type": "now"}, queue_wait_limit_seconds=3_600)
     pools.patch("cloud", {"paused": True}, revision=None, actor=OPERATOR, now=stage.now)
     stage.deliver()
@@ -181,7 +181,7 @@ def test_the_clock_of_the_queue_wait_runs_on_while_a_pool_is_paused(stage: Stage
     assert [(job.status, job.reason) for job in stage.jobs()] == [(JobStatus.TIMED_OUT, Reason.QUEUE_WAIT)]
 
 
-def test_jobs_of_a_pool_that_went_on_while_the_tokens_were_lost_are_found_by_the_sweep(stage: Stage) -> None:
+def test_sweep_finds_the_jobs_of_a_resumed_pool_whose_tokens_were_lost(stage: Stage) -> None:
     stage.task(schedule={"type": "now"})
     pools.patch("cloud", {"paused": True}, revision=None, actor=OPERATOR, now=stage.now)
     stage.deliver()

@@ -1,4 +1,4 @@
-"""`max_concurrency` of a task and of a source: never exceeded, never stuck, and the line goes on behind it."""
+"""`max_concurrency` of a task and of a source: never exceeded, never stuck, and other jobs of the queue go on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORK_TIME = timedelta(seconds=900)
 
 
 class Dead(BaseException):
-    """The process is gone."""
+    """The process has died."""
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def a_source(aws: Aws, most: int) -> str:
     return "shop"
 
 
-def the_end(aws: Aws, job: JobRecord) -> JobRecord:
+def as_stored(aws: Aws, job: JobRecord) -> JobRecord:
     return jobs.get(job.job_id)
 
 
@@ -96,7 +96,7 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
                 seen.append(active)
                 if active == most:
                     full.set()
-            # The others claim meanwhile.
+            # Meanwhile the other workers claim.
             full.wait(PATIENCE)
             threading.Event().wait(0.002)
             with lock:
@@ -109,12 +109,12 @@ def test_eight_workers_never_exceed_a_limit_and_never_get_stuck(
         sent, aws.queue.messages = aws.queue.messages, []
         tokens = [jobs.get(sqs.parse(message.body).job_id) for message in sent]
     assert max(seen) == most
-    assert {the_end(aws, job).status for job in made} == {JobStatus.SUCCEEDED}
+    assert {as_stored(aws, job).status for job in made} == {JobStatus.SUCCEEDED}
     names = [concurrency.of_task(limited.task_id), concurrency.of_source("shop")]
     assert [store.holders(name) for name in names] == [set(), set()]
 
 
-def test_the_line_goes_on_behind_the_parked_and_they_come_back_by_rank(aws: Aws) -> None:
+def test_the_queue_goes_on_behind_parked_jobs_and_they_come_back_by_rank(aws: Aws) -> None:
     limited = waiting(aws, a_task(aws.now, max_concurrency=1), 6)
     free = waiting(aws, a_task(aws.now), 6, seed=2)
     order = []
@@ -126,7 +126,9 @@ def test_the_line_goes_on_behind_the_parked_and_they_come_back_by_rank(aws: Aws)
             running = job
         if job is not None:
             order.append(job)
-    assert [job.job_id for job in order if job.task_id == free[0].task_id] == _ranked(free), "nobody waits for them"
+    assert [job.job_id for job in order if job.task_id == free[0].task_id] == _ranked(free), (
+        "no other job waits for parked ones"
+    )
     while running is not None:
         end(aws, running)
         [message] = [each for each in aws.queue.messages if each] or [None]
@@ -143,7 +145,7 @@ def _ranked(made: list[JobRecord]) -> list[str]:
 
 
 def full(aws: Aws) -> tuple[Any, JobRecord, list[JobRecord]]:
-    """A task with a limit of one, its job that is active, and two that are parked."""
+    """A task with a limit of one, its active job, and its two parked ones."""
     task = a_task(aws.now, max_concurrency=1)
     made = waiting(aws, task, 3)
     claimed = take(aws, made[0])
@@ -156,26 +158,26 @@ def full(aws: Aws) -> tuple[Any, JobRecord, list[JobRecord]]:
 
 
 @pytest.mark.parametrize("change", [2, None, "deleted"])
-def test_a_limit_that_is_raised_cleared_or_deleted_lets_the_parked_in(aws: Aws, change: Any) -> None:
+def test_a_limit_that_is_raised_cleared_or_deleted_releases_the_parked_jobs(aws: Aws, change: Any) -> None:
     task, _, parked = full(aws)
     if change == "deleted":
         task_editing.delete(task.task_id, actor=OPERATOR, now=aws.now)
     else:
         task_editing.patch(task.task_id, {"max_concurrency": change}, revision=None, actor=OPERATOR, now=aws.now)
     best = sorted(parked, key=lambda job: (int(job.rank), job.job_id))
-    let_in = [sqs.parse(message.body).job_id for message in aws.queue.messages]
-    assert let_in == [job.job_id for job in best[: 1 if change == 2 else 2]]
-    assert all(take(aws, jobs.get(job_id)) is not None for job_id in let_in)
+    released = [sqs.parse(message.body).job_id for message in aws.queue.messages]
+    assert released == [job.job_id for job in best[: 1 if change == 2 else 2]]
+    assert all(take(aws, jobs.get(job_id)) is not None for job_id in released)
 
 
-def test_a_limit_that_is_set_holds_for_jobs_that_wait_already(aws: Aws) -> None:
+def test_a_new_limit_holds_for_jobs_that_wait_already(aws: Aws) -> None:
     task = a_task(aws.now)
     made = waiting(aws, task, 3)
     task_editing.patch(task.task_id, {"max_concurrency": 1}, revision=None, actor=OPERATOR, now=aws.now)
     assert [take(aws, job) is not None for job in made] == [True, False, False]
 
 
-def test_a_limit_that_is_set_counts_the_jobs_that_are_active_already(aws: Aws) -> None:
+def test_a_new_limit_counts_the_jobs_that_are_active_already(aws: Aws) -> None:
     task = a_task(aws.now)
     made = waiting(aws, task, 4)
     active = [job for job in (take(aws, made[0]), take(aws, made[1])) if job is not None]
@@ -184,13 +186,13 @@ def test_a_limit_that_is_set_counts_the_jobs_that_are_active_already(aws: Aws) -
     rest = [job for job in made if job.job_id not in {job.job_id for job in active}]
     assert [take(aws, job) for job in rest] == [None, None]
     end(aws, as_claimed[0])
-    assert aws.queue.messages == [], "the other one is active still"
+    assert aws.queue.messages == [], "the other one is still active"
     end(aws, as_claimed[1])
-    [let_in] = [sqs.parse(message.body).job_id for message in aws.queue.messages]
-    assert take(aws, jobs.get(let_in)) is not None
+    [released] = [sqs.parse(message.body).job_id for message in aws.queue.messages]
+    assert take(aws, jobs.get(released)) is not None
 
 
-def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
+def test_a_parked_job_is_released_though_the_index_still_shows_the_one_before_it(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, first, parked = full(aws)
@@ -201,7 +203,7 @@ def test_a_parked_job_is_let_in_though_the_index_still_shows_the_one_before_it(
     assert second is not None
     aws.queue.messages.clear()
     monkeypatch.setattr(
-        jobs, "first_ready_ids", lambda line, count: as_shown[:count] if line.startswith("~") else read(line, count)
+        jobs, "first_ready_ids", lambda key, count: as_shown[:count] if key.startswith("~") else read(key, count)
     )
     end(aws, second)
     assert [sqs.parse(message.body).job_id for message in aws.queue.messages] == as_shown[1:]
@@ -215,14 +217,14 @@ def test_a_changed_priority_moves_a_parked_job(aws: Aws) -> None:
     assert [sqs.parse(message.body).job_id for message in aws.queue.messages] == [worst.job_id]
 
 
-def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_made_to_fail(aws: Aws) -> None:
+def test_the_permit_of_a_claim_that_never_wrote_is_taken_back_and_the_claim_made_to_fail(aws: Aws) -> None:
     task = a_task(aws.now, max_concurrency=1)
     slow, other = waiting(aws, task, 2)
     limit, fence = concurrency.of_task(task.task_id), ulid(aws.now)
     as_read = jobs.get(slow.job_id)
     assert concurrency.Permits(pools.state("cloud").limited).acquire(as_read, fence, now=aws.now) == {limit}
     aws.forward(30)
-    assert take(aws, other) is None, "it may still be on its way"
+    assert take(aws, other) is None, "the claim may still be on its way"
     aws.forward(31)
     concurrency.repair(limit, now=aws.now)
     assert store.holders(limit) == set()
@@ -233,13 +235,13 @@ def test_a_place_taken_for_a_claim_that_never_wrote_is_given_back_and_the_claim_
 
 
 def lived_through(aws: Aws, dies_at: int | None) -> int:
-    """Two jobs of a task with a limit of one, from token to end, with a process that dies; how many moments it had."""
+    """Play two jobs of a task with a limit of one from token to end; the process dies at a moment. How many it had."""
     task = a_task(aws.now, max_concurrency=1, retry={"max_attempts": 5, "delay_seconds": 0})
     made = [starts.run(task.task_id, actor=OPERATOR, now=aws.now) for _ in range(2)]
     active, moments, started = 0, 0, 0
 
     def deliver() -> None:
-        """Every message to a worker of its own; while the first job runs, the second's token comes."""
+        """Give each message to a worker of its own; while the first job runs, the second one's token comes."""
         nonlocal active, started
         while due := aws.queue.due():
             message = due[0]

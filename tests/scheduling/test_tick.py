@@ -22,7 +22,7 @@ def slots(stage: Stage) -> list[str]:
     return [job.scheduled_for.strftime("%H:%M:%S") for job in stage.jobs()]
 
 
-def test_an_every_minute_task_left_alone_for_ten_minutes_has_ten_jobs(stage: Stage) -> None:
+def test_a_task_of_every_minute_has_ten_jobs_after_ten_minutes(stage: Stage) -> None:
     stage.task()
     begin = stage.now
     stage.minutes(11)
@@ -65,7 +65,7 @@ def test_editing_a_now_task_does_not_start_it_again(stage: Stage) -> None:
     assert len(stage.jobs()) == 1
 
 
-def test_a_once_task_goes_quiet_after_its_slot(stage: Stage) -> None:
+def test_a_once_task_has_no_slot_after_its_one(stage: Stage) -> None:
     task = stage.task(schedule={"type": "once", "at": "2026-03-02T09:01:15", "timezone": "UTC"})
     stage.minutes(4)
     [job] = stage.jobs()
@@ -164,7 +164,9 @@ def test_consecutive_windows_since_the_previous_fire_tile(stage: Stage) -> None:
         ("other description", JobStatus.SUCCEEDED),
     ],
 )
-def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change: str, status: JobStatus) -> None:
+def test_an_edit_cancels_the_jobs_that_are_planned_and_not_yet_due(
+    stage: Stage, change: str, status: JobStatus
+) -> None:
     task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
     assert [job.status for job in stage.jobs()] == [JobStatus.WAITING]
     stage.world.forward(seconds=20)
@@ -185,7 +187,7 @@ def test_an_edit_takes_back_what_is_planned_and_not_yet_due(stage: Stage, change
     assert len(stage.probe.runs) == (1 if status == JobStatus.SUCCEEDED else 0)
 
 
-def test_disabled_and_enabled_again_before_the_slot_the_slot_still_runs(stage: Stage) -> None:
+def test_a_task_disabled_and_enabled_again_before_its_slot_still_runs_it(stage: Stage) -> None:
     task = stage.task(schedule={"type": "cron", "expression": "1 9 * * *"})
     for switch in (task_editing.disable, task_editing.enable):
         stage.world.forward(seconds=10)
@@ -272,7 +274,7 @@ def test_the_next_execution_is_a_slot_planned_ahead(stage: Stage) -> None:
     assert scheduling_slots.next_execution(task, now=at("2026-03-02T09:01:00")) is None
 
 
-def test_an_edit_that_takes_the_end_of_the_range_away_is_an_edit(stage: Stage) -> None:
+def test_an_edit_that_removes_the_end_of_the_range_is_an_edit(stage: Stage) -> None:
     schedule = {"type": "interval", "every": 5, "unit": "minute", "timezone": "UTC"}
     task = stage.task(schedule=schedule | {"end": "2026-03-02T09:10:00"})
     stage.world.forward(minutes=2)

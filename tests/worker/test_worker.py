@@ -39,7 +39,7 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
     assert done.active_task is None
 
 
-def test_an_error_that_may_pass_is_tried_again_after_growing_delays(stage: Stage) -> None:
+def test_a_run_that_failed_with_a_passing_error_is_tried_again_after_growing_delays(stage: Stage) -> None:
     PROBE.behaviour = raising(ConnectionDropped("The connection broke."))
     job = started(stage, retry=RETRY_SLOWER)
     begin = stage.now
@@ -51,7 +51,7 @@ def test_an_error_that_may_pass_is_tried_again_after_growing_delays(stage: Stage
     assert [(run.created_at - begin).total_seconds() for run in runs] == [0, 60, 180]
 
 
-def test_an_error_that_would_come_again_is_not_tried_again(stage: Stage) -> None:
+def test_a_run_that_failed_with_a_permanent_error_is_not_tried_again(stage: Stage) -> None:
     PROBE.behaviour = raising(QueryFailed("column does not exist"))
     job = started(stage, retry=RETRY_SLOWER)
     stage.minutes(5)
@@ -59,7 +59,7 @@ def test_an_error_that_would_come_again_is_not_tried_again(stage: Stage) -> None
     assert len(stage.runs()) == 1
 
 
-def test_an_error_too_long_for_a_record_ends_its_run_all_the_same(stage: Stage) -> None:
+def test_an_error_too_long_for_a_record_is_cut(stage: Stage) -> None:
     said = "invalid input syntax for type integer: \ud800"
     PROBE.behaviour = raising(QueryFailed(said + "x" * 450_000))
     started(stage)
@@ -69,7 +69,7 @@ def test_an_error_too_long_for_a_record_ends_its_run_all_the_same(stage: Stage) 
     assert job.error == run.error == said.replace("\ud800", "?") + "x" * (run_end.ERROR_LIMIT - len(said)) + " …"
 
 
-def test_an_error_nobody_expected_is_a_failed_run_with_its_type(stage: Stage) -> None:
+def test_an_unexpected_error_fails_the_run_and_shows_its_type(stage: Stage) -> None:
     PROBE.behaviour = raising(ZeroDivisionError("division by zero"))
     job = started(stage)
     stage.deliver()
@@ -131,7 +131,7 @@ def test_the_token_of_one_job_serves_the_first_in_rank(stage: Stage) -> None:
     assert sorted(PROBE.runs) == sorted([low.job_id, high.job_id])
 
 
-def test_a_task_deleted_while_its_job_runs_leaves_the_job_to_its_proper_end(stage: Stage) -> None:
+def test_a_job_whose_task_is_deleted_while_it_runs_ends_as_usual(stage: Stage) -> None:
     from chalicelib.tasks import editing as task_editing
 
     def behaviour(context: RunContext) -> Outcome:
