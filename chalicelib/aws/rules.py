@@ -25,7 +25,7 @@ _PATHS = {"id": "$.id", "time": "$.time"}
 
 @dataclass(frozen=True)
 class Rule:
-    """What of a rule a task answers for. `expression` is empty for a rule that waits for events instead."""
+    """The columns of a rule that a task decides. `expression` is empty for a rule that waits for events instead."""
 
     expression: str
     enabled: bool
@@ -39,7 +39,7 @@ def name(task_id: str) -> str:
 
 def put(task_id: str, rule: Rule) -> None:
     """Make or replace a task's rule and its target; repeating it changes nothing."""
-    with _answering():
+    with _translated_errors():
         _events().put_rule(
             Name=name(task_id),
             ScheduleExpression=rule.expression,
@@ -61,7 +61,7 @@ def template(task_id: str) -> str:
 
 def find(task_id: str) -> Rule | None:
     """The task's rule as it is now; None when there is none."""
-    with _answering(), _absent_is_fine():
+    with _translated_errors(), _absent_is_fine():
         found = _events().describe_rule(Name=name(task_id))
         enabled = found.get("State") != "DISABLED"
         return Rule(found.get("ScheduleExpression", ""), enabled, found.get("Description", ""))
@@ -69,8 +69,8 @@ def find(task_id: str) -> Rule | None:
 
 
 def delete(task_id: str) -> None:
-    """Remove a task's rule. It need not exist; one that somebody gave another target stays with that one."""
-    with _answering():
+    """Remove a task's rule. It need not exist; a rule that has another target besides ours stays, with that one."""
+    with _translated_errors():
         with _absent_is_fine():
             _events().remove_targets(Rule=name(task_id), Ids=[TARGET])
         with _absent_is_fine("ValidationException"):
@@ -91,8 +91,8 @@ def _absent_is_fine(*others: str) -> Iterator[None]:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Say what EventBridge would not do in words of our own."""
+def _translated_errors() -> Iterator[None]:
+    """Raise what EventBridge refuses as Unavailable."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Secrets Manager. Secrets go in through the API and come out only to those who open a source."""
+"""Secrets Manager. Secrets go in through the API and come out only to open a source."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The work queue. A message is a token, "there is work in pool P", and names the job it was sent for; or it has a
-worker take the next step of a batch.
+"""The work queue. A message is a token, "there is work in pool P", which names the job it was sent for; or it is the
+next step of a batch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Step:
 def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
     """Send tokens, each to arrive at its instant or, since SQS counts whole seconds, up to one second before.
 
-    The worker waits out that rest, so nothing starts early and nothing starts a second late for rounding's sake.
+    The worker waits for the rest of that second, so nothing starts early, and rounding makes nothing start late.
     """
     for at in range(0, len(tokens), BATCH):
         entries = []
@@ -48,7 +48,7 @@ def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
 
 
 def send_step(batch_id: str) -> None:
-    """Have a worker go on with a batch."""
+    """Have a worker take the next step of a batch."""
     text = json.dumps({"batch": batch_id}, separators=(",", ":"))
     client("sqs").send_message_batch(
         QueueUrl=settings().queue_url, Entries=[{"Id": "0", "MessageBody": text, "DelaySeconds": 0}]
@@ -60,7 +60,7 @@ def body(token: Token) -> str:
 
 
 def parse(text: str) -> Token | Step:
-    """`ValueError` for a message that is no token."""
+    """Raises ValueError for a message that is neither."""
     try:
         found = json.loads(text)
         if "batch" in found:

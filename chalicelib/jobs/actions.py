@@ -153,7 +153,7 @@ def _cancel(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
 
 def _rerun(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
     # The runs of an open job must not expire before it. When the job ends again, they get the expiry of its end.
-    run_store.keep(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
+    run_store.set_expiry(job.job_id, range(1, int(job.run_no) + 1), until=retention.while_open(now))
     # The update below removes why the job had ended.
     end_line.write(job, now=now)
     return job_transitions.rerun(

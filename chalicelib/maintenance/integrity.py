@@ -35,7 +35,7 @@ from chalicelib.store.watches import Watched
 EVERY = timedelta(hours=1)
 # The minute of the hour that begins the walks of a new stage.
 MINUTE = 23
-# A turn is due when its instant is past.
+# Subtracted, so that the walk is due at once: the index gives what is before now.
 MOMENT = timedelta(milliseconds=1)
 # Jobs of one turn: of the open ones, of the newest, of the older ones.
 JOBS_PER_TURN = 200
@@ -95,7 +95,7 @@ def _open(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
 
 def _past(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
     """Ids of the newest jobs and of older ones before the cursor (a job id), and the next cursor."""
-    # Slots are planned a moment ahead.
+    # The ids of planned slots lie a little in the future.
     newest = list(islice(_back_from(ulid(now + EVERY, ""), now=now), JOBS_PER_TURN))
     begin_at = cursor or (newest[-1] if newest else None)
     older = [] if begin_at is None else list(islice(_back_from(begin_at, now=now), JOBS_PER_TURN))
@@ -139,7 +139,7 @@ def _facts_of(job: JobRecord, its_runs: list[RunRecord], *, now: datetime) -> Fa
 
 
 def read(job_id: str, *, now: datetime) -> Facts | None:
-    """A job with its runs as they are together; None when it is gone, or moved while it was read."""
+    """A job with its runs as they were at one moment; None when the job is deleted, or changed while it was read."""
     job = jobs.find(job_id)
     if job is None:
         return None

@@ -93,7 +93,7 @@ def expire_runs(job: JobRecord, run: RunRecord | None, *, now: datetime) -> None
     """Let the runs of a job that is about to end expire with it. `run`, the last one, may have that time already."""
     until = retention.expires_at(job.kind, now)
     known = {int(run.run_no)} if run is not None and run.expires_at == until else set()
-    runs.keep(job.job_id, sorted(set(range(1, int(job.run_no) + 1)) - known), until=until)
+    runs.set_expiry(job.job_id, sorted(set(range(1, int(job.run_no) + 1)) - known), until=until)
 
 
 # --- without a run ----------------------------------------------------------------------------------------------------

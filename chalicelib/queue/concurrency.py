@@ -194,7 +194,7 @@ def _count_active(limit: str) -> None:
     ids = jobs.active_ids(f"{kind}_id", record_id)
     for job in jobs.get_many(ids) if ids else []:
         if job.status in ACTIVE and limit not in (job.holds or ()):
-            store.record(limit, store.permit(job.job_id, str(job.fence)))
+            store.acquire_beyond(limit, store.permit(job.job_id, str(job.fence)))
             job_updates.count_against(job, limit)
 
 

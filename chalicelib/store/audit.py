@@ -1,7 +1,7 @@
-"""The audit: who did what, when, to which record. Entries are only ever added.
+"""The audit: who did what, when, to which record. Entries are added and never changed.
 
-Every filter has an index of its own, which carries what the others compare and nothing else; the entries themselves are
-read from the table, a page of them. Without one of these filters the months are read.
+Every filter has an index of its own, which carries the columns of the other filters and nothing else. A list reads one
+index, or without a filter the table month by month, and then the page's entries from the table.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def add(entry: AuditRecord) -> None:
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """What a list asks for; None asks for all. `at_from` is inclusive, `at_to` is not."""
+    """What a list selects; None selects all. `at_from` is inclusive, `at_to` is not."""
 
     record_id: str | None = None
     actor: str | None = None
@@ -96,17 +96,17 @@ def page(
 ) -> tuple[list[AuditRecord], int]:
     """The page's entries, newest first, and the number of matches, counted up to `limit` + 1.
 
-    `months` are looked at, newest first, where no index serves.
+    Without a filter that has an index, reads the partitions of `months`, newest first.
     """
     start = (page - 1) * page_size
     keys: list[tuple[str, str]] = []
     total = 0
-    # Entries that must be known of: those of the total, and those before the page's end.
+    # Counted as far as the total goes, and at least to the page's end.
     enough = max(limit, start + page_size) + 1
     for source, partition in _partitions(wanted, months):
         if total >= enough:
             break
-        within, others = _time(wanted), _others(wanted, besides=source)
+        within, others = _between(wanted), _remaining(wanted, besides=source)
         counted = count_up_to(enough - total, source, partition, within, matching=others)
         skip, room = max(0, start - total), page_size - len(keys)
         if room > 0 and counted > skip:
@@ -127,8 +127,8 @@ def _partitions(wanted: AuditFilter, months: list[str]) -> Iterator[tuple[Any, s
         yield AuditRecord, month
 
 
-def _time(wanted: AuditFilter) -> Condition | None:
-    """Entries' ids are ULIDs: an instant bounds them by its first ten letters, which no id ends with."""
+def _between(wanted: AuditFilter) -> Condition | None:
+    """Entries' ids are ULIDs, whose first ten letters are their time: an instant's ten letters bound them."""
     column = AuditRecord.entry_id
     low, high = (None if at is None else ulid(max(at, FIRST), "")[:10] for at in (wanted.at_from, wanted.at_to))
     condition: Condition | None = None
@@ -141,8 +141,8 @@ def _time(wanted: AuditFilter) -> Condition | None:
     return condition
 
 
-def _others(wanted: AuditFilter, *, besides: Any) -> Condition | None:
-    """The filters that the index does not answer by itself."""
+def _remaining(wanted: AuditFilter, *, besides: Any) -> Condition | None:
+    """The condition of the filters that the index's key does not answer."""
     condition: Condition | None = None
     for name, index in INDEXES.items():
         value = getattr(wanted, name)

@@ -1,4 +1,4 @@
-"""What every table's model shares: the name, one client for all, and attributes that give back what was put in."""
+"""What the models of all tables share: names, one client, conditional writes, and attributes for our types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POOL_CONNECTIONS = 32
 
 @lru_cache(maxsize=1)
 def client() -> Any:
-    """One DynamoDB client for all tables: one for each would cost every cold start a dozen times over."""
+    """One DynamoDB client for all tables: one for each table would make every cold start a dozen clients."""
     session = Session()
     return session.create_client(
         "dynamodb",
@@ -111,7 +111,7 @@ def count_up_to(
 ) -> int:
     """How many entries of a partition of a table (a Record) or of an index match, counted as far as `limit`.
 
-    pynamodb's own count reads on to the end, whatever limit it is given.
+    pynamodb's own count reads to the end even with a limit.
     """
     index = None if isinstance(source, type) else source.Meta.index_name
     model: Any = source if index is None else source._model

@@ -1,7 +1,7 @@
 """Batches: one action on many jobs. Part 0 is the batch itself; the parts after it hold its jobs and their outcomes.
 
-accept: parts 1..n, then part 0, without which they are nothing
-step:   take part 0 for a while ── open the next part ── close it with its outcomes ── note that in part 0 ── … ── end
+accept: put parts 1..n, then part 0; without part 0 they are no batch
+step:   acquire part 0 ── open the next part ── close it with its outcomes ── note that in part 0 ── … ── end
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class StateBefore(NamedTuple):
 
 
 class ListingIndex(GlobalSecondaryIndex["BatchRecord"]):
-    """The batches (parts 0) of a month."""
+    """The batches of a month, as their parts 0."""
 
     class Meta:
         index_name = "listing"
@@ -97,7 +97,7 @@ class BatchRecord(Record):
     cancel_requested_at = InstantAttribute(null=True)
     cancel_requested_by = UnicodeAttribute(null=True)
     ended_at = InstantAttribute(null=True)
-    # The worker at it, and until when it may be believed to be.
+    # The worker that holds its lease, and until when.
     holder = UnicodeAttribute(null=True)
     held_until = InstantAttribute(null=True)
 
@@ -177,25 +177,25 @@ def get_many(batch_ids: Sequence[str]) -> list[BatchRecord]:
 
 
 def acquire(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) -> bool:
-    """Hold a running batch, alone; False when another worker does, or it has ended."""
+    """Take the lease of a running batch; False when another worker holds it, or the batch has ended."""
     free = BatchRecord.held_until.does_not_exist() | (BatchRecord.held_until <= now)
     actions = [BatchRecord.holder.set(holder), BatchRecord.held_until.set(until)]
     return written(batch, actions, (BatchRecord.status == BatchStatus.RUNNING) & free)
 
 
 def open_part(part: BatchRecord, before: list[StateBefore | None]) -> None:
-    """Note what was there before anything is done, once, and that it is tried."""
+    """Note the jobs' state before anything is done to them, once, and count the try."""
     opened = BatchRecord.before
     part.update([opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)])
 
 
 def close_part(part: BatchRecord, outcomes: list[OutcomeRow]) -> bool:
-    """Write the outcomes; False when they are written, which stand."""
+    """Write the outcomes; False when the part has outcomes, which then stand."""
     return written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
 
 
 def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) -> bool:
-    """One more part is closed; False when the batch is not held any more."""
+    """Count one more part as closed; False when the lease is lost."""
     actions = [
         BatchRecord.closed.set(batch.closed + 1),
         BatchRecord.counts.set(counts),
@@ -205,7 +205,7 @@ def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) 
 
 
 def release(batch: BatchRecord) -> bool:
-    """Leave the rest to another worker."""
+    """Give up the lease, so that another worker can go on."""
     return written(batch, [BatchRecord.holder.remove(), BatchRecord.held_until.remove()], _held(batch))
 
 

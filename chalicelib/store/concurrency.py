@@ -1,4 +1,4 @@
-"""The runs that a limit counts: one item for each task or source that has one, changed by conditional writes alone.
+"""The permits of a limit: one item for each task or source that has one, changed by conditional writes alone.
 
 A permit is taken under the name `<job id>/<fence>`, before the claim that makes the fence the job's own. So a permit
 belongs to exactly one claim, and whether it is still needed can be read off the job: no other claim has its fence.
@@ -12,7 +12,7 @@ from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.expressions.condition import Condition, size
 
 from chalicelib.store.base import InstantAttribute, Record, table_name, written
-from chalicelib.store.pools import APART
+from chalicelib.store.pools import RESERVED
 
 
 class LimitRecord(Record):
@@ -44,14 +44,14 @@ def holders(limit: str) -> set[str]:
 
 
 def acquire(limit: str, permit: str, *, capacity: int) -> bool:
-    """Take one of `capacity` permits; False when all are taken. Taking it again is no error."""
+    """Take one of `capacity` permits; False when all are taken. Repeating it changes nothing."""
     column = LimitRecord.holders
     free: Condition = column.does_not_exist() | (size(column) < capacity) | column.contains(permit)
     return written(LimitRecord(_key(limit)), [column.add({permit})], free)
 
 
-def record(limit: str, permit: str) -> None:
-    """Take a permit whether there is one or not: for a run that is there already."""
+def acquire_beyond(limit: str, permit: str) -> None:
+    """Take a permit even where all are taken: for a run that was claimed before the limit was set."""
     LimitRecord(_key(limit)).update([LimitRecord.holders.add({permit})])
 
 
@@ -63,7 +63,7 @@ def release(limit: str, permits: set[str]) -> int:
 
 
 def begin_check(limit: str, *, now: datetime, not_since: datetime) -> bool:
-    """Whether the caller is to compare the permits with the jobs; False when somebody did after `not_since`."""
+    """Whether the caller is to compare the permits with the jobs; False when another process did after `not_since`."""
     looked_at = LimitRecord.looked_at
     return written(LimitRecord(_key(limit)), [looked_at.set(now)], looked_at.does_not_exist() | (looked_at < not_since))
 
@@ -73,4 +73,4 @@ def remove(limit: str) -> None:
 
 
 def _key(limit: str) -> str:
-    return f"{APART}{limit}"
+    return f"{RESERVED}{limit}"

@@ -11,7 +11,7 @@ from chalicelib.store.base import DocumentAttribute, InstantAttribute, Record, d
 
 
 class RequestRecord(Record):
-    """In progress while `status` is absent; then whoever holds the lease is believed to be at it."""
+    """In progress while `status` is absent: until `lease_until` the process that wrote it may be at work."""
 
     class Meta:
         table_name = table_name("requests")
@@ -30,7 +30,7 @@ class RequestRecord(Record):
 def accept(
     request_id: str, fingerprint: str, *, now: datetime, lease: timedelta, kept: timedelta
 ) -> RequestRecord | None:
-    """Begin a request; None when it is known already. What expired counts as unknown before DynamoDB deletes it."""
+    """Begin a request; None when it is known already. A record past its expiry counts as unknown."""
     record = RequestRecord(
         request_id, fingerprint=fingerprint, accepted_at=now, lease_until=now + lease, expires_at=now + kept
     )
@@ -54,7 +54,7 @@ def find(request_id: str) -> RequestRecord | None:
 
 
 def take_over(record: RequestRecord, *, now: datetime, lease: timedelta) -> bool:
-    """Take an unfinished request whose lease ran out; False when somebody else was faster."""
+    """Take an unfinished request whose lease expired; False when another process took it first."""
     return written(record, [RequestRecord.lease_until.set(now + lease)], _held(record))
 
 
@@ -71,7 +71,7 @@ def keep_answer(record: RequestRecord, *, status: int, headers: dict[str, str], 
 
 
 def release(record: RequestRecord, *, at: datetime) -> None:
-    """Give up the lease, so that the next asking takes over at once with the same instant of acceptance."""
+    """Give up the lease, so that a repeat takes over at once, with the same instant of acceptance."""
     written(record, [RequestRecord.lease_until.set(at)], _held(record))
 
 

@@ -10,7 +10,7 @@ from chalicelib.store.job_record import JobRecord
 
 
 def marked_once(mark: str | None, guard: Condition | None) -> tuple[list[Any], Condition | None]:
-    """What makes a write of a request or a batch happen once: it leaves its mark, and is refused where it stands."""
+    """Have a request or a batch write once: the actions leave its mark, and the condition fails where the mark is."""
     if mark is None:
         return [], guard
     unmarked: Condition = ~JobRecord.acts.contains(mark)
@@ -18,7 +18,7 @@ def marked_once(mark: str | None, guard: Condition | None) -> tuple[list[Any], C
 
 
 def held_by_run(job: JobRecord) -> Condition:
-    """The job is still in the hands of the run that `job` was read with."""
+    """The run that `job` was read with still holds the job's lease."""
     held: Condition = (JobRecord.fence == job.fence) & (JobRecord.run_no == job.run_no)
     return held
 

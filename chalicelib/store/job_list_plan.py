@@ -22,15 +22,15 @@ INDEXES = {
     "source_id": "by_source",
     "action": "by_action",
     "reason": "by_reason",
-    "status": "by_status",  # of each status; one still open is read there whatever else is asked for: these are few
+    "status": "by_status",  # of each status; an open status is read there under any other filter: these jobs are few
     "group": "by_group",
     "trigger": "by_trigger",
     "pool": "by_pool",
     "kind": "by_kind",
 }
-# Without any of them: every job, by the month of its id.
+# Without any of these filters: every job, by the month of its id.
 TIMELINE = "timeline"
-# As many tasks are read side by side in a search; where a name is that common, the next index of the table is read.
+# A search reads this many tasks side by side; where more have such a name, the next index of the table is read.
 MOST_TASKS = 64
 # A job planned while its task was being renamed has the former name; its id is no more than this ahead.
 PLANNED_AHEAD = timedelta(minutes=10)
@@ -39,7 +39,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list asks for; None asks for all. Instants bound the id's time: the slot, or the acceptance.
+    """What a list selects; None selects all. Instants bound the id's time: the slot, or the acceptance.
 
     `search` is a part of the task's name at the time, in any case of letters.
     """
@@ -75,8 +75,8 @@ class Partition:
     search: str | None = None
 
     @property
-    def void(self) -> bool:
-        """Whether no id lies between the two. DynamoDB refuses to be asked for a range that ends before it begins."""
+    def is_empty(self) -> bool:
+        """Whether no id lies between the two. DynamoDB refuses a range that ends before it begins."""
         return self.first is not None and self.before is not None and self.first >= self.before
 
     @property
@@ -97,9 +97,9 @@ class Partition:
         elif self.before is not None:
             keys.append("job_id < :before")
         for number, choice in enumerate(self.facets):
-            places = {f":facet{number}_{which}": {"S": one} for which, one in enumerate(choice)}
-            values |= places
-            conditions.append("(" + " OR ".join(f"contains(facets, {place})" for place in places) + ")")
+            named = {f":facet{number}_{which}": {"S": one} for which, one in enumerate(choice)}
+            values |= named
+            conditions.append("(" + " OR ".join(f"contains(facets, {name})" for name in named) + ")")
         if self.search is not None:
             values[":search"] = {"S": self.search}
             conditions.append("contains(search_name, :search)")
@@ -143,7 +143,7 @@ def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str],
             tasks = tasks_named(folded(wanted.search))
             if len(tasks) <= MOST_TASKS:
                 found = [_while_named(wanted, index, task_id, lost_at, ended) for task_id, lost_at in tasks.items()]
-                return [[partition] for partition in found if not partition.void]
+                return [[partition] for partition in found if not partition.is_empty]
         elif (value := getattr(wanted, name)) and name != "status":
             return [[_partition(wanted, index, name, value, ended)]]
     return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months]]
@@ -152,7 +152,7 @@ def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str],
 def _while_named(
     wanted: JobFilter, index: str, task_id: str, lost_at: datetime | None, ended: Sequence[JobStatus]
 ) -> Partition:
-    """The jobs of a task until it lost its name: those after are not to be read through first."""
+    """The jobs of a task until it lost its name: a search need not read past the later ones."""
     if lost_at is not None:
         last = lost_at + PLANNED_AHEAD
         wanted = replace(wanted, created_to=min(wanted.created_to or last, last))

@@ -1,6 +1,6 @@
 """Entries of the lists' indexes: read in chunks, merged in the order of their ids, counted.
 
-Asked through the client itself: pynamodb's iterators read a whole page of 1 MB ahead where ten entries are wanted.
+Queries go through the client itself: pynamodb's iterators read a whole page of 1 MB ahead where ten entries are wanted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reader:
         self._read = 0
 
     def fill(self, wanted: int) -> None:
-        """Have the next id at hand, unless there is none. `wanted`: how many the merge will take at most."""
+        """Read until the next id is in `ids`, or the lane ends. `wanted`: how many the merge will take at most."""
         while not self.ids and self._left:
             size, partition = max(self._chunk, self._read), self._left[0]
             if partition.facets:
@@ -74,7 +74,7 @@ def readers(lanes: Sequence[Lane], *, oldest_first: bool, wanted: int) -> list[R
 
 def merged(found: Sequence[Reader], *, oldest_first: bool, wanted: int) -> list[str]:
     """The first `wanted` ids of all lanes together, in order, each once."""
-    _together(lambda reader: reader.fill(wanted), found)
+    _in_parallel(lambda reader: reader.fill(wanted), found)
     better = min if oldest_first else max
     ids: list[str] = []
     while len(ids) < wanted:
@@ -99,11 +99,11 @@ def count_rest(found: Sequence[Reader], *, limit: int) -> int:
         counted += more
         return limit - counted
 
-    _together(lambda reader: reader.count_on(still_wanted), found)
+    _in_parallel(lambda reader: reader.count_on(still_wanted), found)
     return min(counted, limit)
 
 
-def _together(work: Callable[[Reader], None], found: Sequence[Reader]) -> None:
+def _in_parallel(work: Callable[[Reader], None], found: Sequence[Reader]) -> None:
     if len(found) == 1:
         work(found[0])
     elif found:

@@ -1,4 +1,4 @@
-"""Pages of jobs: ids from the index that the plan chose, the page's rows from the table, the total from keys alone."""
+"""Pages of jobs: ids from the index that the plan chose, the page's rows from the table, the total from keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chalicelib.store.base import client
 from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, plan
 from chalicelib.store.job_record import JobRecord
 
-# A page is found by reading the entries before it. Farther in nobody leafs; a range of time leads there.
+# A page is found by reading the entries before it. Jobs further in are found by narrowing the time.
 REACH = 100_000
 
 
@@ -23,7 +23,7 @@ def page(
 ) -> tuple[list[JobRecord], int]:
     """The page's rows and the number of matches, counted up to `limit` + 1.
 
-    `since` and `until` bound the months that are looked at where the filter leaves them open. Raises Invalid for a page
+    `since` and `until` bound the months that are read where the filter leaves them open. Raises Invalid for a page
     that begins more than REACH matches in.
     """
     skip = (page - 1) * page_size
@@ -67,7 +67,7 @@ def _readers(
 
 
 def _rows(ids: list[str]) -> list[JobRecord]:
-    """The jobs of these ids, in their order; one that is gone meanwhile is left out."""
+    """The jobs of these ids, in their order; one deleted meanwhile is left out."""
     found = {job.job_id: job for job in jobs.get_many(ids)}
     return [found[job_id] for job_id in ids if job_id in found]
 

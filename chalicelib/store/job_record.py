@@ -32,7 +32,7 @@ def listed(column: str, key: Attribute[Any] | None = None) -> GlobalSecondaryInd
 
 
 class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
-    """The lines of waiting jobs (`core/queue_keys.py`), best rank first."""
+    """The queues of waiting jobs by their keys (`core/queue_keys.py`), best rank first."""
 
     class Meta:
         index_name = "ready"
@@ -43,7 +43,7 @@ class ReadyIndex(GlobalSecondaryIndex["JobRecord"]):
 
 
 class LeasesIndex(GlobalSecondaryIndex["JobRecord"]):
-    """Every job not ended, by the instant until which somebody may be believed to look after it."""
+    """Jobs that have not ended, or are being deleted, by the end of their lease, and the entries of `watches.py`."""
 
     class Meta:
         index_name = "leases"
@@ -54,7 +54,7 @@ class LeasesIndex(GlobalSecondaryIndex["JobRecord"]):
 
 
 class ActiveIndex(GlobalSecondaryIndex["JobRecord"]):
-    """The jobs of a task that have not ended: what the overlap policy asks."""
+    """The jobs of a task that have not ended: the overlap policy compares with these."""
 
     class Meta:
         index_name = "active"
@@ -125,30 +125,30 @@ class JobRecord(Record):
     error = UnicodeAttribute(null=True)
     pool = UnicodeAttribute()
     priority = NumberAttribute()
-    # Since when it stands in the line; with the priority it gives the rank.
+    # Since when it waits; with the priority it gives the rank.
     enqueued_at = InstantAttribute()
     # Not to be claimed before: the slot, or the time of the next attempt.
     not_before = InstantAttribute()
-    # True once the overlap policy let it into the line.
+    # True once the overlap policy let it into its queue.
     admitted = BooleanAttribute(default=False)
     # Held back by the overlap policy until an earlier job of the task ends.
     buffered = BooleanAttribute(default=False)
-    # Run after its time by the misfire policy: the slots behind it wait for it, whatever the overlap policy says.
+    # Run after its time by the misfire policy: later slots of the task wait for it under every overlap policy.
     late = BooleanAttribute(default=False)
-    # Was due before its task was deleted, and so outlives it.
+    # Was due before its task was deleted, so it runs nevertheless.
     outlives_task = BooleanAttribute(default=False)
     ready_pool = UnicodeAttribute(null=True)
     rank = NumberAttribute(null=True)
     lease_shard = NumberAttribute(null=True)
     lease_until = InstantAttribute(null=True)
     active_task = UnicodeAttribute(null=True)
-    # How often its token was sent again: each repair waits twice as long as the one before.
+    # How often its token was sent: each lease is twice as long as the one before.
     tokens_sent = NumberAttribute(default=1)
 
-    # The run that holds it, or held it last. `fence` is new with every claim: a worker without it can change nothing.
+    # The run that works on it, or did last. `fence` is new with every claim: a worker without it can change nothing.
     run_no = NumberAttribute(default=0)
     fence = UnicodeAttribute(null=True)
-    # The limits (`task:<id>`, `source:<id>`) that count the run which has this fence.
+    # The limits (`task:<id>`, `source:<id>`) in which the run with this fence holds a permit.
     holds = UnicodeSetAttribute(null=True)
     worker = UnicodeAttribute(null=True)
     # Attempts since the start or the last re-run: what `retry.max_attempts` counts.
@@ -164,9 +164,9 @@ class JobRecord(Record):
     canceled_at = InstantAttribute(null=True)
     lateness_seconds = NumberAttribute(null=True)
 
-    # The keyed requests and the batches that acted on it: a repeat of theirs changes nothing.
+    # The idempotency keys and the batches that acted on it: a repeat of theirs changes nothing.
     acts = UnicodeSetAttribute(null=True)
-    # Being deleted since, by {name, role, batch}: what hangs on the record goes first.
+    # Being deleted since, by {name, role, batch}: its files, logs and runs are removed before the record.
     deleted_at = InstantAttribute(null=True)
     deleted_by = DocumentAttribute(null=True)
 

@@ -1,8 +1,8 @@
-"""What changes a job's status: each write under the condition that allows it. `job_updates.py` leaves status alone.
+"""The writes that change a job's status, each under the condition that allows it. `job_updates.py` has the others.
 
 `_transition` is the one function that writes a job's status.
 
-Where a function answers with a bool, False means that the job was not as the caller had read it: somebody was quicker.
+Each answers whether it was written; False means that another process has changed the job since it was read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chalicelib.store.runs import RunRecord
 def _transition(
     job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
 ) -> bool:
-    """Move a job to `target` as TRANSITIONS allows, and bring `job` up to date."""
+    """Write the status where TRANSITIONS allows the move, with the other actions, and bring `job` up to date."""
     before = sorted(sources_of(move, target))
     condition: Condition = JobRecord.status == before[0] if len(before) == 1 else JobRecord.status.is_in(*before)
     if guard is not None:
@@ -48,7 +48,7 @@ def claim(
 ) -> bool:
     """waiting -> assigned, for one worker alone; False when another was quicker or the job may not start yet.
 
-    `holds`: the limits that count this run.
+    `holds`: the limits in which this run has a permit.
     """
     as_read = (JobRecord.run_no == job.run_no) & fence_is(job.fence)
     actions = [
@@ -88,7 +88,10 @@ def wait_again(
     error: str | None,
     cost: dict[str, Any] | None = None,
 ) -> bool:
-    """assigned or running -> waiting, for the next attempt; False when its lease or the wish for another is gone."""
+    """assigned or running -> waiting, for the next attempt.
+
+    False when the run lost its lease, or a cancel or a new priority came since the job was read.
+    """
     actions = [
         JobRecord.not_before.set(not_before),
         JobRecord.next_attempt_at.set(not_before),
@@ -100,9 +103,9 @@ def wait_again(
         set_or_remove(JobRecord.error, error),
         *([] if cost is None else [JobRecord.cost.set(cost)]),
     ]
-    # The rank is of the priority as it was read.
-    wanted = JobRecord.cancel_requested_at.does_not_exist() & (JobRecord.priority == job.priority)
-    return _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & wanted)
+    # The rank above was computed from the priority as it was read.
+    unchanged = JobRecord.cancel_requested_at.does_not_exist() & (JobRecord.priority == job.priority)
+    return _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & unchanged)
 
 
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
@@ -145,7 +148,7 @@ def end_without_run(
     only_planned: bool = False,
     mark: str | None = None,
 ) -> bool:
-    """waiting -> ended without a run. `only_planned` spares a job that has been let into the line meanwhile."""
+    """waiting -> ended without a run. `only_planned`: not when it is due by now, or was let into its queue."""
     actions = _ending(job, reason, error, now, target)
     if by is not None:
         actions += [
@@ -165,9 +168,8 @@ def end_without_run(
 def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:
     """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
 
-    From here on the lists show who asked for this, no longer what made the job.
-
-    The files of an earlier run stay until another run publishes its own.
+    From here on lists show this person as operator and the trigger `rerun`. The files of an earlier run stay until
+    another run publishes its own.
     """
     names = (
         "ended_at", "expires_at", "reason", "error", "canceled_at", "stopped_at", "cancel_requested_at",

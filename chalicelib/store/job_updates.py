@@ -1,6 +1,6 @@
-"""What changes a job and leaves its status as it is: its place in the line, its priority, wishes, and its going.
+"""The writes that leave a job's status as it is: its queue, priority, permits, requests to cancel, and its deletion.
 
-Each answers with a bool; False means that the job was not as the caller had read it: somebody was quicker.
+Each answers whether it was written; False means that another process has changed the job since it was read.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def _unclaimed(job: JobRecord) -> Condition:
 
 
 def make_ready(job: JobRecord) -> bool:
-    """Put a waiting job whose time has come, and that the overlap policy let in, into its pool's line."""
+    """Put a waiting job that is due, and that the overlap policy let in, into its pool's queue."""
     actions = [JobRecord.ready_pool.set(job.pool), JobRecord.admitted.set(True), JobRecord.buffered.set(False)]
     return written(job, actions, _unclaimed(job))
 
 
 def buffer(job: JobRecord, *, lease_until: datetime) -> bool:
-    """Keep a waiting job out of every line until an earlier job of its task has ended."""
+    """Keep a waiting job out of every queue until an earlier job of its task has ended."""
     actions = [JobRecord.buffered.set(True), JobRecord.lease_until.set(lease_until), JobRecord.ready_pool.remove()]
     return written(job, actions, _unclaimed(job))
 
 
 def park(job: JobRecord, limit: str) -> bool:
-    """Keep a waiting job, let in by the overlap policy, out of its pool's line until there is room in a limit."""
+    """Move a waiting job, let in by the overlap policy, to the queue of those that wait for a permit of this limit."""
     actions = [
         JobRecord.ready_pool.set(parked_key(limit)),
         JobRecord.admitted.set(True),
@@ -47,17 +47,17 @@ def park(job: JobRecord, limit: str) -> bool:
 
 
 def refuse_claims(job: JobRecord, *, fence: str) -> bool:
-    """Make every claim fail that began from the job as it was read: for who is about to take back its place."""
+    """Make every claim fail that began from the job as it was read, before the caller reclaims that claim's permit."""
     return written(job, [JobRecord.fence.set(fence)], (JobRecord.status == job.status) & fence_is(job.fence))
 
 
 def count_against(job: JobRecord, limit: str) -> bool:
-    """Have the end of an active job's run give back its place in a limit that was set since its claim."""
+    """Note that an active job's run holds a permit of a limit set since its claim: its end then releases it."""
     return written(job, [JobRecord.holds.add({limit})], JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
 
 
 def outlive_task(job: JobRecord) -> bool:
-    """Let a waiting job that is due run although its task is being deleted."""
+    """Have a waiting job that is due run although its task is being deleted."""
     return written(job, [JobRecord.outlives_task.set(True)], _unclaimed(job))
 
 
@@ -88,9 +88,10 @@ def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None =
 def begin_delete(
     job: JobRecord, *, by: dict[str, Any], at: datetime, lease_until: datetime, mark: str | None = None
 ) -> bool:
-    """Mark an ended job as going: it shows no files from here on, cannot be run again, and `sweep` looks after it.
+    """Mark an ended job as being deleted: it shows no files from here on and cannot run again.
 
-    False when it is open, or going already.
+    Should the caller die, `sweep` finishes the deletion after `lease_until`. False when the job is open, or being
+    deleted already.
     """
     actions = [
         JobRecord.deleted_at.set(at),
@@ -105,5 +106,5 @@ def begin_delete(
 
 
 def delete(job: JobRecord) -> bool:
-    """Remove the record of a job that is going, after all that hangs on it; False when it is not."""
+    """Remove the record of a job that is being deleted, after its files, logs and runs; False when it is not marked."""
     return deleted(job, JobRecord.deleted_at.exists())

@@ -1,4 +1,4 @@
-"""Jobs: making one, and finding them. `job_transitions.py` and `job_updates.py` change them."""
+"""Jobs: making one, and reading them. `job_transitions.py` and `job_updates.py` change them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chalicelib.errors import JobNotFound
 from chalicelib.store.base import count_up_to, saved
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
-# Entries of a line are small: so many are half a read unit or one.
+# Entries of a queue are small: this many cost half a read unit or one.
 READY_PAGE = 25
 
 
@@ -56,7 +56,7 @@ def insert(job: JobRecord) -> bool:
 def replan(job: JobRecord) -> bool:
     """Plan a slot again with an edited task's definition; False when the slot's job is past that.
 
-    Only a job nobody has run, made by an earlier revision of the task, may be replaced: one still waiting for its
+    Replaces only a job that has never run and was made by an earlier revision of the task: one still waiting for its
     time, or one that the edit took out of the plan.
     """
     never_run = (JobRecord.run_no == 0) & (JobRecord.task_revision < job.task_revision)
@@ -67,36 +67,36 @@ def replan(job: JobRecord) -> bool:
     return saved(job, never_run & (planned | withdrawn))
 
 
-# --- looking ----------------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def first_ready_ids(line: str, count: int) -> list[str]:
-    """Ids of a line's first jobs, best rank first. The index lags: a job may be claimed, or missing, for a moment."""
-    return [row.job_id for row in JobRecord.ready.query(line, limit=count)]
+def first_ready_ids(queue_key: str, count: int) -> list[str]:
+    """Ids of a queue's first jobs, best rank first. The index lags: a job may be claimed, or missing, for a moment."""
+    return [row.job_id for row in JobRecord.ready.query(queue_key, limit=count)]
 
 
-def ready_entries(lines: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
-    """(rank, id) of the jobs of several lines whose time has come, best rank first over all of them.
+def ready_entries(queue_keys: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
+    """(rank, id) of the jobs of several queues that are due, best rank first over all of them.
 
-    Each line is read a page at a time, as far as the caller goes on; the first pages in the order of `lines`.
+    Reads each queue a page at a time, as far as the caller iterates; the first pages in the order of `queue_keys`.
     """
     due = JobRecord.not_before <= now
-    rows = [JobRecord.ready.query(line, filter_condition=due, page_size=READY_PAGE) for line in lines]
+    rows = [JobRecord.ready.query(key, filter_condition=due, page_size=READY_PAGE) for key in queue_keys]
     return merge(*(((int(row.rank), row.job_id) for row in found) for found in rows))
 
 
-def count_ahead(lines: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
-    """How many jobs of the lines, due by an instant, have a better rank than this one; `limit` at the most."""
+def count_ahead(queue_keys: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:
+    """How many jobs of the queues, due by an instant, have a better rank than this one; `limit` at the most."""
     ready, in_time, found = JobRecord.ready, JobRecord.not_before <= due, 0
-    for line in lines:
-        found += count_up_to(limit - found, ready, line, JobRecord.rank < rank, matching=in_time)
+    for key in queue_keys:
+        found += count_up_to(limit - found, ready, key, JobRecord.rank < rank, matching=in_time)
         same_rank = in_time & (JobRecord.job_id < job_id)
-        found += count_up_to(limit - found, ready, line, JobRecord.rank == rank, matching=same_rank)
+        found += count_up_to(limit - found, ready, key, JobRecord.rank == rank, matching=same_rank)
     return found
 
 
 def lapsed_ids(shard: int, *, now: datetime) -> Iterator[str]:
-    """Ids of the jobs nobody may be believed to look after any more, longest first."""
+    """Ids of the entries whose lease has expired, the longest expired first: jobs, and what `watches.py` put there."""
     for row in JobRecord.leases.query(shard, JobRecord.lease_until < now):
         yield row.job_id
 
@@ -130,7 +130,7 @@ def newest_ids_in_pool(pool: str, status: JobStatus, *, among: int) -> list[str]
 
 
 def facets(job: JobRecord, status: JobStatus, reason: Reason | None, **others: str) -> set[str]:
-    """What the lists' indexes are to carry of the job when it has this status and reason, and these other columns."""
+    """The facets of the job with this status and reason, and with these other columns in place of its own."""
     columns = {name: getattr(job, name) for name in EQUALITIES if name != "reason"}
     return facets_of(columns | {"reason": reason} | others, status)
 

@@ -22,7 +22,7 @@ from chalicelib.store.base import Record, saved, table_name
 # has at most so many, and so many bytes.
 CHUNK_LINES = 2_000
 CHUNK_BYTES = 300 * 1024
-# Beyond any run and its repair: by then the lines have long been in the archive.
+# Longer than any run and its repair take: by then the lines are in the archive.
 KEPT = timedelta(days=7)
 # Chunks asked for at once when reading on: twice as many each time, so that a page of small chunks takes few calls and
 # one of large chunks does not read far past its end.
@@ -50,7 +50,7 @@ def key_of(job_id: str, run_no: int, *, alerts: bool = False) -> str:
 def append(
     job_id: str, run_no: int, lines: Sequence[LogLine], *, after: int, now: datetime, expires_at: datetime | None = None
 ) -> list[LogLine]:
-    """Write one chunk behind the line `after`, or behind what others wrote there meanwhile; the lines as numbered."""
+    """Write one chunk behind the line `after`, or behind the lines others wrote there; gives the lines as numbered."""
     key, kept = key_of(job_id, run_no), expires_at or now + KEPT
     while True:
         numbered = [replace(line, sequence=after + number) for number, line in enumerate(lines, 1)]
@@ -59,10 +59,10 @@ def append(
             break
         there = next(iter(LogRecord.query(key, LogRecord.sequence == after + 1, consistent_read=True)), None)
         if there is not None and there.packed == chunk.packed:
-            break  # ours: the write had succeeded, its answer was lost
+            break  # our own chunk: the first try had succeeded, and its answer was lost
         after = last_sequence(job_id, run_no)
     alerts = [line for line in numbered if line.level in ALERTS]
-    # What was written for the job and not by a run has few lines: its alerts are found among them.
+    # The log of a job without a run has few lines: readers find the alerts among them.
     if alerts and expires_at is None:
         _chunk(key_of(job_id, run_no, alerts=True), alerts, kept).save()
     return numbered
@@ -79,7 +79,7 @@ def _unpacked(record: LogRecord) -> list[LogLine]:
 
 
 def read(job_id: str, run_no: int, *, alerts: bool = False, after: int = 0, whole: bool = False) -> Iterator[LogLine]:
-    """The run's lines with a sequence above `after`, in order. Reads about as far as the lines are taken.
+    """The run's lines with a sequence above `after`, in order. Reads little further than the caller iterates.
 
     `whole`: the line `after` is the last of its chunk, and that chunk need not be read.
     """

@@ -1,7 +1,7 @@
-"""Pools: what an operator says of a line of waiting jobs. A pool nobody said anything of has no record.
+"""Pools: an operator's description of each, and whether it is paused. A pool without either has no record.
 
-Beside the pools, under an id that no pool can have, stands the register of everything that has a limit: so one read
-tells a worker whether its pool is paused and what it must count.
+Beside the pools, under an id that no pool can have, stands the register of the tasks and sources that have a limit. So
+one read tells a worker whether its pool is paused and which permits it needs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pynamodb.expressions.condition import Condition
 from chalicelib.errors import StaleRevision
 from chalicelib.store.base import InstantAttribute, Record, saved, table_name
 
-# Ids in the API have no `~`.
-APART = "~"
+# Begins the ids of items that are no pools: ids in the API have no `~`.
+RESERVED = "~"
 REGISTER = "~limits"
 
 
@@ -32,23 +32,23 @@ class PoolRecord(Record):
     # Grows by one with every edit; the ETag.
     revision = NumberAttribute(default=1)
     updated_at = InstantAttribute(null=True)
-    # Of the register only: `task:<id>`, `source:<id>` of whatever has, or once had, a limit.
+    # Of the register only: `task:<id>`, `source:<id>` of each task and source that has, or once had, a limit.
     limited = UnicodeSetAttribute(null=True)
 
 
 @dataclass(frozen=True)
-class State:
+class PoolState:
     """What a worker must know of its pool before it claims."""
 
     paused: bool = False
     limited: frozenset[str] = frozenset()
 
 
-def state(pool_id: str) -> State:
+def state(pool_id: str) -> PoolState:
     """Read consistently, so that a pause holds from the next claim on."""
     found = {record.pool_id: record for record in PoolRecord.batch_get([pool_id, REGISTER], consistent_read=True)}
     paused = pool_id in found and found[pool_id].paused
-    return State(bool(paused), frozenset((found[REGISTER].limited or ()) if REGISTER in found else ()))
+    return PoolState(bool(paused), frozenset((found[REGISTER].limited or ()) if REGISTER in found else ()))
 
 
 def find(pool_id: str) -> PoolRecord | None:
@@ -59,7 +59,7 @@ def find(pool_id: str) -> PoolRecord | None:
 
 
 def everything() -> list[PoolRecord]:
-    return [each for each in PoolRecord.scan(consistent_read=True) if not each.pool_id.startswith(APART)]
+    return [each for each in PoolRecord.scan(consistent_read=True) if not each.pool_id.startswith(RESERVED)]
 
 
 def put(pool: PoolRecord, *, expected_revision: int, now: datetime) -> None:
@@ -73,7 +73,7 @@ def put(pool: PoolRecord, *, expected_revision: int, now: datetime) -> None:
 
 
 def register(limit: str) -> None:
-    """Have every worker count what this limit is about, from its next claim on."""
+    """Have every worker ask for a permit of this limit, from its next claim on."""
     PoolRecord(REGISTER).update([PoolRecord.limited.add({limit})])
 
 

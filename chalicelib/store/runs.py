@@ -1,4 +1,4 @@
-"""Runs: the attempts at a job. A run's end is written once, by whoever gets there first; the job follows its run."""
+"""Runs: the attempts at a job. Worker, cancel and sweep compete to write a run's end, once; the job follows it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunRecord(Record):
 
 
 def create(run: RunRecord) -> None:
-    """Record a claim. Repeating it, or coming after `end` made the record, changes nothing."""
+    """Record a claim. Changes nothing where the record exists: from an earlier call, or from `end`."""
     saved(run, RunRecord.job_id.does_not_exist())
 
 
@@ -62,7 +62,7 @@ def find(job_id: str, run_no: int) -> RunRecord | None:
 
 
 def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
-    """created -> running; False when the run was ended meanwhile."""
+    """created -> running; False when the run has ended."""
     return written(
         RunRecord(job_id, run_no),
         [RunRecord.status.set(RunStatus.RUNNING), RunRecord.started_at.set(at)],
@@ -71,7 +71,7 @@ def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
 
 
 def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) -> bool:
-    """Write down what an open run runs; False when it was ended meanwhile."""
+    """Record what an open run executes, as its kind says; False when the run has ended."""
     return written(
         RunRecord(job_id, run_no),
         [RunRecord.definition.set(definition)],
@@ -80,8 +80,10 @@ def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) 
 
 
 def end(run: RunRecord, *, made: bool = False) -> bool:
-    """Write a run's end; False when it has one already. The record is made when the claim's writer died before it,
-    unless it is known to have been `made`: then it is gone with its job.
+    """Write a run's end; False when it has one already.
+
+    Makes the record where the worker died between its claim and `create`. Not when the caller knows that the record
+    was `made`: where it is missing then, it was deleted with its job.
     """
     actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]
     for name in (
@@ -109,8 +111,8 @@ def end(run: RunRecord, *, made: bool = False) -> bool:
     return written(RunRecord(run.job_id, run.run_no), actions, unended)
 
 
-def keep(job_id: str, numbers: Iterable[int], *, until: datetime) -> None:
-    """Let these runs of a job live until then. One whose record was never made, or is gone, is left out."""
+def set_expiry(job_id: str, numbers: Iterable[int], *, until: datetime) -> None:
+    """Have the records of these runs expire then. Skips a run whose record was never made or is deleted."""
     for number in numbers:
         written(RunRecord(job_id, number), [RunRecord.expires_at.set(until)], RunRecord.job_id.exists())
 

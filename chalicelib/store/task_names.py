@@ -28,7 +28,7 @@ class NameRecord(Record):
     name_key = UnicodeAttribute(range_key=True)
     task_id = UnicodeAttribute()
     search_name = UnicodeAttribute()
-    # The revision that the task was to have when it was saved with the name, last time.
+    # The task's revision in the last save with this name.
     revision = NumberAttribute()
     # Set once the task has lost the name: when, and until when jobs may have it.
     lost_at = InstantAttribute(null=True)
@@ -36,14 +36,14 @@ class NameRecord(Record):
 
 
 def register(task_id: str, name: str, *, revision: int) -> None:
-    """Before the task is saved with this name as this revision."""
+    """Note a name before the task is saved with it as this revision."""
     row = NameRecord(REGISTRY, _key(task_id, name), task_id=task_id, search_name=folded(name), revision=revision)
-    # A later edit has it already; this one will be refused.
+    # Refused where a later edit has registered the name: the save of this edit will fail too.
     saved(row, NameRecord.name_key.does_not_exist() | (NameRecord.revision <= revision))
 
 
 def release(task_id: str, name: str, *, revision: int, now: datetime, expires_at: datetime) -> None:
-    """After the task lost the name that it had as this revision; nothing when it has taken it again since.
+    """Note that the task lost the name that it had as this revision, unless it has taken it again since.
 
     `expires_at`: when no job can have the name any more.
     """

@@ -106,7 +106,7 @@ def note_fire(task: TaskRecord, *, at: datetime, missed_since: datetime | None) 
 
 
 def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) -> bool:
-    """Remember what this revision's rule is, or with None that it has none; False when the task was edited since."""
+    """Note what this revision's rule is, or with None that it has none; False when the task was edited since."""
     if expression is None or state is None:
         actions: list[Any] = [
             TaskRecord.rule_expression.remove(), TaskRecord.rule_state.remove(), TaskRecord.rule_revision.remove(),
@@ -126,12 +126,12 @@ def note(task: TaskRecord, text: str) -> None:
 
 
 def set_source(task_id: str, source_id: str) -> None:
-    """The report that the task exports reads another source now; what is planned from here on says so."""
+    """Note that the task's report now reads another source: jobs planned from here on name this one."""
     written(TaskRecord(task_id), [TaskRecord.source_id.set(source_id)], TaskRecord.name.exists())
 
 
 def note_latest(task_id: str, *, job_id: str, status: JobStatus, at: datetime) -> None:
-    """Show a job's status as the task's latest, unless a later job's is shown already or the task is gone."""
+    """Show a job's status as the task's latest, unless a later job's is shown already or the task is deleted."""
     latest = TaskRecord.latest_job_id
     written(
         TaskRecord(task_id),

@@ -1,4 +1,4 @@
-"""What `sweep` looks after besides jobs: entries in the `leases` index, which it reads anyway.
+"""What `sweep` takes care of besides jobs: entries in the `leases` index, which it reads anyway.
 
 An entry stands in the jobs table under an id that no job can have, with nothing but what the index takes. So a stage
 without such work pays for no query, and one with much of it pays for what is due. A process puts the entry before it
@@ -59,7 +59,7 @@ def find(kind: Watched, subject: str) -> WatchRecord | None:
 
 
 def keep(kind: Watched, subject: str, *, until: datetime) -> None:
-    """Have `sweep` take the subject up after an instant, whatever the entry said before."""
+    """Have `sweep` take the subject up after an instant; replaces the one the entry had."""
     WatchRecord(entry_id(kind, subject)).update(
         [
             WatchRecord.lease_shard.set(lease_shard(subject)),

@@ -1,4 +1,4 @@
-"""Places in a limit, and the register of what is limited: conditional writes that each emulator must judge alike."""
+"""Permits of a limit, and the register of what is limited: conditional writes that each emulator must judge alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chalicelib.errors import StaleRevision
 from chalicelib.store import concurrency, pools
 from chalicelib.store.base import count_up_to
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.pools import PoolRecord, State
+from chalicelib.store.pools import PoolRecord, PoolState
 from tests.support.read_counts import reads
 from tests.support.world import START, World
 
@@ -46,13 +46,13 @@ def test_a_limit_is_compared_with_its_jobs_by_one_caller_at_a_time(backend: Worl
 
 
 def test_one_read_tells_of_the_pool_and_of_all_limits(backend: World) -> None:
-    assert pools.state("cloud") == State()
+    assert pools.state("cloud") == PoolState()
     pools.register(LIMIT)
     pools.register("source:s1")
     pools.put(PoolRecord("cloud", paused=True), expected_revision=0, now=START)
-    assert pools.state("cloud") == State(paused=True, limited=frozenset({LIMIT, "source:s1"}))
+    assert pools.state("cloud") == PoolState(paused=True, limited=frozenset({LIMIT, "source:s1"}))
     pools.unregister("source:s1")
-    assert pools.state("other") == State(limited=frozenset({LIMIT}))
+    assert pools.state("other") == PoolState(limited=frozenset({LIMIT}))
     assert [pool.pool_id for pool in pools.everything()] == ["cloud"]
 
 
