@@ -21,6 +21,6 @@ class Format(Protocol):
     content_type: str
 
     def extract(self, source: GivesCsv, query: Any, options: Any, sink: Sink) -> int:
-        """Push the whole result of a query into `sink`, block by block; the number of rows. `options` are those of the
-        spec's field of the format's name.
+        """Push the whole result of a query into `sink`, block by block; the number of rows. `options` is the
+        spec's field of the format's name, None where it has none.
         """

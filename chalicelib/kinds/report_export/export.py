@@ -55,7 +55,7 @@ class Export:
         columns = source.describe(query)
         context.log("INFO", f"Query {query.name!r} begun: {len(columns)} columns.")
         written = pipeline.write_file(
-            lambda sink: form.extract(source, query, spec.csv, sink),
+            lambda sink: form.extract(source, query, spec.options, sink),
             self._client,
             self._bucket,
             key,

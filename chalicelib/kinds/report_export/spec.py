@@ -42,6 +42,11 @@ class ReportExportSpec(BaseModel):
     if_empty: IfEmpty = IfEmpty.PUBLISH
 
     @property
+    def options(self) -> Any:
+        """The options of the format: the field of its name; None for a format without one."""
+        return getattr(self, self.format, None)
+
+    @property
     def extension(self) -> str:
         return formats.format_of(self.format).extension + self.compression.extension
 
