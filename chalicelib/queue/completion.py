@@ -35,7 +35,7 @@ def complete(job: JobRecord, run: RunRecord, *, now: datetime) -> None:
     elif run.status == RunStatus.CANCELED and run.reason in (Reason.DEADLINE, Reason.STATEMENT):
         _end_job(job, run, JobStatus.TIMED_OUT, run.reason, run.error, now=now)
     elif run.status == RunStatus.CANCELED or job.cancel_requested_at is not None:
-        _end_job(job, run, JobStatus.CANCELED, _who_canceled(job, run), run.error, now=now)
+        _end_job(job, run, JobStatus.CANCELED, _reason_of_cancel(job, run), run.error, now=now)
     elif run.reason is not None and run.reason.is_precondition:
         _end_job(job, run, JobStatus.BLOCKED, run.reason, run.error, now=now)
     elif not _retry(job, run, now=now):
@@ -67,7 +67,7 @@ def _retry(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
     return True
 
 
-def _who_canceled(job: JobRecord, run: RunRecord) -> Reason:
+def _reason_of_cancel(job: JobRecord, run: RunRecord) -> Reason:
     if run.status == RunStatus.CANCELED and run.reason is not None:
         return run.reason
     return cancel_reason(job.cancel_requested_by)
