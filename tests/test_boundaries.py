@@ -124,8 +124,8 @@ def test_importing_the_app_loads_nothing_heavy() -> None:
     assert not HEAVY & set(done.stdout.split())
 
 
-# Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer whatever
-# happened; and what interrupts a statement from another thread has nobody to raise to.
+# Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer to every
+# error; and what interrupts a statement from another thread has no caller to raise to.
 CATCH_ALLS = {"chalicelib/worker/worker.py", "chalicelib/api/blueprint.py", "chalicelib/sources/postgres/source.py"}
 
 
@@ -141,7 +141,7 @@ def test_every_exception_is_caught_in_few_places() -> None:
     assert found <= CATCH_ALLS
 
 
-def test_nothing_names_a_place_on_somebodys_machine() -> None:
+def test_no_file_names_a_path_of_a_developers_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     place = re.compile(r"/(?:home/[a-z]+|root|Users/[a-z]+)/")
     named = [

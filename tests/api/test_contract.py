@@ -152,7 +152,7 @@ def test_a_number_is_what_was_sent(admin: Http, make: Make) -> None:
     assert [Decimal(str(number)) for number in kept] == [Decimal(number) for number in numbers]
 
 
-def test_a_condition_that_nobody_would_look_at_is_refused(admin: Http) -> None:
+def test_a_condition_that_the_route_does_not_read_is_refused(admin: Http) -> None:
     for operation in routes.operations():
         shown = openapi.document()["paths"][operation.path][operation.method.lower()]
         described = "If-Match" in {parameter["name"] for parameter in shown["parameters"]}
@@ -282,7 +282,7 @@ def _with_ids(path: str) -> str:
     return re.sub(r"\{\w+\}", "none", path)
 
 
-def test_an_error_nobody_expected_says_nothing_and_is_logged(
+def test_an_unexpected_error_is_logged_and_its_answer_has_no_detail(
     admin: Http, monkeypatch: pytest.MonkeyPatch, logged: Any
 ) -> None:
     def broken(*args: Any, **named: Any) -> None:

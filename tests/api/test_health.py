@@ -19,7 +19,7 @@ def _asked_anew() -> Iterator[None]:
     probes.forget()
 
 
-def test_anybody_may_ask_whether_the_stage_is_well() -> None:
+def test_health_answers_without_a_token() -> None:
     reply = Http().get("/health")
     assert reply.status == 200
     assert (reply.json["status"], reply.json["version"], reply.json["stage"]) == ("ok", VERSION, "test")

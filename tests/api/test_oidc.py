@@ -129,7 +129,7 @@ def test_an_access_token_names_its_client(issuer: Issuer) -> None:
     ],
     ids=str,
 )
-def test_a_flawed_jwt_lets_nobody_in(issuer: Issuer, flaw: dict[str, Any]) -> None:
+def test_a_flawed_jwt_is_refused(issuer: Issuer, flaw: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
         oidc.verify(token(**flaw), now=NOW)
 

@@ -25,7 +25,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
     assert described == {(method, path) for path, methods in app.routes.items() for method in methods}
 
 
-def test_anybody_may_read_it() -> None:
+def test_the_openapi_document_needs_no_token() -> None:
     reply = Http().get("/openapi.json")
     assert reply.status == 200
     assert reply.json == DOCUMENT

@@ -333,7 +333,7 @@ def test_a_slot_before_1970_cannot_be(admin: Http, make: Make, slot: str) -> Non
     assert (reply.status, reply.fields) == (422, ["scheduled_for"])
 
 
-def test_a_pool_that_nobody_serves_is_refused_on_every_way_in(admin: Http, make: Make) -> None:
+def test_a_pool_without_a_worker_is_refused_by_create_replace_and_patch(admin: Http, make: Make) -> None:
     task = make.task(pool="cloud")
     path = f"/tasks/{task['task_id']}"
     body = make.task_body(spec=task["spec"], pool="lab")

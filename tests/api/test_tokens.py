@@ -42,7 +42,7 @@ def test_a_repeat_under_the_same_key_makes_one_token_and_hides_it(admin: Http, w
     assert first["token"] not in json.dumps(world.items("requests"), default=str)
 
 
-def test_a_revoked_token_lets_nobody_in(admin: Http) -> None:
+def test_a_revoked_token_is_refused(admin: Http) -> None:
     made = admin.post("/tokens", {"name": "console", "role": "viewer"}).json
     revoked = admin.delete(f"/tokens/{made['token_id']}")
     assert revoked.json["revoked_at"] is not None
@@ -66,7 +66,7 @@ def test_a_revoked_token_lets_nobody_in(admin: Http) -> None:
     ],
 )
 @pytest.mark.usefixtures("world")
-def test_what_is_no_token_lets_nobody_in(authorization: str) -> None:
+def test_text_that_is_no_token_is_refused(authorization: str) -> None:
     assert Http(authorization).get("/me").status == 401
 
 
@@ -86,7 +86,7 @@ def test_the_gateway_says_the_same_of_a_missing_and_of_a_bad_token() -> None:
     assert (said["Code"], said["Message"]) == ("Unauthenticated", Unauthenticated().message)
 
 
-def test_a_token_with_another_secret_lets_nobody_in(world: World) -> None:
+def test_a_token_with_another_secret_is_refused(world: World) -> None:
     token = a_token()
     other = token[:-1] + ("0" if token[-1] != "0" else "1")
     assert Http(f"Bearer {other}").get("/me").status == 401

@@ -132,7 +132,7 @@ def test_of_one_priority_the_older_goes_first():
     assert rank(NOW, 5) < rank(NOW + timedelta(milliseconds=1), 5)
 
 
-def test_a_rank_is_milliseconds_whatever_the_zone():
+def test_a_rank_is_milliseconds_in_any_zone():
     assert rank(NOW, 0) == int(NOW.timestamp()) * 1000
     assert rank(NOW.astimezone(timezone(timedelta(hours=8))), 7) == rank(NOW, 7)
 
@@ -142,7 +142,7 @@ def test_a_rank_is_milliseconds_whatever_the_zone():
     st.integers(PRIORITY_MIN, PRIORITY_MAX),
     st.timedeltas(timedelta(0), timedelta(days=400)),
 )
-def test_nobody_is_overtaken_for_longer_than_the_difference_of_priorities(low: int, high: int, after: timedelta):
+def test_a_job_is_overtaken_no_longer_than_the_difference_of_priorities(low: int, high: int, after: timedelta):
     overtaken = rank(NOW + after, high) < rank(NOW, low)
 
     assert not overtaken or after < (high - low) * POINT

@@ -105,7 +105,7 @@ class LocalStack:
         return sorted(event["timestamp"] / 1000 for event in said if event["message"].startswith("START "))
 
     def as_(self, role: str) -> Caller:
-        """The API, called with the token of a role; of nobody when the role is empty."""
+        """The API, called with the token of a role; without a token when the role is empty."""
         known = self.state.credentials
         assert known is not None
         return Caller(self.base_url, known["tokens"][role] if role else None)

@@ -42,13 +42,13 @@ def test_credentials_are_for_their_owner_only(stack: LocalStack) -> None:
     assert known["base_url"] == stack.base_url
 
 
-def test_who_waits_for_health_can_read_the_tokens(stack: LocalStack) -> None:
+def test_the_tokens_are_readable_when_health_answers(stack: LocalStack) -> None:
     assert stack.known_when_well is not None
     assert stack.known_when_well == stack.state.credentials
 
 
 @pytest.mark.parametrize("function", ["tick", "sweep"])
-def test_what_aws_does_each_minute_is_done_at_once(stack: LocalStack, function: str) -> None:
+def test_tick_and_sweep_run_right_after_the_start(stack: LocalStack, function: str) -> None:
     """The emulator's rules fire a minute after they were made, and again as long after each start."""
     assert stack.ready_at is not None
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -66,19 +66,19 @@ def test_no_token_is_answered_in_the_shape_of_every_error(stack: LocalStack) -> 
     assert refused.value.status == 401
 
 
-def test_a_token_that_nobody_made_is_refused(stack: LocalStack) -> None:
+def test_an_unknown_token_is_refused(stack: LocalStack) -> None:
     with pytest.raises(Refused) as refused:
         Caller(stack.base_url, f"carillon_nobody_{'0' * 64}")("GET", "/tasks")
     assert refused.value.status == 401
 
 
-def test_an_address_that_is_none_is_not_found(stack: LocalStack) -> None:
+def test_an_unknown_path_is_not_found(stack: LocalStack) -> None:
     with pytest.raises(Refused, match=r'"Code": ?"NotFound"') as refused:
         stack.as_("admin")("GET", "/nothing/here")
     assert refused.value.status == 404
 
 
-def test_the_front_says_what_is_where(stack: LocalStack) -> None:
+def test_the_front_page_names_the_api_address(stack: LocalStack) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -112,7 +112,7 @@ def test_a_second_start_says_that_it_runs_already(stack: LocalStack) -> None:
         (["--state", "pyproject.toml"], "pyproject.toml cannot be written to: Not a directory"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(
+def test_an_impossible_option_is_refused_in_a_sentence(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_main(words, monkeypatch) == 2
@@ -127,7 +127,7 @@ def test_a_state_without_permission_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
-        """What the system says to anybody but root, whom no permission stops."""
+        """The system's answer to every user but root, which no permission stops."""
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "mkdir", refused)
@@ -135,7 +135,7 @@ def test_a_state_without_permission_is_named(
     assert "cannot be written to: Permission denied" in capsys.readouterr().err
 
 
-def test_a_folder_of_somebody_elses_is_not_taken(
+def test_a_folder_with_other_files_is_refused_as_state(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "letters").touch()

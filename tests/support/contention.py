@@ -1,5 +1,5 @@
-"""Many waiting jobs and many workers at once, on tables in memory: one call at a time, as DynamoDB writes an item, and
-between calls the threads go as they like."""
+"""Many waiting jobs and many workers at once, on tables in memory: calls come one at a time, as DynamoDB writes items, and
+between calls the threads run in any order."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def contended_tables(patch: pytest.MonkeyPatch) -> Iterator[Aws]:
                 return call(operation, given)
 
         patch.setattr(aws.tables, "_make_api_call", one_at_a_time)
-        patch.setattr(Tables, "_Query", _quick_lines(Tables._Query))
+        patch.setattr(Tables, "_Query", _quick_queue_pages(Tables._Query))
         patch.setitem(registry.KINDS, "probe", "tests.support.simulator:probe")
         PROBE.works_on, PROBE.behaviour = Probe().works_on, Probe().behaviour
         yield aws
 
 
-def _quick_lines(whole: Callable[..., Any]) -> Callable[..., Any]:
-    """A page of a line without comparing every item of the table; it may begin behind a job that has left the line."""
+def _quick_queue_pages(whole: Callable[..., Any]) -> Callable[..., Any]:
+    """A page of a queue without comparing every item of the table; it may begin behind a job that left it."""
 
     def query(self: Tables, TableName: str, KeyConditionExpression: str, **given: Any) -> Any:
         if given.get("IndexName") != "ready" or " AND " in KeyConditionExpression:

@@ -19,7 +19,7 @@ OPEN_ONLY = ("ready_pool", "lease_shard", "lease_until", "active_task", "next_at
 
 
 def a_job(stage: Stage, **changes: Any) -> JobRecord:
-    """A waiting job of a task that starts now, in the line; its token is in the queue."""
+    """A waiting job of a task that starts now; its token is in the SQS queue."""
     task = stage.task(**({"schedule": {"type": "now"}} | changes))
     return next(job for job in stage.jobs() if job.task_id == task.task_id)
 

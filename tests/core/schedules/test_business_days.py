@@ -29,7 +29,7 @@ HOLIDAYS = Calendar.accept(
         ("modified_following", [29, 30, 6, 7, 8, 9, 11]),
     ],
 )
-def test_dates_that_land_on_one_collapse(rule: str, expected: list[int]):
+def test_dates_that_move_to_one_day_fire_once(rule: str, expected: list[int]):
     fires = upcoming(
         cron("0 9 * * *", on_non_business=rule),
         after=utc("2026-04-29T00:00Z"),
@@ -51,7 +51,7 @@ def test_dates_that_land_on_one_collapse(rule: str, expected: list[int]):
         (9, "next", "2026-05-09"),  # a Saturday that is worked
     ],
 )
-def test_a_date_off_rolls(day: int, rule: str, moved: str):
+def test_a_fire_on_a_day_off_moves_by_the_rule(day: int, rule: str, moved: str):
     schedule = cron(f"0 9 {day} 5 *", on_non_business=rule)
 
     (fire,) = preview_fires(schedule, after=utc("2026-01-01T00:00Z"), count=1, calendar=HOLIDAYS)
@@ -92,7 +92,7 @@ def test_without_a_calendar_weekends_are_off():
     assert fires == [utc("2026-05-04T09:00Z"), utc("2026-05-05T09:00Z")]
 
 
-def test_skipped_slots_are_there_for_the_ledger():
+def test_skipped_slots_are_listed_when_asked_for():
     schedule = cron("0 9 * * *", on_non_business="skip")
 
     slots = upcoming(schedule, after=utc("2026-05-01T12:00Z"), count=3, with_skipped=True)

@@ -61,7 +61,7 @@ from tests.support.schedules import INTERVAL, NEW_YORK, NOW, ONCE, cron, daily
                 "anchor": "2026-05-01T10:30:15Z",
             },
         ),
-        # What a period needs and nobody gave is taken from its anchor: 1 May 2026 is a Friday.
+        # What a period needs and the caller left out comes from its anchor: 1 May 2026 is a Friday.
         (
             {"type": "calendar", "every": 1, "unit": "week", "at": "09:00:00"},
             {
@@ -212,7 +212,7 @@ WEEKLY = {"type": "calendar", "every": 1, "unit": "week", "at": "09:00"}
         (cron("0 9 * * *", color="red"), "schedule.color"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_field(given: dict[str, Any], field: str):
+def test_an_invalid_schedule_is_refused_with_its_field(given: dict[str, Any], field: str):
     with pytest.raises(InvalidSchedule) as refusal:
         accept_schedule(given, now=NOW)
 

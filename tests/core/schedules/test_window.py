@@ -212,7 +212,7 @@ def test_the_canonical_form(given: dict[str, Any], stored: dict[str, Any]):
         ({"type": "fixed", "start": "soon", "end": "2026-01-01"}, "window.start"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_field(window: dict[str, Any], field: str):
+def test_an_invalid_schedule_is_refused_with_its_field(window: dict[str, Any], field: str):
     with pytest.raises(InvalidSchedule) as refusal:
         accept_window(window, schedule_type="cron")
 
@@ -227,7 +227,7 @@ def test_a_task_that_runs_now_has_no_previous_fire():
     assert accept_window({"type": "since_previous_fire"}, schedule_type="cron") == {"type": "since_previous_fire"}
 
 
-def test_naive_datetimes_are_refused_at_every_door():
+def test_every_function_refuses_naive_datetimes():
     naive = datetime(2026, 5, 1)  # noqa: DTZ001 - what is refused
     aware, later = utc("2026-05-01T00:00Z"), utc("2026-05-09T00:00Z")
     for call in (
