@@ -155,7 +155,7 @@ def test_every_change_leaves_an_entry_by_whom_on_which_record_without_a_secret(
         assert secret not in told
 
 
-def test_what_changed_is_told_from_and_to(make: Make) -> None:
+def test_an_entry_has_the_old_and_the_new_value(make: Make) -> None:
     task = make.task()
     make.admin.patch(f"/tasks/{task['task_id']}", {"name": "Other", "priority": 7})
     entry = make.admin.get("/audit", record_id=task["task_id"]).json["items"][0]
@@ -164,7 +164,7 @@ def test_what_changed_is_told_from_and_to(make: Make) -> None:
 
 
 @pytest.mark.usefixtures("world")
-def test_a_long_document_is_told_by_its_beginning() -> None:
+def test_a_long_document_is_recorded_by_its_beginning() -> None:
     # Each fits an item of its own; both together do not.
     before, after = ({"queries": [{"name": f"报表 {letter}", "sql": letter * 210_000}]} for letter in "xy")
     audit.record(Actor("ada", "editor"), "update", "report", "r", before=before, after=after, now=NOW)
@@ -264,7 +264,7 @@ def test_a_filter_reads_what_it_finds_and_not_the_whole_audit(filled: list[dict[
         ({"page": "0"}, "page"),
     ],
 )
-def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: dict[str, str], field: str) -> None:
+def test_an_invalid_filter_is_refused_by_name(admin: Http, query: dict[str, str], field: str) -> None:
     reply = admin.get("/audit", **query)
     assert (reply.status, reply.fields) == (422, [field])
 
@@ -273,7 +273,7 @@ def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: dict[str
     "query",
     [{"actor": "nobody"}, {"at_to": "1960-01-01T00:00:00Z"}, {"at_from": "9000-01-01T00:00:00Z"}, {"page": "9"}],
 )
-def test_what_matches_nothing_is_an_empty_page(admin: Http, query: dict[str, str]) -> None:
+def test_a_filter_without_matches_gives_an_empty_page(admin: Http, query: dict[str, str]) -> None:
     reply = admin.get("/audit", **query)
     assert (reply.status, reply.json["items"]) == (200, [])
 

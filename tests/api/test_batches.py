@@ -65,7 +65,7 @@ def take_messages(world: World, about: str = "batch") -> int:
         ({"action": "cancel", "job_ids": ["x" * 64] * 10_001}, ["job_ids"]),
     ],
 )
-def test_a_batch_that_cannot_be_is_refused_by_name(admin: Http, body: dict[str, Any], fields: list[str]) -> None:
+def test_an_invalid_batch_is_refused_by_name(admin: Http, body: dict[str, Any], fields: list[str]) -> None:
     reply = admin.post("/jobs/batch", body)
     assert (reply.status, reply.fields) == (422, fields), reply.raw
     assert admin.get("/batches").json["total"] == 0
@@ -151,7 +151,7 @@ def test_a_repeated_request_gives_the_same_batch(admin: Http, world: World) -> N
     assert admin.post("/jobs/batch", body, key="k-2").json["batch_id"] != first.json["batch_id"]
 
 
-def test_a_viewer_watches_batches_and_begins_none(admin: Http, world: World) -> None:
+def test_a_viewer_reads_batches_and_starts_none(admin: Http, world: World) -> None:
     viewer = as_role(Role.VIEWER)
     batch = admin.post("/jobs/batch", {"action": "cancel", "job_ids": ["a"]}).json
     assert viewer.get(f"/batches/{batch['batch_id']}").status == viewer.get("/batches").status == 200
@@ -161,7 +161,7 @@ def test_a_viewer_watches_batches_and_begins_none(admin: Http, world: World) -> 
         assert "needs the role operator" in reply.json["Message"]
 
 
-def test_a_batch_that_is_not_there_is_told(admin: Http) -> None:
+def test_an_unknown_batch_is_not_found(admin: Http) -> None:
     for reply in (admin.get("/batches/none"), admin.post("/batches/none/cancel")):
         assert (reply.status, reply.json["Code"]) == (404, "BatchNotFound")
 

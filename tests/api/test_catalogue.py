@@ -116,7 +116,7 @@ def test_a_source_in_use_is_not_deleted(admin: Http, make: Make) -> None:
         ({"password": 5}, "password"),
     ],
 )
-def test_a_source_that_cannot_be_is_refused_by_field_and_leaves_nothing(
+def test_an_invalid_source_is_refused_by_field_and_leaves_nothing(
     admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
     reply = admin.post("/sources", make.source_body(**changes))
@@ -189,7 +189,7 @@ Q = {"name": "q", "sql": "SELECT 1 AS one"}
         ({"description": "x" * 4_001}, "description"),
     ],
 )
-def test_a_report_that_cannot_be_is_refused_by_field(
+def test_an_invalid_report_is_refused_by_field(
     admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
     reply = admin.post("/reports", make.report_body(**changes))
@@ -197,7 +197,7 @@ def test_a_report_that_cannot_be_is_refused_by_field(
     assert world.items("reports") == []
 
 
-def test_all_problems_of_a_report_are_told_at_once(admin: Http, make: Make) -> None:
+def test_an_answer_names_all_problems_of_a_report(admin: Http, make: Make) -> None:
     body = make.report_body(queries=[Q | {"sql": "DROP TABLE orders"}, Q], parameters=[{"name": "window_end"}])
     assert sorted(admin.post("/reports", body).fields) == ["parameters.0.name", "queries.0.sql", "queries.1.name"]
 
@@ -251,9 +251,7 @@ def test_a_preview_sees_the_window_of_a_slot(admin: Http, make: Make) -> None:
         ({"parameters": {"least": 1}, "window": {"type": "since_previous_fire"}}, "window.type"),
     ],
 )
-def test_a_preview_that_cannot_be_is_refused_by_field(
-    admin: Http, make: Make, body: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_preview_is_refused_by_field(admin: Http, make: Make, body: dict[str, Any], field: str) -> None:
     report = make.report(
         queries=[Q | {"sql": "SELECT :least AS least"}],
         parameters=[{"name": "least", "type": "integer", "required": True}],
@@ -305,7 +303,7 @@ def test_a_calendar_is_made_replaced_and_deleted_unless_in_use(admin: Http, make
         ({"covers_from": "yesterday"}, "covers_from"),
     ],
 )
-def test_a_calendar_that_cannot_be_is_refused_by_field(admin: Http, changes: dict[str, Any], field: str) -> None:
+def test_an_invalid_calendar_is_refused_by_field(admin: Http, changes: dict[str, Any], field: str) -> None:
     reply = admin.post("/calendars", CALENDAR | changes)
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
 

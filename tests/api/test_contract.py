@@ -74,7 +74,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(role: Role) -> None:
             assert f"needs the role {needed}" in reply.json["Message"]
 
 
-def test_a_robot_stands_beside_the_ladder() -> None:
+def test_a_robot_has_no_role_of_people() -> None:
     assert not allows(Role.ROBOT, Role.VIEWER)
     assert not allows(Role.ADMIN, Role.ROBOT)
     assert allows(Role.ROBOT, Role.ROBOT)
@@ -82,7 +82,7 @@ def test_a_robot_stands_beside_the_ladder() -> None:
     assert not allows("owner", Role.VIEWER)
 
 
-def test_a_route_that_lost_its_role_is_denied_to_everybody(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_without_a_role_is_denied_to_every_role(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(ROLES, ("GET", "/tokens"))
     assert admin.get("/tokens").status == 403
 
@@ -143,7 +143,7 @@ def test_a_number_that_would_be_rounded_is_refused_by_name(admin: Http, number: 
         assert "send it as text" in reply.json["Message"]
 
 
-def test_a_number_is_what_was_sent(admin: Http, make: Make) -> None:
+def test_a_number_comes_back_as_it_was_sent(admin: Http, make: Make) -> None:
     numbers = ["0.1", "1234567.12345678", "5e-324", "1.7976931348623157e308", "-0.30", "2.5E3", str(10**30)]
     body = json.dumps(make.report_body())
     declared = [f'{{"name": "p{at}", "type": "number", "default": {number}}}' for at, number in enumerate(numbers)]
@@ -195,7 +195,7 @@ def test_every_pattern_has_its_words() -> None:
     ("query", "field"),
     [("status=nope", "status"), ("status=failed&status=nope", "status"), ("timezone=Mars", "timezone")],
 )
-def test_a_filter_that_cannot_be_is_refused_by_its_name(admin: Http, query: str, field: str) -> None:
+def test_an_invalid_filter_is_refused_by_its_name(admin: Http, query: str, field: str) -> None:
     reply = admin.send("GET", f"/jobs?{query}")
     assert (reply.status, reply.fields) == (422, [field])
 
@@ -231,7 +231,7 @@ LISTS = ("/tasks", "/jobs", "/batches", "/reports", "/sources", "/calendars", "/
         ("page=1&page=2", "page"),  # twice
     ],
 )
-def test_a_page_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+def test_an_invalid_page_is_refused_by_name(admin: Http, query: str, field: str) -> None:
     for path in LISTS:
         reply = admin.send("GET", f"{path}?{query}")
         assert (reply.status, reply.fields) == (422, [field]), path

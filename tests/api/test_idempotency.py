@@ -59,7 +59,7 @@ def test_a_repeat_gets_the_same_answer_and_nothing_is_done_again() -> None:
     "other",
     [{"actor": Actor("li", "editor")}, {"actor": Actor("wei", "viewer")}, {"target": "POST /y"}, {"key": "k-2"}],
 )
-def test_another_caller_path_or_key_is_another_request(other: dict[str, Any]) -> None:
+def test_a_request_is_known_by_caller_path_and_key(other: dict[str, Any]) -> None:
     work = Work()
     ask(work)
     ask(work, **other)
@@ -144,7 +144,7 @@ def test_two_that_take_over_at_once_do_it_once() -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 256, "a\x7f"])
-def test_a_key_that_cannot_be_is_refused_by_name(key: str) -> None:
+def test_an_invalid_key_is_refused_by_name(key: str) -> None:
     with pytest.raises(Invalid) as refused:
         ask(Work(), key=key)
     assert refused.value.field == "Idempotency-Key"

@@ -41,7 +41,7 @@ def work(world: World) -> None:
         handle(json.dumps(message), worker=Worker("worker-1", datetime.now(UTC) + timedelta(minutes=10), Clock()))
 
 
-def test_a_job_tells_everything(done: dict[str, Any]) -> None:
+def test_a_job_shows_every_field(done: dict[str, Any]) -> None:
     assert done["task_name"] == "Daily orders"
     assert done["rows"] == 24
     assert done["run_no"] == 1
@@ -90,7 +90,7 @@ def test_jobs_are_listed_by_time_task_and_status(admin: Http, make: Make, done: 
         ("operator=a&operator=b", "operator"),
     ],
 )
-def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+def test_an_invalid_filter_is_refused_by_name(admin: Http, query: str, field: str) -> None:
     reply = admin.send("GET", f"/jobs?{query}")
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
 
@@ -193,7 +193,7 @@ def test_attempts_logs_and_files_of_a_job(admin: Http, done: dict[str, Any]) -> 
         ("download?redirect=maybe", "redirect"),
     ],
 )
-def test_a_part_that_cannot_be_asked_for_is_refused_by_name(admin: Http, make: Make, path: str, field: str) -> None:
+def test_an_invalid_query_for_part_of_a_job_is_refused_by_name(admin: Http, make: Make, path: str, field: str) -> None:
     reply = admin.send("GET", f"/jobs/{make.job()['job_id']}/{path}")
     assert (reply.status, reply.fields) == (422, [field]), reply.raw
 
@@ -246,7 +246,7 @@ def test_a_priority_is_changed_while_the_job_waits(admin: Http, make: Make) -> N
     assert admin.patch(path, {"status": "succeeded", "priority": 1}).fields == ["status"]
 
 
-def test_a_viewer_looks_and_does_not_touch(make: Make, done: dict[str, Any]) -> None:
+def test_a_viewer_reads_and_changes_nothing(make: Make, done: dict[str, Any]) -> None:
     viewer, path = as_role(Role.VIEWER), f"/jobs/{done['job_id']}"
     for part in ("", "/runs", "/logs", "/files", "/download"):
         assert viewer.get(path + part).status == 200
@@ -287,7 +287,7 @@ def test_the_work_function_takes_a_message(admin: Http, make: Make, world: World
     assert admin.get(f"/jobs/{job['job_id']}").json["status"] == "succeeded"
 
 
-def test_a_message_that_is_no_token_fails(world: World) -> None:
+def test_a_message_without_a_token_fails(world: World) -> None:
     records = [{"messageId": "m-1", "body": "hello", "receiptHandle": "r", "eventSource": "aws:sqs"}]
     with pytest.raises(ValueError, match="not a token"):
         app.handler_map["work"]({"Records": records}, Context())

@@ -22,7 +22,7 @@ from chalicelib.paging import PAGE_SIZES, Page, check, cut
         ("password", "password"),
     ],
 )
-def test_what_is_named_like_a_secret_is_masked(given: Any, shown: Any) -> None:
+def test_a_field_named_like_a_secret_is_masked(given: Any, shown: Any) -> None:
     assert masked(given) == shown
 
 
@@ -43,7 +43,7 @@ def test_a_list_is_cut_into_pages() -> None:
 
 
 @pytest.mark.parametrize(("page", "size", "field"), [(1, 7, "page_size"), (0, 10, "page"), (1, 0, "page_size")])
-def test_a_page_that_cannot_be_is_refused(page: int, size: int, field: str) -> None:
+def test_an_invalid_page_is_refused(page: int, size: int, field: str) -> None:
     with pytest.raises(Invalid) as refused:
         check(page, size)
     assert refused.value.field == field

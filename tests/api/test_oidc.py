@@ -153,7 +153,7 @@ def test_keys_are_fetched_once(issuer: Issuer) -> None:
     assert len(issuer.asked) == 2
 
 
-def test_made_up_key_ids_do_not_make_it_ask_again_and_again(issuer: Issuer) -> None:
+def test_unknown_key_ids_do_not_fetch_the_keys_each_time(issuer: Issuer) -> None:
     for number in range(5):
         with pytest.raises(Unauthenticated):
             oidc.verify(token(kid=f"made-up-{number}"), now=NOW)
@@ -177,7 +177,7 @@ def test_known_keys_stay_good_while_the_issuer_is_down(issuer: Issuer, monkeypat
         oidc.verify(token(), now=NOW)
 
 
-def test_without_an_issuer_no_jwt_lets_in(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_issuer_every_jwt_is_refused(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oidc, "settings", lambda: Settings())
     with pytest.raises(Unauthenticated):
         oidc.verify(token(), now=NOW)
@@ -195,7 +195,7 @@ def test_a_bearer_jwt_reaches_the_authorizer(issuer: Issuer) -> None:
         ("http://127.0.0.1:4566", "https://issuer.example/pool/", "https://issuer.example/pool"),
     ],
 )
-def test_a_pool_is_asked_where_it_is(
+def test_an_issuer_is_called_at_the_address_that_reaches_it(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, issuer_url: str, asked: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

@@ -24,7 +24,7 @@ def test_every_pool_that_something_names_is_listed_with_its_counts(admin: Http, 
     assert admin.get(CLOUD).json == pool
 
 
-def test_a_pool_is_paused_and_goes_on_by_an_operator_and_the_audit_tells(admin: Http, world: Any) -> None:
+def test_an_operator_pauses_and_resumes_a_pool_and_the_audit_has_both(admin: Http, world: Any) -> None:
     operator = as_role(Role.OPERATOR)
     paused = operator.patch(CLOUD, {"paused": True, "note": "the database moves"})
     assert (paused.status, paused.json["paused"], paused.json["note"]) == (200, True, "the database moves")
@@ -51,13 +51,11 @@ def test_a_pool_edited_since_it_was_read_is_not_changed(admin: Http, world: Any)
         ("/pools/~limits", {"paused": True}, 404),
     ],
 )
-def test_a_change_that_cannot_be_is_refused(
-    admin: Http, world: Any, path: str, body: dict[str, Any], status: int
-) -> None:
+def test_an_invalid_change_is_refused(admin: Http, world: Any, path: str, body: dict[str, Any], status: int) -> None:
     assert admin.patch(path, body).status == status
 
 
-def test_a_viewer_may_look_and_not_pause(world: Any) -> None:
+def test_a_viewer_reads_pools_and_cannot_pause_them(world: Any) -> None:
     viewer = as_role(Role.VIEWER)
     assert viewer.get("/pools").status == 200
     assert viewer.patch(CLOUD, {"paused": True}).status == 403
@@ -138,7 +136,7 @@ def test_a_planned_job_is_not_estimated_to_start_before_its_time(stage: Stage) -
     assert (found.position, found.estimated_start_at) == (1, planned.not_before)
 
 
-def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
+def test_without_an_estimated_start_the_answer_has_the_reason(stage: Stage) -> None:
     from chalicelib.queue import pools
     from chalicelib.queue.concurrency import of_task
     from tests.support.simulator import OPERATOR
@@ -154,7 +152,7 @@ def test_where_no_start_can_be_told_the_reason_is(stage: Stage) -> None:
     assert place(stage, job.job_id).position is None
 
 
-def test_the_answer_to_a_changed_priority_tells_the_new_place(admin: Http, make: Make) -> None:
+def test_the_answer_to_a_changed_priority_has_the_new_position(admin: Http, make: Make) -> None:
     job = make.job()
     other = make.job()
     assert admin.get(f"/jobs/{other['job_id']}").json["queue"]["position"] == 2

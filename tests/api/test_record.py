@@ -57,9 +57,7 @@ def test_the_sql_that_ran_stays_in_the_record_when_the_report_is_edited(admin: H
     assert (document["csv"]["delimiter"], document["if_empty"], document["parameters"]["top"]) == (";", "fail", 5)
 
 
-def test_a_run_tells_what_it_put_into_the_bucket_and_an_amount_in_dollars(
-    admin: Http, make: Make, world: World
-) -> None:
+def test_a_run_shows_its_bytes_in_the_bucket_and_its_cost_in_dollars(admin: Http, make: Make, world: World) -> None:
     job = make.job()
     work(world)
     found = admin.get(f"/jobs/{job['job_id']}").json
@@ -72,14 +70,14 @@ def test_a_run_tells_what_it_put_into_the_bucket_and_an_amount_in_dollars(
     assert admin.get(f"/jobs/{job['job_id']}/runs").json["items"] == found["runs"]
 
 
-def test_the_definition_of_a_run_that_was_not_is_not_found(admin: Http, make: Make) -> None:
+def test_the_definition_of_an_unknown_run_is_not_found(admin: Http, make: Make) -> None:
     path = f"/jobs/{make.job()['job_id']}"
     missing, wrong = admin.get(path, run=1), admin.get(path, run=0)
     assert (missing.status, missing.json["Code"]) == (404, "RunNotFound")
     assert (wrong.status, wrong.fields) == (422, ["run"])
 
 
-def test_long_sql_is_cut_visibly_and_the_rest_told_by_its_hash() -> None:
+def test_long_sql_is_cut_visibly_and_recorded_with_its_hash() -> None:
     sql = "SELECT '" + "x" * 90_000 + "'"
     spec = ReportExportSpec(report_id="R1")
     for count in (1, 50):

@@ -72,7 +72,7 @@ BAD_SCHEDULES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("schedule", "field"), BAD_SCHEDULES, ids=str)
-def test_a_schedule_that_cannot_be_is_refused_by_field(admin: Http, schedule: Any, field: str) -> None:
+def test_an_invalid_schedule_is_refused_by_field(admin: Http, schedule: Any, field: str) -> None:
     reply = admin.post("/schedules/preview", {"schedule": schedule})
     assert (reply.status, reply.fields[:1]) == (422, [field]), reply.raw
 
@@ -89,7 +89,7 @@ def test_a_schedule_that_cannot_be_is_refused_by_field(admin: Http, schedule: An
     ],
     ids=str,
 )
-def test_a_window_that_cannot_be_is_refused_by_field(admin: Http, window: Any, field: str) -> None:
+def test_an_invalid_window_is_refused_by_field(admin: Http, window: Any, field: str) -> None:
     reply = admin.post("/schedules/preview", {"schedule": NIGHTLY, "window": window})
     assert (reply.status, reply.fields[:1]) == (422, [field]), reply.raw
 
@@ -100,7 +100,7 @@ def test_a_task_that_runs_now_has_no_previous_fire(admin: Http) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 101, "5", 1.5, True])
-def test_a_count_that_cannot_be_is_refused_by_field(admin: Http, count: Any) -> None:
+def test_an_invalid_count_is_refused_by_field(admin: Http, count: Any) -> None:
     assert admin.post("/schedules/preview", {"schedule": NIGHTLY, "count": count}).fields == ["count"]
 
 

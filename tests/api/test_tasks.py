@@ -165,7 +165,7 @@ def test_pages_of_tasks_are_of_the_size_asked_for(admin: Http, make: Make) -> No
         ("search=" + "x" * 201, "search"),
     ],
 )
-def test_a_filter_that_cannot_be_is_refused_by_name(admin: Http, query: str, field: str) -> None:
+def test_an_invalid_filter_is_refused_by_name(admin: Http, query: str, field: str) -> None:
     reply = admin.send("GET", f"/tasks?{query}")
     assert (reply.status, reply.fields) == (422, [field])
 
@@ -227,7 +227,7 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
     ],
     ids=str,
 )
-def test_a_task_that_cannot_be_is_refused_by_field_and_leaves_nothing(
+def test_an_invalid_task_is_refused_by_field_and_leaves_nothing(
     admin: Http, make: Make, world: World, changes: dict[str, Any], field: str
 ) -> None:
     report_id = make.report()["report_id"]
@@ -255,7 +255,7 @@ WINDOWED_SQL = [{"name": "q", "sql": "SELECT * FROM orders WHERE at >= :window_s
         ({"enabled": False}, {"most": 1}, ["spec.parameters.most"]),
     ],
 )
-def test_a_task_whose_parameters_cannot_be_is_refused_by_field(
+def test_a_task_with_invalid_parameters_is_refused_by_field(
     admin: Http, make: Make, world: World, changes: dict[str, Any], in_spec: dict[str, Any], fields: list[str]
 ) -> None:
     report_id = make.report(queries=NEEDY_SQL, parameters=NEEDY)["report_id"]
@@ -328,7 +328,7 @@ def test_edits_are_audited_from_old_to_new(admin: Http, make: Make) -> None:
 
 
 @pytest.mark.parametrize("slot", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
-def test_a_slot_before_1970_cannot_be(admin: Http, make: Make, slot: str) -> None:
+def test_a_slot_before_1970_is_refused(admin: Http, make: Make, slot: str) -> None:
     reply = admin.post(f"/tasks/{make.task()['task_id']}/run", {"scheduled_for": slot})
     assert (reply.status, reply.fields) == (422, ["scheduled_for"])
 

@@ -30,7 +30,7 @@ def test_a_token_is_shown_once_and_only_its_hash_is_stored(admin: Http, world: W
         assert secret not in json.dumps(world.items(table), default=str)
 
 
-def test_a_token_lets_in_with_its_role(admin: Http) -> None:
+def test_a_token_has_its_role(admin: Http) -> None:
     token = admin.post("/tokens", {"name": "console", "role": "viewer"}).json["token"]
     assert Http(f"Bearer {token}").get("/me").json == {"name": "token:console", "role": "viewer", "pool": None}
 
@@ -71,7 +71,7 @@ def test_text_that_is_no_token_is_refused(authorization: str) -> None:
 
 
 @pytest.mark.usefixtures("world")
-def test_a_bad_token_is_one_line_of_the_log(logged: Callable[[], list[dict[str, Any]]]) -> None:
+def test_a_bad_token_writes_one_line_to_the_log(logged: Callable[[], list[dict[str, Any]]]) -> None:
     logged()
     assert Http("Bearer carillon_nobody_0123456789abcdef").get("/me").status == 401
     assert [line["message"] for line in logged()] == ["A token was not accepted"]
@@ -126,9 +126,7 @@ def _used_after(token: str, at: datetime) -> datetime | None:
         ({"name": 5, "role": "viewer"}, "name"),
     ],
 )
-def test_a_token_that_cannot_be_is_refused_by_field(
-    admin: Http, world: World, body: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_token_is_refused_by_field(admin: Http, world: World, body: dict[str, Any], field: str) -> None:
     before = len(world.items("tokens"))
     reply = admin.post("/tokens", body)
     assert (reply.status, reply.fields) == (422, [field])

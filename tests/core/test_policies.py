@@ -21,7 +21,7 @@ NAIVE = datetime(2026, 5, 1)  # noqa: DTZ001 - what is refused
 
 
 @pytest.mark.parametrize("policy", list(OverlapPolicy))
-def test_nothing_earlier_lets_every_policy_in(policy: OverlapPolicy):
+def test_every_policy_admits_a_job_without_earlier_ones(policy: OverlapPolicy):
     assert overlap.decide(policy, earlier_active=0, earlier_buffered=0) is OverlapDecision.ADMIT
 
 
@@ -41,7 +41,9 @@ def test_nothing_earlier_lets_every_policy_in(policy: OverlapPolicy):
         ("allow_all", 50, 0, OverlapDecision.ADMIT),
     ],
 )
-def test_the_gate_while_earlier_jobs_live(policy: str, active: int, buffered: int, gate: OverlapDecision):
+def test_the_overlap_decision_while_earlier_jobs_are_open(
+    policy: str, active: int, buffered: int, gate: OverlapDecision
+):
     assert overlap.decide(OverlapPolicy(policy), earlier_active=active, earlier_buffered=buffered) is gate
 
 

@@ -79,7 +79,7 @@ def test_the_first_token_is_an_admins(python: Command, packaged: Path) -> None:
     assert done.stdout.startswith("carillon_")
 
 
-def test_a_parameter_that_is_none_is_named(python: Command, packaged: Path) -> None:
+def test_an_unknown_parameter_is_named(python: Command, packaged: Path) -> None:
     done = python("infra.deploy", "--stage", STAGE, "--set", "Colour=green")
     assert done.returncode == 1
     assert "no parameter Colour" in done.stderr

@@ -60,7 +60,7 @@ def test_tick_and_sweep_run_right_after_the_start(stack: LocalStack, function: s
     assert found[0] < stack.ready_at.timestamp() + 20
 
 
-def test_no_token_is_answered_in_the_shape_of_every_error(stack: LocalStack) -> None:
+def test_a_request_without_a_token_gets_an_error_of_the_usual_shape(stack: LocalStack) -> None:
     with pytest.raises(Refused, match=r'"Code": ?"Unauthenticated".*"Errors": ?\[\]') as refused:
         stack.as_("")("GET", "/tasks")
     assert refused.value.status == 401
@@ -168,7 +168,7 @@ def test_a_port_in_use_is_named(stack: LocalStack, tmp_path: Path) -> None:
     assert not other.processes()
 
 
-def test_neither_a_stop_nor_a_kill_leaves_a_process_or_loses_anything(servers: None, tmp_path: Path) -> None:
+def test_a_stop_or_a_kill_leaves_no_process_and_loses_no_record(servers: None, tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "state").start()
     made = stack.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
     known, port = stack.state.credentials, stack.state.emulator_port

@@ -107,7 +107,7 @@ def tour(stack: LocalStack) -> Tour:
     return tour
 
 
-def test_nothing_fails_for_want_of_a_permission(tour: Tour) -> None:
+def test_no_call_lacks_a_permission(tour: Tour) -> None:
     assert not tour.refused, "\n".join(tour.refused)
 
 

@@ -29,7 +29,7 @@ def test_modules_are_compiled_so_that_lambda_need_not_look_at_dates(tmp_path: Pa
         assert packed.read(compiled)[4:8] == b"\x01\x00\x00\x00"
 
 
-def test_what_lambda_has_no_use_for_is_left_out(tmp_path: Path) -> None:
+def test_the_package_leaves_out_what_lambda_does_not_need(tmp_path: Path) -> None:
     packages = "python/lib/python3.13/site-packages"
     names = [
         f"{packages}/{name}" for name in ("pip/a.py", "pip-1.dist-info/METADATA", "thing/tests/a.py", "thing/b.py")

@@ -54,7 +54,7 @@ def test_every_resource_is_the_stacks_own(function: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_writes_its_own_log_only(function: str) -> None:
+def test_each_function_writes_its_own_log_only(function: str) -> None:
     groups = [statement["Resource"] for statement in statements(function) if statement["Action"][0].startswith("logs:")]
     assert groups == [[{"Fn::GetAtt": [f"{function.capitalize()}LogGroup", "Arn"]}]]
 
@@ -99,7 +99,7 @@ def test_every_index_of_a_policy_exists(resources: Resources) -> None:
                 assert index in {each["IndexName"] for each in known}, (function, table, index)
 
 
-def test_a_role_fits_what_aws_takes(resources: Resources) -> None:
+def test_the_policy_of_a_role_is_no_longer_than_aws_accepts(resources: Resources) -> None:
     # 10,240 characters for all inline policies of a role, white space not counted; names grow to full ARNs.
     for function in FUNCTIONS:
         text = json.dumps(statements(function), separators=(",", ":"))

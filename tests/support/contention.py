@@ -1,5 +1,7 @@
-"""Many waiting jobs and many workers at once, on tables in memory: calls come one at a time, as DynamoDB writes items, and
-between calls the threads run in any order."""
+"""Many waiting jobs and many workers at once, on tables in memory: calls come one at a time, as DynamoDB writes items.
+
+Between calls the threads run in any order.
+"""
 
 from __future__ import annotations
 

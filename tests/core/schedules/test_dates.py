@@ -100,7 +100,7 @@ def test_kind_calendar_counts_dates_from_its_start(rule: dict[str, object], star
 
 
 @pytest.mark.parametrize(("rule", "start", "expected"), CALENDAR)
-def test_it_does_not_matter_how_much_later_one_looks(rule: dict[str, object], start: str, expected: list[str]):
+def test_dates_are_the_same_from_any_later_instant(rule: dict[str, object], start: str, expected: list[str]):
     schedule = {"type": "calendar", "at": "00:00", "timezone": "UTC", "start": start, **rule}
     fires = upcoming(schedule, after=datetime(2020, 1, 1, tzinfo=UTC), count=60)
 

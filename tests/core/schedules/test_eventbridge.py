@@ -74,7 +74,7 @@ def test_a_rate_is_an_interval(text: str, every: int, unit: str, back: str):
         "every(5 minutes)",
     ],
 )
-def test_other_text_is_refused(text: str):
+def test_text_of_another_form_is_refused(text: str):
     with pytest.raises(InvalidSchedule) as refusal:
         from_eventbridge(text)
 
@@ -138,7 +138,7 @@ def test_the_way_there_and_back_keeps_every_fire(schedule: dict[str, object], te
         ({**MONTHLY, "month_day": "TUE#5"}, "schedule.if_missing"),
     ],
 )
-def test_what_means_something_else_there_is_refused(schedule: dict[str, object], field: str):
+def test_an_expression_that_eventbridge_reads_differently_is_refused(schedule: dict[str, object], field: str):
     with pytest.raises(InvalidSchedule) as refusal:
         to_eventbridge(schedule)
 

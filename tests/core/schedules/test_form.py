@@ -235,7 +235,7 @@ def test_a_time_in_a_gap_is_refused_with_the_time_after_it():
     assert refusal.value.field == "schedule.at"
 
 
-def test_never_fires_says_so():
+def test_a_schedule_that_never_fires_is_refused_as_never_fires():
     with pytest.raises(InvalidSchedule, match="never_fires"):
         accept_schedule(cron("0 0 30 2 *"), now=NOW)
 

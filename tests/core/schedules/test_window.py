@@ -320,7 +320,7 @@ def test_where_clocks_change_by_half_an_hour_only_hours_do_not_tile():
         assert tiles(schedule, window, "Australia/Lord_Howe", "2026-04-01T00:00Z") is not by_the_hour
 
 
-def test_the_day_after_one_that_never_was_has_an_empty_yesterday():
+def test_the_day_after_a_skipped_date_has_an_empty_yesterday():
     """30 December 2011 was skipped in Apia: nothing fires on it, and the 31st has no yesterday."""
     schedule = {"type": "calendar", "every": 1, "unit": "day", "at": "02:00", "timezone": "Pacific/Apia"}
 
