@@ -36,8 +36,8 @@ from tests.support.waiting import PATIENCE_SECONDS, wait_for
 from tests.support.world import World
 
 ADMIN = Actor(name="ada", role="admin")
-# Seconds of each minute; the two ticks meet at every one of them.
-TASKS = 80
+# Both ticks have all of them to plan, each minute.
+TASKS = 200
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def pages(filters: dict[str, Any], matches: int, page_size: int, draw: random.Ra
 @pytest.mark.slow
 def test_every_list_is_what_plain_python_gives(backend: World, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than the reader asks for at once; ministack looks at every item for every query.
-    jobs = random_jobs(5_000 if backend.in_process else 2_000, skew=0.9)
+    jobs = random_jobs(5_000, skew=0.9)
     write(jobs, threads=1 if backend.in_process else 4)
     if backend.in_process:
         quick_queries(monkeypatch, key="job_id")
