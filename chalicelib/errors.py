@@ -36,7 +36,11 @@ A class's docstring is its default message, which callers see. `api/errors.py` m
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# The form of every reason that says that a precondition is missing.
+PRECONDITION_REASON = re.compile(r"no_[a-z][a-z0-9_]{0,60}")
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,7 @@ class PreconditionMissing(RunError):
 
     def __init__(self, message: str | None = None, *, reason: str):
         """`reason` is the reason of the blocked job, e.g. no_source; `ValueError` for one of another form."""
-        # Imported here: the API starts without it.
-        from chalicelib.core.lifecycle import Reason
-
-        if not Reason(reason).is_precondition:
+        if not PRECONDITION_REASON.fullmatch(reason):
             raise ValueError(f"{reason!r} is the reason of another end: a missing precondition is no_<thing>")
         super().__init__(message)
         self.reason = reason

@@ -40,7 +40,8 @@ FORBIDDEN = [
     ("chalicelib.api.views.jobs", "chalicelib.storage.upload"),  # and writes no object
     ("chalicelib.api.models.tasks", "chalicelib.kinds.report_export.spec"),  # only its registry knows a plug-in
     ("chalicelib.exports.pipeline", "chalicelib.sources.postgres.source"),
-    ("chalicelib.errors", "chalicelib.store.base"),  # the ground imports core and itself
+    ("chalicelib.paging", "chalicelib.store.base"),  # the ground imports core and itself
+    ("chalicelib.errors", "chalicelib.core.lifecycle"),  # the errors import nothing: core stands on them
 ]
 
 

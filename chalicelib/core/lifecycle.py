@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Self
+
+from chalicelib.errors import PRECONDITION_REASON
 
 
 class JobStatus(StrEnum):
@@ -29,10 +30,6 @@ class RunStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
-
-
-# The form of every reason that says that a precondition is missing.
-_PRECONDITION = re.compile(r"no_[a-z][a-z0-9_]{0,60}")
 
 
 # Why a job or a run ended as it did. A kind of task may bring reasons of its own for a precondition that is missing:
@@ -57,7 +54,7 @@ class Reason(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str) or not _PRECONDITION.fullmatch(value):
+        if not isinstance(value, str) or not PRECONDITION_REASON.fullmatch(value):
             return None
         reason = str.__new__(cls, value)
         reason._name_, reason._value_ = value.upper(), value
@@ -67,7 +64,7 @@ class Reason(StrEnum):
     @property
     def is_precondition(self) -> bool:
         """Whether nothing was tried because something that the job needs does not exist."""
-        return _PRECONDITION.fullmatch(self) is not None
+        return PRECONDITION_REASON.fullmatch(self) is not None
 
 
 class Trigger(StrEnum):

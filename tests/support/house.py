@@ -79,11 +79,12 @@ def allowed(module: str, imported: str) -> bool:
     if plug_in(imported) not in (None, plug_in(module)):
         return False
     if other in (own, "chalicelib"):
-        return True
+        return module != "chalicelib.errors"
     if own == "core":
         return imported == "chalicelib.errors"
     if own == "ground":
-        return other == "core"
+        # Core stands on the errors, and the rest of the ground on core.
+        return other == "core" and module != "chalicelib.errors"
     if other in ("ground", "core"):
         return True
     if own == "app":
