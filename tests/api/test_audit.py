@@ -133,6 +133,7 @@ def test_every_route_that_changes_something_is_tried_here() -> None:
     assert changing <= CHANGES.keys() | CHANGING_NOTHING.keys()
 
 
+@pytest.mark.slow
 def test_every_change_leaves_an_entry_by_whom_on_which_record_without_a_secret(
     make: Make, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:

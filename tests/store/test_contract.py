@@ -299,6 +299,7 @@ def test_the_first_delivery_of_an_event_is_remembered(backend: World) -> None:
     assert idempotency.first_accepted("e", now=NOW + timedelta(hours=1), kept=kept) == NOW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oldest_first", [False, True])
 def test_pages_of_jobs_are_what_plain_python_gives(backend: World, oldest_first: bool) -> None:
     draw = random.Random(11)
