@@ -12,6 +12,7 @@ import pytest
 from chalicelib.api import openapi
 from chalicelib.api.roles import ROLES
 from chalicelib.settings import Settings, variable
+from chalicelib.sources.registry import SOURCES, settings_models
 from tests.support.house import ALLOWED, ARCHITECTURE, HOUSE, ROOT, picture
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -99,6 +100,14 @@ def test_every_setting_stands_in_the_reference_with_its_default() -> None:
 def test_every_route_stands_in_the_reference_with_its_role() -> None:
     told = {row[0].strip("`"): row[1] for row in rows(section("reference/roles.md", "## Routes")) if "`" in row[0]}
     assert told == {f"{method} {path}": role.value if role else "none needed" for (method, path), role in ROLES.items()}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_guide_has_each_setting_of_a_source(kind: str) -> None:
+    guide = (ROOT / "docs" / "guides" / "tasks.md").read_text("utf-8").split(f"| setting of `{kind}` |", 1)[1]
+    table = guide.split("\n\n", 1)[0]
+    told = {name for row in rows(table) for name in re.findall(r"`(\w+)`", row[0])}
+    assert told == set(settings_models()[kind].model_fields)
 
 
 # --- glossary ---------------------------------------------------------------------------------------------------------

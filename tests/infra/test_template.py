@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -126,8 +127,8 @@ class TestBucket:
             given = made["Resources"][name]["Properties"]["Environment"]["Variables"]["CARILLON_RETENTION_DAYS_BY_KIND"]
             text, values = given["Fn::Sub"]
             assert values["ToyPlay"] == days
-            read = text.replace("${ReportExport}", "90").replace("${ToyPlay}", "3")
-            assert READERS["dict[str, int]"]("DAYS", read) == {"report_export": 90, "toy_play": 3}
+            read = re.sub(r"\$\{\w+\}", "90", text.replace("${ToyPlay}", "3"))
+            assert READERS["dict[str, int]"]("DAYS", read) == dict.fromkeys(KINDS, 90) | {"toy_play": 3}
 
     def test_gives_up_unfinished_uploads(self, resources: Resources) -> None:
         rules = resources["FilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]

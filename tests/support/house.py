@@ -99,7 +99,7 @@ def plug_in(module: str) -> str | None:
     for package in PLUGGED_INTO:
         if module.startswith(package):
             folder = package + module.removeprefix(package).split(".")[0]
-            return folder if MODULES[folder].name == "__init__.py" else None
+            return folder if folder in MODULES and MODULES[folder].name == "__init__.py" else None
     return None
 
 
