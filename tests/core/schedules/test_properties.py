@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core.schedules.cron import canonical
 from chalicelib.core.schedules.fires import accept_schedule, fires_after, latest_fire, upcoming
 from chalicelib.core.schedules.preview import preview_fires
+from chalicelib.errors import InvalidSchedule
 from tests.core.schedules.expressions import known
 
 ZONES = [
@@ -125,11 +126,27 @@ def test_the_canonical_form_fires_at_the_same_times(schedule: dict[str, Any], af
     assert upcoming(stored, after=after, count=6) == upcoming(schedule, after=after, count=6)
 
 
+# A schedule that is refused, which random choice seldom makes.
+ONLY_SUNDAYS = {
+    "type": "calendar", "every": 1, "unit": "week", "at": "00:00:00", "timezone": "UTC", "weekdays": [0],
+    "anchor": datetime(2000, 1, 1, tzinfo=UTC), "on_non_business": "skip",
+}  # fmt: skip
+
+
 @given(st.one_of(calendar_schedules(), intervals).map(whole_seconds), instants)
+@example(schedule=ONLY_SUNDAYS, now=datetime(2000, 1, 1, tzinfo=UTC))
 @settings(max_examples=100, deadline=None)
 def test_what_is_accepted_fires_as_what_was_given(schedule: dict[str, Any], now: datetime):
-    stored = accept_schedule(schedule, now=now, minimum_gap_seconds=0)
+    try:
+        stored, refusal = accept_schedule(schedule, now=now, minimum_gap_seconds=0), ""
+    except InvalidSchedule as error:
+        stored, refusal = {}, error.message
 
+    if refusal:
+        # Only Sundays, say, and every day off is skipped.
+        assert refusal.startswith("never_fires")
+        assert upcoming(schedule, after=now, count=1) == []
+        return
     assert accept_schedule(stored, now=now + timedelta(days=3), minimum_gap_seconds=0) == stored
     assert upcoming(stored, after=now, count=5) == upcoming(schedule, after=now, count=5)
 
