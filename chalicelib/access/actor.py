@@ -27,10 +27,6 @@ class Actor:
     token_id: str | None = None
 
 
-# For what Carillon does by itself: fires of a schedule, repairs.
-SYSTEM = Actor(name="system", role=Role.ADMIN)
-
-
 def allows(held: str, needed: Role) -> bool:
     """Whether a role may do what needs `needed`. An unknown role may do nothing."""
     if Role.ROBOT in (held, needed):

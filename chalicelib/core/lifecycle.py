@@ -114,9 +114,6 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
     Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED}), frozenset({_J.WAITING})),
 }
 
-# The reasons of a failed run after which the job may have another attempt.
-RETRYABLE = frozenset({Reason.ERROR, Reason.UNKNOWN_ERROR, Reason.WORKER_LOST, Reason.STATEMENT})
-
 
 def cancel_reason(requested_by: str | None) -> Reason:
     """Why a job was canceled: `requested_by` names the actor who asked, or is `by_policy`."""

@@ -12,7 +12,7 @@ from chalice.test import Client
 
 from app import app
 from chalicelib.access import tokens
-from chalicelib.access.actor import SYSTEM, Role
+from chalicelib.access.actor import Actor, Role
 
 DENIED = b'{"Message": "User is not authorized to access this resource"}'
 UNAUTHORIZED = b'{"message":"Unauthorized"}'
@@ -78,7 +78,7 @@ class Http:
 
 def a_token(role: Role = Role.ADMIN, **changes: Any) -> str:
     given: dict[str, Any] = {"name": role.value, "role": role, "pool": "lab" if role == Role.ROBOT else None}
-    given |= {"expires_at": None, "actor": SYSTEM, "now": datetime.now(UTC)}
+    given |= {"expires_at": None, "actor": Actor(name="system", role=Role.ADMIN), "now": datetime.now(UTC)}
     _, token = tokens.create(**given | changes)
     assert token is not None
     return token
