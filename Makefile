@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+FILES_PORT ?=
 STATE ?= .local
 STAGE ?=
 DEPLOY ?=
@@ -16,7 +17,8 @@ FUNCTION ?=
 .PHONY: help run logs unit test format check bench package deploy clean venv
 
 help:
-	@echo "make run [PORT=8000] [STATE=.local]   the stack on this machine, with sample data"
+	@echo "make run [PORT=8000] [FILES_PORT=8001] [STATE=.local]"
+	@echo "                                      the stack on this machine, with sample data"
 	@echo "make logs [FUNCTION=work]             what the functions of that stack wrote"
 	@echo "make unit                             the fast tests: no server, under a minute"
 	@echo "make test [TESTS=tests/queue]         all tests, or those of a folder"
@@ -37,18 +39,18 @@ $(VENV)/made:
 # Running needs a few packages only, so that the first start is quick; everything else needs all of them.
 $(VENV)/runs: infra/local/requirements.txt requirements.txt | $(VENV)/made
 	@echo "Installing what running needs …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r infra/local/requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -r infra/local/requirements.txt
 	@touch $@
 
 $(VENV)/develops: requirements-dev.txt infra/local/requirements.txt requirements.txt | $(VENV)/made
 	@echo "Installing what developing needs …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r infra/local/requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt -r infra/local/requirements.txt
 	@touch $(VENV)/runs $@
 
 venv: $(VENV)/develops
 
 run: $(VENV)/runs
-	@exec $(BIN)/python -m infra.local --port $(PORT) --state $(STATE)
+	@exec $(BIN)/python -m infra.local --port $(PORT) $(addprefix --files-port ,$(FILES_PORT)) --state $(STATE)
 
 logs: $(VENV)/runs
 	@$(BIN)/python -m infra.local.logs --state $(STATE) $(addprefix --function ,$(FUNCTION))

@@ -26,7 +26,7 @@ from typing import NoReturn, TextIO
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import package, stack, template
-from infra.local import emulator, leases, seed, shop
+from infra.local import emulator, leases, seed, shop, snapshots
 from infra.local.address import Caller, Refused, wait_until_well
 from infra.local.front import Front
 from infra.local.state import AlreadyRunning, State, UnusableState
@@ -34,6 +34,7 @@ from infra.local.state import AlreadyRunning, State, UnusableState
 STAGE = "local"
 STACK = "carillon-local"
 WELL_SECONDS = 60.0
+LAST_PORT = 65_535
 
 
 PROBLEMS = (
@@ -59,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def port_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_535):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LAST_PORT):
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
     return int(text)
 
@@ -67,6 +68,7 @@ def port_number(text: str) -> int:
 def main() -> int:
     parser = Parser(prog="make run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--port", type=port_number, default=8000)
+    parser.add_argument("--files-port", type=port_number)
     parser.add_argument("--state", type=Path, default=Path(".local"))
     given = parser.parse_args()
     base_url = f"http://{emulator.HOST}:{given.port}/api"
@@ -75,7 +77,7 @@ def main() -> int:
         signal.signal(number, ask_to_stop)
     try:
         with state.hold(f"process {os.getpid()}, {base_url}") as lock:
-            run(state, lock, given.port, base_url)
+            run(state, lock, given.port, given.files_port, base_url)
     except UnusableState as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,17 +89,22 @@ def main() -> int:
     return 0
 
 
-def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
+def run(state: State, lock: TextIO, port: int, files_port: int | None, base_url: str) -> NoReturn:
     """Start everything, and serve until stopped. No process is left running, however it ends."""
     started = time.monotonic()
-    with using(port):
+    with using(port, "PORT"):
         front = Front(port, about=lambda: description(state, base_url))
     child: subprocess.Popen[bytes] | None = None
     closing = threading.Event()
     try:
-        print("Starting the emulator …", flush=True)
-        inside = emulator.free_port(state.emulator_port)
+        found = snapshots.recover(state.services)
+        if found is not None:
+            print(goes_on_from(found), flush=True)
+        inside = files_port or state.emulator_port or beside(port)
+        with using(inside, "FILES_PORT"):
+            emulator.check_free(inside)
         state.emulator_port = inside
+        print("Starting the emulator …", flush=True)
         child = emulator.start(state.folder, inside, lock)
         outputs = deploy(state, inside)
         database = state.data / "shop.db"
@@ -107,12 +114,14 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
         lost = leases.end(STACK, now=datetime.now(UTC))
         if lost:
             print(f"Running when the stack stopped, now taken up again: {lost}.", flush=True)
+        if found is not None:
+            snapshots.mark_running(state.services, found)
         emulator.let_work(child)
         threading.Thread(target=first_minute, args=(inside, outputs, closing), name="first-minute", daemon=True).start()
         front.lead_to(inside, outputs["ApiId"])
         load(state, front.upstream, base_url)
         # Opened last: who sees the API well finds the credentials.
-        with using(port):
+        with using(port, "PORT"):
             front.open()
         print(f"\nReady after {time.monotonic() - started:.0f} s.\n\n{description(state, base_url)}", flush=True)
         while child.poll() is None:
@@ -130,12 +139,29 @@ def run(state: State, lock: TextIO, port: int, base_url: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def using(port: int) -> Iterator[None]:
-    """Say which port another process has."""
+def using(port: int, setting: str) -> Iterator[None]:
+    """Say which port another process has, and which setting chooses another one."""
     try:
         yield
     except OSError as error:
-        raise emulator.EmulatorProblem(f"port {port} cannot be used ({error.strerror}); try make run PORT=…") from error
+        raise emulator.EmulatorProblem(
+            f"port {port} cannot be used ({error.strerror}); try make run {setting}=…"
+        ) from error
+
+
+def beside(port: int) -> int:
+    """The port of links to files where none is given: the next one, or the one before the last port there is."""
+    return port + 1 if port < LAST_PORT else port - 1
+
+
+def goes_on_from(found: snapshots.Snapshot) -> str:
+    at = f"{found.at:%Y-%m-%d %H:%M:%S} UTC"
+    if found.stopped:
+        return f"Going on from {at}, when the stack was stopped."
+    return (
+        f"The stack was killed, not stopped. Going on from its last snapshot, of {at}: "
+        "changes of the seconds after it are lost, and work of that time is done again."
+    )
 
 
 def deploy(state: State, port: int) -> dict[str, str]:
@@ -211,6 +237,7 @@ def description(state: State, base_url: str) -> str:
     return f"""Carillon, local stack
   API           {base_url}
   Description   {base_url}/openapi.json
+  Files         http://{emulator.HOST}:{state.emulator_port} (links to files lead there)
   Credentials   {state.credentials_file}
   Sample data   {state.data / "shop.db"}
 

@@ -1,7 +1,7 @@
 """The embedded AWS emulator as a child process (`emulated.py`): start it, stop it, call it.
 
 It gets a session of its own, so that a Ctrl-C in the terminal reaches the runner alone, which then stops it in order:
-the emulator writes its state when asked to terminate, and loses it when killed.
+the emulator writes its state when asked to terminate, and every few seconds against a kill (`snapshots`).
 """
 
 from __future__ import annotations
@@ -140,14 +140,15 @@ def stop(child: subprocess.Popen[bytes], state: Path) -> None:
     shutil.rmtree(state / "tmp", ignore_errors=True)
 
 
-def free_port(wanted: int | None = None) -> int:
-    """A port of loopback that nothing listens on: the wanted one when it is free."""
-    for port in filter(None, [wanted]):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                return port
+def check_free(port: int) -> None:
+    """Raise OSError where another process listens on this port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         found: int = probe.getsockname()[1]

@@ -1,11 +1,11 @@
 """The folder that a local stack lives in: who holds it, its ports, its credentials.
 
 lock                 held by the runner while it runs
-ports.json           the emulator's port: presigned links name it, so it stays
+ports.json           the port of links to files, which is the emulator's: links name it, so it stays
 credentials.json     base address and one token per role; readable by its owner only
 data/                what sqlite sources may read
 build/               the package that was deployed last
-services/ s3/        the emulator's state
+services/ s3/        the emulator's state; `snapshots` says how services/ is written
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class State:
         self.build = self.folder / "build"
         self.credentials_file = self.folder / "credentials.json"
         self.ports_file = self.folder / "ports.json"
+        self.services = self.folder / "services"
 
     def hold(self, about: str) -> TextIO:
         """Take the state until the returned file is closed by all who have it: the runner, its emulator, its functions.

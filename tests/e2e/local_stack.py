@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from infra.local.address import Caller
 from infra.local.emulated import PARENT_DEATH_SIGNAL
 from infra.local.emulator import free_port
 from infra.local.logs import events as functions_logs
+from infra.local.snapshots import ABOUT
 from infra.local.state import State
 from infra.package import ROOT
 
@@ -38,6 +41,7 @@ class LocalStack:
     def __init__(self, folder: Path, port: int | None = None):
         self.folder = folder
         self.port = port or free_port()
+        self.files_port = free_port()
         self.state = State(folder)
         self.base_url = f"http://127.0.0.1:{self.port}/api"
         self.log = folder.with_name(f"{folder.name}.log")
@@ -74,7 +78,8 @@ class LocalStack:
             return False
 
     def runner(self, **options: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "infra.local", "--port", str(self.port), "--state", str(self.folder)]
+        ports = ["--port", str(self.port), "--files-port", str(self.files_port)]
+        command = [sys.executable, "-m", "infra.local", *ports, "--state", str(self.folder)]
         # A session of its own stands for a terminal of its own.
         return subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_tests, **options
@@ -89,6 +94,23 @@ class LocalStack:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+    def kill(self) -> None:
+        """End every process of the stack at once, as a loss of power does: none of them can write a thing."""
+        assert self.process is not None
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process, _ in self.found():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+        self.process.wait()
+
+    def snapshot(self) -> datetime:
+        """The instant of the last snapshot of the emulator's state."""
+        try:
+            told = json.loads((self.state.services / ABOUT).read_text("utf-8"))
+        except FileNotFoundError:
+            return datetime.min.replace(tzinfo=UTC)
+        return datetime.fromisoformat(told["at"])
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
@@ -111,7 +133,11 @@ class LocalStack:
         return Caller(self.base_url, known["tokens"][role] if role else None)
 
     def processes(self) -> list[str]:
-        """The command lines of all processes that belong to this state, by what their environment or arguments name."""
+        """The command lines of all processes that belong to this state."""
+        return [words for _, words in self.found()]
+
+    def found(self) -> list[tuple[int, str]]:
+        """The number and command line of each process whose environment or arguments name this state."""
         found = []
         for each in Path("/proc").glob("[0-9]*"):
             if int(each.name) == os.getpid():
@@ -124,7 +150,7 @@ class LocalStack:
             except OSError:
                 continue
             if belongs and words:
-                found.append(words)
+                found.append((int(each.name), words))
         return found
 
 

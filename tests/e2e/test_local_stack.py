@@ -12,6 +12,7 @@ import stat
 import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from infra.local import __main__ as runner
 from infra.local.address import Caller, Refused
 from tests.e2e.counting import start_counting
 from tests.e2e.local_stack import PATIENCE_SECONDS, LocalStack, wait_until_ended
+from tests.support.waiting import wait_for
 
 
 def test_health_reaches_every_service(stack: LocalStack) -> None:
@@ -202,4 +204,26 @@ def test_a_stop_or_a_kill_leaves_no_process_and_loses_no_record(servers: None, t
         ended = stack.stop(signal.SIGTERM)
     assert ended == 0
     assert stack.processes() == []
+    assert stack.said().count("when the stack was stopped.") == 2
     sys.stdout.write(f"starts: {re.findall(r'Ready after (.*)[.]', stack.said())}\n")
+
+
+def test_a_kill_of_every_process_loses_nothing_that_a_snapshot_holds(servers: None, tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "state").start()
+    made = stack.as_("admin")("POST", "/tokens", {"name": "kept", "role": "viewer"})
+    after = datetime.now(UTC)
+    known = stack.state.credentials
+    wait_for(lambda: stack.snapshot() > after)
+    stack.kill()
+
+    stack.start()
+    try:
+        assert "The stack was killed, not stopped. Going on from its last snapshot, of 20" in stack.said()
+        assert Caller(stack.base_url, made["token"])("GET", "/me")["name"] == "token:kept"
+        assert stack.state.credentials == known
+        assert stack.said().count("is up to date") == 1
+        (task,) = stack.as_("viewer")("GET", "/tasks?search=Shop%20orders")["items"]
+        assert task["next_fire_at"] is not None
+    finally:
+        ended = stack.stop()
+    assert ended == 0
