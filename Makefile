@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 
 FUNCTION ?=
 
-.PHONY: help run logs unit test format check bench package deploy clean venv
+.PHONY: help run logs unit test format check bench package deploy replay clean venv
 
 help:
 	@echo "make run [PORT=8000] [FILES_PORT=8001] [STATE=.local]"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench                            the figures"
 	@echo "make package STAGE=prod               what is deployed, in build/prod"
 	@echo "make deploy STAGE=prod                package and deploy to AWS"
+	@echo "make replay STAGE=prod                hand events that fire gave up on over again"
 	@echo "make venv                             the virtual environment with all that developing needs"
 	@echo "make clean                            remove what the others made, but no state"
 	@echo "make help                             this list"
@@ -80,6 +81,10 @@ package:
 
 deploy: $(VENV)/runs package
 	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(DEPLOY)
+
+replay: $(VENV)/runs
+	@test -n "$(STAGE)" || { echo "say which stage: make replay STAGE=prod" >&2; exit 2; }
+	@$(BIN)/python -m infra.replay --stage $(STAGE)
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

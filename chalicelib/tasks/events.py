@@ -26,8 +26,9 @@ from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_events, starts
 
 OPERATOR = "eventbridge"
-# EventBridge and Lambda deliver an event again for at most this long.
-KEPT = timedelta(hours=24)
+# How long a second delivery of an event is known as one. EventBridge and Lambda deliver again within a day; an event
+# that they gave up on is kept for 14 days, in which `make replay` may hand it over again.
+KEPT = timedelta(days=15)
 
 
 def fire(event: Mapping[str, Any], *, invocation_id: str, now: datetime) -> JobRecord | None:

@@ -79,6 +79,12 @@ def test_the_first_token_is_an_admins(python: Command, packaged: Path) -> None:
     assert done.stdout.startswith("carillon_")
 
 
+def test_a_stage_without_failed_events_has_none_to_replay(python: Command, packaged: Path) -> None:
+    assert python("infra.deploy", "--stage", STAGE).returncode == 0
+    done = python("infra.replay", "--stage", STAGE)
+    assert (done.returncode, done.stdout) == (0, "0 events handled, 0 stay in the queue.\n"), done.stderr
+
+
 def test_an_unknown_parameter_is_named(python: Command, packaged: Path) -> None:
     done = python("infra.deploy", "--stage", STAGE, "--set", "Colour=green")
     assert done.returncode == 1

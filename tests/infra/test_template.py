@@ -138,7 +138,7 @@ class TestBucket:
         assert "BucketEncryption" in resources["FilesBucket"]["Properties"]
 
 
-@pytest.mark.parametrize("name", ["FilesBucketPolicy", "QueuePolicy"])
+@pytest.mark.parametrize("name", ["FilesBucketPolicy", "QueuePolicy", "FireFailuresPolicy"])
 def test_nothing_is_served_without_tls(resources: Resources, name: str) -> None:
     (statement,) = resources[name]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
