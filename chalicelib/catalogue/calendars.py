@@ -14,6 +14,7 @@ from chalicelib.errors import FieldProblem, Invalid
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import CalendarRecord
+from chalicelib.store.revisions import again_when_overtaken
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
@@ -33,6 +34,7 @@ def replace(
     return calendar
 
 
+@again_when_overtaken
 def delete(calendar_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task's schedule names the calendar."""
     calendar = records.current(CalendarRecord, calendar_id, revision)

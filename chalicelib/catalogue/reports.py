@@ -16,6 +16,7 @@ from chalicelib.sources.sql import Statement, parse_reading
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord
+from chalicelib.store.revisions import again_when_overtaken
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
@@ -38,6 +39,7 @@ def replace(
     return report
 
 
+@again_when_overtaken
 def delete(report_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Refused while a task uses the report."""
     report = records.current(ReportRecord, report_id, revision)

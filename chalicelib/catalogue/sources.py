@@ -20,6 +20,7 @@ from chalicelib.sources.registry import address_of, check_settings
 from chalicelib.store import catalogue as store
 from chalicelib.store import tasks
 from chalicelib.store.catalogue import SourceRecord
+from chalicelib.store.revisions import again_when_overtaken
 
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
@@ -65,6 +66,7 @@ def replace(
     return source
 
 
+@again_when_overtaken
 def delete(source_id: str, *, revision: int | None, actor: Actor, now: datetime) -> None:
     """Remove a source and its password. Refused while a report or a task uses it."""
     source = records.current(SourceRecord, source_id, revision)

@@ -103,8 +103,11 @@ def act(
             return job
         if is_marked(job, request.mark):
             columns_before = before or {}
+            asked_by_another = request.action is Action.CANCEL and job.cancel_requested_by != request.actor.name
         else:
             columns_before = audit.snapshot(job)
+            # The first cancel stands. One that comes after it changes nothing, and has no entry in the audit.
+            asked_by_another = request.action is Action.CANCEL and job.cancel_requested_at is not None
             refused = refusal(request.action, job.status)
             if refused is not None:
                 raise WrongState(f"Job {job_id} {refused}")
@@ -113,7 +116,7 @@ def act(
                 continue
         if request.action is Action.DELETE:
             deletion.complete(job, before=columns_before)
-        else:
+        elif not asked_by_another:
             _record_audit(job, request, before=columns_before)
         return job
     raise WrongState(f"Job {job_id} changes too fast; try again.")

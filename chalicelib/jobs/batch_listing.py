@@ -34,9 +34,18 @@ def listing(*, page: int, page_size: int, now: datetime) -> Page:
 
 
 def counts(batch: BatchRecord) -> dict[str, int]:
-    """How many jobs came to each outcome; `pending` are not tried yet."""
-    known = dict(batch.counts or {})
-    found = {outcome.value: int(known.get(outcome, 0)) for outcome in Outcome}
+    """How many jobs came to each outcome until now; `pending` are not tried yet."""
+    known, moving = batch.counts or {}, batch.open_counts or {}
+    return _with_pending(batch, {each.value: int(known.get(each, 0) + moving.get(each, 0)) for each in Outcome})
+
+
+def counts_of_closed_parts(batch: BatchRecord) -> dict[str, int]:
+    """How many jobs have an outcome that `outcomes` shows; the rest is `pending`, that of the open part too."""
+    known = batch.counts or {}
+    return _with_pending(batch, {each.value: int(known.get(each, 0)) for each in Outcome})
+
+
+def _with_pending(batch: BatchRecord, found: dict[str, int]) -> dict[str, int]:
     return found | {PENDING: int(batch.total) - sum(found.values())}
 
 
@@ -48,7 +57,9 @@ def outcomes(batch: BatchRecord, *, outcome: str | None, page: int, page_size: i
         # An acceptance that crashed may have left parts beyond the batch's own.
         parts = islice(store.parts(batch.batch_id), batch.parts)
         matching = (item for part in parts for item in _rows(batch, part) if item[1].outcome == outcome)
-        return Page(_shown(islice(matching, start, start + page_size)), page, page_size, counts(batch)[outcome])
+        return Page(
+            _shown(islice(matching, start, start + page_size)), page, page_size, counts_of_closed_parts(batch)[outcome]
+        )
     number, skip = start // store.PART_JOBS + 1, start % store.PART_JOBS
     part = store.find(batch.batch_id, number) if number <= batch.parts else None
     rows = iter(()) if part is None else islice(_rows(batch, part), skip, skip + page_size)

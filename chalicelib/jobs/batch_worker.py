@@ -7,6 +7,7 @@ batch's mark was acted on already and is not acted on again (`store/job_conditio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -31,6 +32,8 @@ from chalicelib.store.watches import Watched
 
 # Jobs acted on at once.
 THREADS = 8
+# After each group of this many jobs the batch shows how far it has come, and a request to cancel it is seen.
+GROUP_JOBS = 20
 # A step begins no part with less time left than this: a part of deletions takes some seconds.
 RESERVE = timedelta(seconds=60)
 # How often a part is tried while a service fails one of its jobs. Then that job is refused, and the batch goes on.
@@ -52,8 +55,12 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
         assert part is not None, "parts are put before their batch"
         if batch.cancel_requested_at is not None and part.tries is None:
             break
-        if part.outcomes is None and not store.close_part(part, _run_part(batch, part, now=now)):
-            part = store.find(batch_id, int(part.part)) or part
+        if part.outcomes is None:
+            outcomes = _run_part(batch, part, now=now)
+            if outcomes is None:
+                return
+            if not store.close_part(part, outcomes):
+                part = store.find(batch_id, int(part.part)) or part
         rows = part.outcome_rows
         assert rows is not None, "outcomes, once written, stay"
         if not _count_part(batch, rows, now=now):
@@ -63,9 +70,7 @@ def step(batch_id: str, *, holder: str, until: datetime, clock: Clock) -> None:
 
 def _count_part(batch: BatchRecord, rows: Sequence[OutcomeRow], *, now: datetime) -> bool:
     """Add a closed part to the batch's counts and renew its lease; False when another worker holds the batch."""
-    found = dict(batch.counts)
-    for row in rows:
-        found[row.outcome] = found.get(row.outcome, 0) + 1
+    found = dict(Counter(batch.counts) + _counts(rows))
     # Renewed only in the second half of the lease: the watch costs a call.
     renewed = batch.held_until - now < batches.LEASE / 2
     until = now + batches.LEASE if renewed else batch.held_until
@@ -84,7 +89,7 @@ def _hand_over(batch: BatchRecord) -> None:
 
 def _end(batch: BatchRecord, *, now: datetime) -> None:
     """End the batch. Jobs that were not tried count as canceled."""
-    left = batch_listing.counts(batch)[batch_listing.PENDING]
+    left = batch_listing.counts_of_closed_parts(batch)[batch_listing.PENDING]
     found = dict(batch.counts)
     if left:
         found[Outcome.CANCELED] = found.get(Outcome.CANCELED, 0) + left
@@ -97,15 +102,32 @@ def _end(batch: BatchRecord, *, now: datetime) -> None:
 # --- a part -----------------------------------------------------------------------------------------------------------
 
 
-def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[OutcomeRow]:
-    """Act on each job of a part; the outcomes. Raises Unavailable while a service fails a job, up to TRIES times."""
+def _counts(rows: Iterable[OutcomeRow]) -> Counter[str]:
+    return Counter(str(row.outcome) for row in rows)
+
+
+def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[OutcomeRow] | None:
+    """Act on each job of a part; the outcomes, or None when another worker holds the batch.
+
+    Jobs that are still to come when the batch is cancelled are left alone. Raises Unavailable while a service fails a
+    job, up to TRIES times.
+    """
     found = {job.job_id: job for job in jobs.get_many(part.job_ids)}
     records = [found.get(job_id) for job_id in part.job_ids]
     store.open_part(part, [_state_before(job) for job in records])
     run = PartRun(batch, now)
+    work = list(zip(part.job_ids, part.states_before, records, strict=True))
+    rows: list[OutcomeRow] = []
+    held = True
     with ThreadPoolExecutor(THREADS) as pool:
-        rows = list(pool.map(run.outcome_of, part.job_ids, part.states_before, records))
+        for start in range(0, len(work), GROUP_JOBS):
+            held = store.note_progress(batch, dict(_counts(rows)))
+            if not held:
+                break
+            rows += pool.map(run.outcome_of, *zip(*work[start : start + GROUP_JOBS], strict=True))
     _follow_up(run.request.action, run.changed, now=now)
+    if not held:
+        return None
     if run.failed and part.tries < TRIES:
         job_id, error = run.failed[0]
         raise Unavailable(f"{len(run.failed)} jobs of batch {batch.batch_id}, {job_id} first: {error}")
@@ -130,7 +152,7 @@ class PartRun:
 
     def __init__(self, batch: BatchRecord, now: datetime):
         self.now = now
-        self.batch_canceled = batch.cancel_requested_at is not None
+        self.batch = batch
         self.request = ActionRequest(
             actor=Actor(name=str(batch.actor), role=str(batch.role)),
             action=Action(str(batch.action)),
@@ -172,7 +194,7 @@ class PartRun:
                 return OutcomeRow(Outcome.DONE, None, None)
             return OutcomeRow(Outcome.NOT_FOUND, "It was deleted meanwhile.", None)
         if not is_marked(job, self.request.mark):
-            if self.batch_canceled:
+            if self.batch.cancel_requested_at is not None:
                 return OutcomeRow(Outcome.CANCELED, "The batch was cancelled before.", job.status)
             if job.status not in self.statuses:
                 return OutcomeRow(Outcome.REFUSED, f"The job is {job.status} now, not as the filter says.", job.status)

@@ -18,6 +18,7 @@ from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.core.ids import ulid
+from chalicelib.core.instants import sortable
 from chalicelib.errors import FieldProblem, Invalid, WrongState
 from chalicelib.jobs import listing as job_listing
 from chalicelib.jobs.actions import Action, refusal
@@ -157,8 +158,12 @@ def cancel(batch_id: str, *, actor: Actor, now: datetime) -> BatchRecord:
     """
     batch = store.get(batch_id)
     if not store.request_cancel(batch, by=actor.name, now=now):
-        raise WrongState(f"Batch {batch_id} has ended: it is {store.get(batch_id).status}.")
-    audit.record(actor, "cancel", "batch", batch_id, before=None, after={"cancel_requested_at": now}, now=now)
+        batch = store.get(batch_id)
+        if batch.status != BatchStatus.RUNNING:
+            raise WrongState(f"Batch {batch_id} has ended: it is {batch.status}.")
+    # Of a request that is repeated after a crash, the entry may be missing. One that came second has none.
+    if (sortable(batch.cancel_requested_at), batch.cancel_requested_by) == (sortable(now), actor.name):
+        audit.record(actor, "cancel", "batch", batch_id, before=None, after={"cancel_requested_at": now}, now=now)
     # If no worker holds the batch, this starts one that ends it, before the sweep would.
     sqs.send_step(batch_id)
     return batch

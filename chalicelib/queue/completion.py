@@ -129,7 +129,11 @@ def end_one_of_many(
 ) -> bool:
     """`end_without_run` for a caller that ends many jobs, and then calls `after_many_ended` once for all of them."""
     expire_runs(job, None, now=now)
-    ended = job_transitions.end_without_run(job, status, reason=reason, error=error, now=now, by=by, mark=mark)
+    # A re-run that ends before it starts leaves the job with the times of the run before.
+    last = runs.find(job.job_id, int(job.run_no)) if job.run_no and job.started_at is None else None
+    ended = job_transitions.end_without_run(
+        job, status, reason=reason, error=error, now=now, by=by, mark=mark, started_at=last and last.started_at
+    )
     if ended:
         _log_end_without_run(job, status, reason)
     return ended

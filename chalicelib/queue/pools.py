@@ -17,6 +17,7 @@ from chalicelib.store import jobs, tasks
 from chalicelib.store import pools as store
 from chalicelib.store.job_lists import open_counts
 from chalicelib.store.pools import PoolRecord
+from chalicelib.store.revisions import again_when_overtaken
 
 # The pool of the worker Lambda: there is always one.
 CLOUD = "cloud"
@@ -53,6 +54,7 @@ def get(pool_id: str) -> dict[str, Any]:
     return found
 
 
+@again_when_overtaken
 def patch(
     pool_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
 ) -> dict[str, Any]:

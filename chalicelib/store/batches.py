@@ -1,7 +1,8 @@
 """Batches: one action on many jobs. Part 0 is the batch itself; the parts after it hold its jobs and their outcomes.
 
 accept: put parts 1..n, then part 0; without part 0 they are no batch
-step:   acquire part 0 ── open the next part ── close it with its outcomes ── note that in part 0 ── … ── end
+step:   acquire part 0 ── open the next part ── note progress in part 0, group after group of its jobs ──
+        close the part with its outcomes ── note that in part 0 ── … ── end
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class BatchRecord(Record):
     # How many of its parts are closed, and how many jobs in them came to which outcome.
     closed = NumberAttribute(null=True)
     counts = DocumentAttribute(null=True)
+    # The same of the part that is being worked on, as far as it has come.
+    open_counts = DocumentAttribute(null=True)
     cancel_requested_at = InstantAttribute(null=True)
     cancel_requested_by = UnicodeAttribute(null=True)
     ended_at = InstantAttribute(null=True)
@@ -199,9 +202,15 @@ def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) 
     actions = [
         BatchRecord.closed.set(batch.closed + 1),
         BatchRecord.counts.set(counts),
+        BatchRecord.open_counts.remove(),
         BatchRecord.held_until.set(until),
     ]
     return written(batch, actions, _held(batch) & (BatchRecord.closed == batch.closed))
+
+
+def note_progress(batch: BatchRecord, counts: dict[str, int]) -> bool:
+    """Show how far the open part has come, and bring `batch` up to date; False when the lease is lost."""
+    return written(batch, [BatchRecord.open_counts.set(counts)], _held(batch))
 
 
 def release(batch: BatchRecord) -> bool:
@@ -213,6 +222,7 @@ def end(batch: BatchRecord, status: BatchStatus, counts: dict[str, int], *, now:
     actions = [
         BatchRecord.status.set(status),
         BatchRecord.counts.set(counts),
+        BatchRecord.open_counts.remove(),
         BatchRecord.ended_at.set(now),
         BatchRecord.holder.remove(),
         BatchRecord.held_until.remove(),
@@ -221,10 +231,10 @@ def end(batch: BatchRecord, status: BatchStatus, counts: dict[str, int], *, now:
 
 
 def request_cancel(batch: BatchRecord, *, by: str, now: datetime) -> bool:
-    """Ask that no further job be tried; the first request stands. False when the batch has ended."""
-    requested_at, requested_by = BatchRecord.cancel_requested_at, BatchRecord.cancel_requested_by
-    actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
-    return written(batch, actions, BatchRecord.status == BatchStatus.RUNNING)
+    """Ask that no further job be tried. False when that was asked before, which stands, or when the batch has ended."""
+    actions = [BatchRecord.cancel_requested_at.set(now), BatchRecord.cancel_requested_by.set(by)]
+    running = BatchRecord.status == BatchStatus.RUNNING
+    return written(batch, actions, running & BatchRecord.cancel_requested_at.does_not_exist())
 
 
 def _held(batch: BatchRecord) -> Condition:

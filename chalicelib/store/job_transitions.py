@@ -147,9 +147,15 @@ def end_without_run(
     by: str | None = None,
     only_planned: bool = False,
     mark: str | None = None,
+    started_at: datetime | None = None,
 ) -> bool:
-    """waiting -> ended without a run. `only_planned`: not when it is due by now, or was let into its queue."""
+    """waiting -> ended without a run. `only_planned`: not when it is due by now, or was let into its queue.
+
+    `started_at`: of the last run, where the job shows none because it was to run again.
+    """
     actions = _ending(job, reason, error, now, target)
+    if started_at is not None:
+        actions += [JobRecord.started_at.set(started_at), JobRecord.first_started_at.set(started_at)]
     if by is not None:
         actions += [
             JobRecord.cancel_requested_at.set(now),

@@ -75,11 +75,12 @@ def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> b
 
 
 def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None) -> bool:
-    """Flag an active job; the first request stands. False when the job is not active any more."""
-    requested_at, requested_by = JobRecord.cancel_requested_at, JobRecord.cancel_requested_by
-    actions = [requested_at.set(requested_at | now), requested_by.set(requested_by | by)]
+    """Flag an active job; the first request stands. False when the job changed since it was read."""
     marking, guard = marked_once(mark, JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
-    return written(job, [*actions, *marking], guard)
+    if job.cancel_requested_at is None:
+        actions = [JobRecord.cancel_requested_at.set(now), JobRecord.cancel_requested_by.set(by)]
+        return written(job, [*actions, *marking], guard & JobRecord.cancel_requested_at.does_not_exist())
+    return not marking or written(job, marking, guard)
 
 
 # --- deleting ---------------------------------------------------------------------------------------------------------

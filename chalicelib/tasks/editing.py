@@ -11,6 +11,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.errors import StaleRevision
 from chalicelib.scheduling import tick
 from chalicelib.store import tasks as store
+from chalicelib.store.revisions import again_when_overtaken
 from chalicelib.store.task_record import GIVEN, TaskRecord
 from chalicelib.tasks import rule_events, rule_sync, saving, validation
 
@@ -40,6 +41,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
+@again_when_overtaken
 def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime) -> TaskRecord:
     """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
     task = _current(task_id, revision, now=now)
@@ -48,17 +50,20 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
+@again_when_overtaken
 def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
     """Let the schedule fire again, from now on: time spent disabled is no misfire."""
     validation.check_start(store.get(task_id), {})
     return _switch(task_id, True, note, "enable", actor=actor, now=now)
 
 
+@again_when_overtaken
 def disable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
     """Stop firing: jobs planned and not yet due are cancelled; those that wait or run go on."""
     return _switch(task_id, False, note, "disable", actor=actor, now=now)
 
 
+@again_when_overtaken
 def delete(task_id: str, *, revision: int | None = None, actor: Actor, now: datetime) -> None:
     """Delete the definition. Its jobs stay readable, and those that wait or run go on to their end."""
     saving.delete(_current(task_id, revision, now=now), actor=actor, now=now)

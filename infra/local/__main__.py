@@ -113,7 +113,11 @@ def run(state: State, lock: TextIO, port: int, files_port: int | None, base_url:
         # No worker is alive: the lock is ours, so those of an earlier start are gone, and new ones wait for the word.
         lost = leases.end(STACK, now=datetime.now(UTC))
         if lost:
-            print(f"Running when the stack stopped, now taken up again: {lost}.", flush=True)
+            print(
+                f"Jobs whose run the last stop cut off: {lost}. "
+                "They run again where their retries allow, and end as failed (worker_lost) where not.",
+                flush=True,
+            )
         if found is not None:
             snapshots.mark_running(state.services, found)
         emulator.let_work(child)

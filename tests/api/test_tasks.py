@@ -212,6 +212,13 @@ def test_a_bad_schedule_is_refused_by_field_and_leaves_nothing(
         ({"pool": "lab"}, "pool"),  # nothing serves it
         ({"name": "a\x7fb"}, "name"),
         ({"name": "invoice\u202efdp.exe"}, "name"),
+        ({"name": "zero\u200bwidth"}, "name"),
+        ({"name": "soft\u00adhyphen"}, "name"),
+        ({"name": "mark\ufeff"}, "name"),
+        ({"name": "word\u2060joiner"}, "name"),
+        ({"name": "latin\u200djoiner"}, "name"),
+        ({"name": "tag\U000e0041"}, "name"),
+        ({"name": "\u3164"}, "name"),
         ({"group": "a\u2066b"}, "group"),
         ({"spec": {"csv": {"bom": "yes"}}}, "spec.csv.bom"),
         ({"spec": {"csv": {"header": 1}}}, "spec.csv.header"),

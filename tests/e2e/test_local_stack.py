@@ -193,7 +193,7 @@ def test_a_stop_or_a_kill_leaves_no_process_and_loses_no_record(servers: None, t
 
         stack.start()
         assert stack.said().count("is up to date") == 2
-        assert "now taken up again: 1." in stack.said()
+        assert "Jobs whose run the last stop cut off: 1. They run again where their retries allow" in stack.said()
         # Long before the lease of fifteen minutes ends.
         job = wait_until_ended(stack.as_("viewer"), job_id)
         assert job["status"] == "succeeded", job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,11 @@ from chalicelib.jobs import actions
 from chalicelib.jobs import files as job_files
 from chalicelib.jobs import listing as job_listing
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.store import job_updates
 from chalicelib.store import jobs as job_store
+from chalicelib.store.audit import AuditRecord
 from chalicelib.store.job_list_plan import JobFilter
+from chalicelib.store.job_record import JobRecord
 from tests.support.probe import RETRY_SLOWER, raising, started
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
@@ -128,3 +132,61 @@ def test_a_priority_changed_during_a_run_holds_for_the_next_attempt(stage: Stage
     waiting = job_store.get(job.job_id)
     assert (waiting.status, waiting.priority) == (JobStatus.WAITING, 5000)
     assert waiting.rank == rank(waiting.enqueued_at, 5000)
+
+
+def test_a_rerun_cancelled_while_waiting_keeps_the_times_of_the_run_that_succeeded(stage: Stage) -> None:
+    job = started(stage)
+    stage.deliver()
+    before = job_store.get(job.job_id)
+    assert before.started_at is not None
+    stage.world.forward(minutes=10)
+    actions.rerun(job.job_id, actor=OPERATOR, now=stage.now)
+    stage.world.forward(minutes=10)
+    actions.cancel(job.job_id, actor=OPERATOR, now=stage.now)
+    after = job_store.get(job.job_id)
+    assert after.status == JobStatus.CANCELED
+    assert (after.started_at, after.first_started_at) == (before.started_at, before.started_at)
+    assert after.canceled_at == after.ended_at == stage.now
+    assert after.files == before.files
+
+
+def test_cancels_that_come_together_leave_one_entry_in_the_audit(stage: Stage) -> None:
+    asked = []
+
+    def behaviour(context: RunContext) -> Outcome:
+        for name in ("first", "second", "third"):
+            stage.world.forward(seconds=1)
+            asked.append(actions.cancel(context.facts.job_id, actor=replace(OPERATOR, name=name), now=stage.now))
+        return Outcome()
+
+    PROBE.behaviour = behaviour
+    job = started(stage)
+    stage.deliver()
+    assert [each.cancel_requested_by for each in asked] == ["first"] * 3
+    assert cancels_in_audit(job.job_id) == ["first"]
+
+
+def test_a_cancel_that_meets_another_between_its_read_and_its_write_leaves_no_entry(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = job_updates.request_cancel
+
+    def overtaken(job: JobRecord, **named: Any) -> bool:
+        monkeypatch.setattr(job_updates, "request_cancel", real)
+        actions.cancel(job.job_id, actor=replace(OPERATOR, name="quicker"), now=stage.now)
+        return real(job, **named)
+
+    def behaviour(context: RunContext) -> Outcome:
+        monkeypatch.setattr(job_updates, "request_cancel", overtaken)
+        stage.world.forward(seconds=1)
+        actions.cancel(context.facts.job_id, actor=OPERATOR, now=stage.now)
+        return Outcome()
+
+    PROBE.behaviour = behaviour
+    job = started(stage)
+    stage.deliver()
+    assert cancels_in_audit(job.job_id) == ["quicker"]
+
+
+def cancels_in_audit(job_id: str) -> list[str]:
+    return [each.actor for each in AuditRecord.scan() if (each.action, each.record_id) == ("cancel", job_id)]
