@@ -23,6 +23,9 @@ HERE = Path(__file__).parent
 CODE = "deployment.zip"
 LAYER = "layer-deployment.zip"
 
+# A stage's stack is named after it: `carillon-prod`.
+STACK = "carillon"
+
 # The expansion needs some region, and gives the same template for each.
 REGION = "us-east-1"
 
@@ -58,8 +61,20 @@ def merge_file(stage: str) -> dict[str, Any]:
     """What chalice merges over its own template for a stage."""
     joined = join(json.loads(path.read_text(encoding="utf-8")) for path in fragments())
     joined["Parameters"]["Stage"]["Default"] = stage
+    name_tables(joined, f"{STACK}-{stage}")
     retention.add(joined, registered_kinds())
     return joined
+
+
+def name_tables(joined: dict[str, Any], prefix: str) -> None:
+    """Write the names of tables out: CloudFormation takes a table that a deleted stack has left only by a name that
+    stands in the template as it is."""
+    for resource in joined["Resources"].values():
+        if resource.get("Type") == "AWS::DynamoDB::Table":
+            text = json.dumps(resource["Properties"]).replace("${AWS::StackName}", prefix)
+            resource["Properties"] = json.loads(text)
+            resource["Properties"]["TableName"] = resource["Properties"]["TableName"]["Fn::Sub"]
+    joined["Globals"]["Function"]["Environment"]["Variables"]["CARILLON_TABLES"] = prefix
 
 
 def registered_kinds() -> list[str]:

@@ -1,6 +1,7 @@
 """Verifies JWTs of the stage's issuer, a Cognito user pool or another OpenID Connect issuer. RS256 only.
 
-The issuer's keys are fetched when they are first needed, and cached.
+The issuer's keys are fetched when they are first needed, and cached. So is a fetch that failed: while an issuer is
+down, requests do not wait for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from chalicelib.settings import settings
 KEYS_CACHED_SECONDS = 3_600.0
 # A token with an unknown key id makes us fetch the keys again, but not more often: a caller can invent key ids.
 FETCH_AGAIN_SECONDS = 60.0
+# An issuer that did not answer is asked again after this long. Each try may take FETCH_SECONDS of a request, twice.
+DOWN_SECONDS = 15.0
 FETCH_SECONDS = 3.0
 LEEWAY_SECONDS = 30
 ANSWER_LIMIT_BYTES = 1_000_000
@@ -38,6 +41,8 @@ class _Keys:
 
 
 _cache: dict[str, _Keys] = {}
+# When an issuer last failed to answer.
+_failed_at: dict[str, float] = {}
 
 
 def verify(text: str, *, now: datetime) -> Actor:
@@ -64,6 +69,7 @@ def verify(text: str, *, now: datetime) -> Actor:
 
 def forget_keys() -> None:
     _cache.clear()
+    _failed_at.clear()
 
 
 def _key(issuer: str, header: dict[str, Any]) -> Any:
@@ -72,27 +78,36 @@ def _key(issuer: str, header: dict[str, Any]) -> Any:
     key_id = str(header.get("kid") or "")
     keys, now = _cache.get(issuer), clock.monotonic()
     if keys is None or now - keys.fetched_at > KEYS_CACHED_SECONDS:
-        keys = _fetch(issuer)
+        keys = _fetch(issuer, now)
     if key_id not in keys.by_id and now - keys.fetched_at > FETCH_AGAIN_SECONDS:
-        keys = _fetch(issuer)
+        keys = _fetch(issuer, now)
     try:
         return keys.by_id[key_id]
     except KeyError:
         raise Unauthenticated from None
 
 
-def _fetch(issuer: str) -> _Keys:
-    """The issuer's signing keys. When it does not answer, the cached keys stay valid."""
+def _fetch(issuer: str, now: float) -> _Keys:
+    """The issuer's signing keys. When it does not answer, the cached keys stay valid; without any, Unauthenticated."""
+    if now - _failed_at.get(issuer, -DOWN_SECONDS) < DOWN_SECONDS:
+        return _cached(issuer)
     try:
         discovered = _get_json(f"{_reachable(issuer)}/.well-known/openid-configuration")
         found = jwt.PyJWKSet.from_dict(_get_json(str(discovered["jwks_uri"]))).keys
     except (OSError, ValueError, KeyError, jwt.PyJWTError) as error:
+        _failed_at[issuer] = now
         log.error("The issuer's keys could not be fetched", error=type(error).__name__, issuer=issuer)
-        if issuer in _cache:
-            return _cache[issuer]
-        raise Unauthenticated from error
+        return _cached(issuer)
+    _failed_at.pop(issuer, None)
     _cache[issuer] = _Keys(clock.monotonic(), {str(key.key_id): key.key for key in found if key.key_type == "RSA"})
     return _cache[issuer]
+
+
+def _cached(issuer: str) -> _Keys:
+    try:
+        return _cache[issuer]
+    except KeyError:
+        raise Unauthenticated from None
 
 
 def _reachable(issuer: str) -> str:

@@ -122,6 +122,17 @@ def correct() -> None:
 
     iam_actions.extract_resource_arn = arn
 
+    # AWS lets a policy ask which targets a rule gets.
+    context = iam_actions.request_tag_context
+
+    def with_targets(service: str, asked: str, body: bytes, *given: Any) -> dict[str, Any]:
+        found: dict[str, Any] = context(service, asked, body, *given)
+        if asked == "events:PutTargets":
+            found["events:targetarn"] = [each.get("Arn", "") for each in json.loads(body).get("Targets", [])]
+        return found
+
+    iam_actions.request_tag_context = with_targets
+
 
 class Keeper:
     """Writes the emulator's state while it runs and when it stops.

@@ -177,6 +177,32 @@ def test_known_keys_stay_good_while_the_issuer_is_down(issuer: Issuer, monkeypat
         oidc.verify(token(), now=NOW)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["its keys are known", "its keys are not known"])
+def test_an_issuer_that_is_down_is_not_asked_by_each_request(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    if known:
+        oidc.verify(token(), now=NOW)
+        # Old keys, and a key id that is not known: each would be a reason to ask.
+        monkeypatch.setattr(oidc, "KEYS_CACHED_SECONDS", -1.0)
+        monkeypatch.setattr(oidc, "FETCH_AGAIN_SECONDS", -1.0)
+    issuer.down, issuer.asked = True, []
+    for number in range(5):
+        with pytest.raises(Unauthenticated):
+            oidc.verify(token(kid=f"k{number + 1}"), now=NOW)
+    assert len(issuer.asked) == 1
+
+
+def test_an_issuer_that_was_down_is_asked_again(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer.down = True
+    with pytest.raises(Unauthenticated):
+        oidc.verify(token(), now=NOW)
+    issuer.down = False
+    later = oidc.clock.monotonic() + oidc.DOWN_SECONDS + 1
+    monkeypatch.setattr(oidc.clock, "monotonic", lambda: later)
+    assert oidc.verify(token(), now=NOW).name == "wei"
+
+
 def test_without_an_issuer_every_jwt_is_refused(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oidc, "settings", lambda: Settings())
     with pytest.raises(Unauthenticated):

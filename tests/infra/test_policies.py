@@ -71,8 +71,40 @@ def test_only_api_and_work_reach_secrets(function: str) -> None:
 
 def test_only_the_api_reads_tables_whole_and_only_small_ones() -> None:
     scans = [(function, each["Resource"]) for function, each in everything() if "dynamodb:Scan" in each["Action"]]
-    tables = ["TasksTable", "ReportsTable", "SourcesTable", "CalendarsTable", "PoolsTable", "TokensTable"]
-    assert scans == [("api", [{"Fn::GetAtt": [table, "Arn"]} for table in tables])]
+    assert {function for function, _ in scans} == {"api"}
+    tables = {resource["Fn::GetAtt"][0] for _, found in scans for resource in found}
+    assert tables == {"TasksTable", "ReportsTable", "SourcesTable", "CalendarsTable", "PoolsTable", "TokensTable"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_audit_is_added_to_and_never_changed(function: str) -> None:
+    changing = {"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    for statement in statements(function):
+        if {"Fn::GetAtt": ["AuditTable", "Arn"]} in statement["Resource"]:
+            assert not changing & set(statement["Action"])
+
+
+def test_no_one_in_the_account_changes_the_audit(resources: Resources) -> None:
+    (statement,) = resources["AuditTable"]["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert {"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"} <= set(statement["Action"])
+    assert "dynamodb:PutItem" not in statement["Action"]
+
+
+def test_a_rule_starts_nothing_but_fire() -> None:
+    putting = [each for _, each in everything() if "events:PutTargets" in each["Action"]]
+    assert len(putting) == 2
+    for statement in putting:
+        assert statement["Action"] == ["events:PutTargets"]
+        # A call may put several targets: each must be this one.
+        only = {"ForAllValues:ArnEquals": {"events:TargetArn": {"Fn::GetAtt": ["Fire", "Arn"]}}}
+        assert only.items() <= statement["Condition"].items()
+        assert statement["Condition"]["Null"] == {"events:TargetArn": "false"}
+
+
+@pytest.mark.parametrize("table", ["AccountsTable", "RobotsTable"])
+def test_no_function_reaches_a_table_that_no_code_uses(table: str) -> None:
+    assert not [function for function, each in everything() if {"Fn::GetAtt": [table, "Arn"]} in each["Resource"]]
 
 
 def test_only_work_writes_files() -> None:
