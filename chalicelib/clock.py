@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ def now() -> datetime:
 def monotonic() -> float:
     """Seconds on a clock that is never set back: the difference of two readings is a duration."""
     return time.monotonic()
+
+
+def pause(longest: float) -> None:
+    """Wait up to so many seconds between two tries of a call, each caller another time."""
+    time.sleep(random.uniform(0, longest))  # noqa: S311 - spreads callers, hides nothing
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.aws.batches import put_targets, remove_targets
 from chalicelib.aws.clients import client
 from chalicelib.errors import Unavailable
 from chalicelib.settings import settings
@@ -48,9 +49,7 @@ def put(task_id: str, rule: Rule) -> None:
         )
         transformer = {"InputPathsMap": _PATHS, "InputTemplate": template(task_id)}
         target = {"Id": TARGET, "Arn": settings().fire_arn, "InputTransformer": transformer}
-        answer = _events().put_targets(Rule=name(task_id), Targets=[target])
-    if answer.get("FailedEntryCount"):
-        raise Unavailable(f"EventBridge refused the target of rule {name(task_id)}.")
+        put_targets(_events(), name(task_id), [target])
 
 
 def template(task_id: str) -> str:
@@ -72,7 +71,7 @@ def delete(task_id: str) -> None:
     """Remove a task's rule. It need not exist; a rule that has another target besides ours stays, with that one."""
     with _translated_errors():
         with _absent_is_fine():
-            _events().remove_targets(Rule=name(task_id), Ids=[TARGET])
+            remove_targets(_events(), name(task_id), [TARGET])
         with _absent_is_fine("ValidationException"):
             _events().delete_rule(Name=name(task_id))
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from chalicelib.aws.batches import send_messages
 from chalicelib.aws.clients import client
-from chalicelib.errors import Unavailable
 from chalicelib.settings import settings
 
 # SQS holds a message back for at most 15 minutes.
@@ -33,7 +33,8 @@ class Step:
 def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
     """Send tokens, each to arrive at its instant or, since SQS counts whole seconds, up to one second before.
 
-    The worker waits for the rest of that second, so nothing starts early, and rounding makes nothing start late.
+    The worker waits for the rest of that second, so nothing starts early, and rounding makes nothing start late. Raises
+    Unavailable when SQS refuses one again and again.
     """
     for at in range(0, len(tokens), BATCH):
         entries = []
@@ -42,17 +43,14 @@ def send(tokens: Sequence[tuple[Token, datetime]], *, now: datetime) -> None:
             if delay > DELAY_LIMIT_SECONDS:
                 raise ValueError(f"a token cannot be held back for {delay} s")
             entries.append({"Id": str(number), "MessageBody": body(token), "DelaySeconds": delay})
-        answer = client("sqs").send_message_batch(QueueUrl=settings().queue_url, Entries=entries)
-        if answer.get("Failed"):
-            raise Unavailable(f"SQS refused {len(answer['Failed'])} of {len(entries)} tokens.")
+        send_messages(client("sqs"), settings().queue_url, entries)
 
 
 def send_step(batch_id: str) -> None:
     """Have a worker take the next step of a batch."""
     text = json.dumps({"batch": batch_id}, separators=(",", ":"))
-    client("sqs").send_message_batch(
-        QueueUrl=settings().queue_url, Entries=[{"Id": "0", "MessageBody": text, "DelaySeconds": 0}]
-    )
+    entry = {"Id": "0", "MessageBody": text, "DelaySeconds": 0}
+    send_messages(client("sqs"), settings().queue_url, [entry])
 
 
 def body(token: Token) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib import retention
+from chalicelib.aws.batches import delete_objects
 from chalicelib.storage.upload import storage_errors
 
 MANIFEST = "manifest.json"
@@ -65,8 +66,8 @@ def _abort_uploads(client: Any, bucket: str, prefix: str) -> int:
 def _delete_objects(client: Any, bucket: str, prefix: str) -> int:
     deleted = 0
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        keys = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+        keys = [item["Key"] for item in page.get("Contents", [])]
         if keys:
-            client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            delete_objects(client, bucket, keys)
             deleted += len(keys)
     return deleted

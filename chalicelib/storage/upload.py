@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from chalicelib.errors import FileNotWritten
+from chalicelib.errors import FileNotWritten, Unavailable
 
 MIB = 1 << 20
 # S3 takes 10,000 parts of 5 MiB to 5 GiB (only the last may be smaller) and objects of 5 TiB.
@@ -141,7 +141,7 @@ class Upload:
 
 @contextmanager
 def storage_errors(key: str) -> Iterator[None]:
-    """Turn what boto3 raises into a `FileNotWritten` that names the object and what S3 said."""
+    """Turn what boto3 and `aws/batches.py` raise into a `FileNotWritten` that names the object and what S3 said."""
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
     try:
@@ -149,6 +149,8 @@ def storage_errors(key: str) -> Iterator[None]:
     except ClientError as error:
         said = error.response.get("Error", {})
         raise FileNotWritten(f"S3 refused {key}: {said.get('Code', '?')} {said.get('Message', '')}".rstrip()) from error
+    except Unavailable as error:
+        raise FileNotWritten(f"S3 refused a part of {key}: {error.message}") from error
     except (BotoCoreError, HTTPClientError, OSError) as error:
         raise FileNotWritten(f"S3 cannot be reached for {key}: {error}") from error
 

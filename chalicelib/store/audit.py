@@ -23,6 +23,7 @@ from chalicelib.store.base import (
     Record,
     count_up_to,
     list_index,
+    read_many,
     saved,
     table_name,
 )
@@ -113,7 +114,7 @@ def page(
             found = source.query(partition, within, filter_condition=others, scan_index_forward=False)
             keys += [(row.month, row.entry_id) for row in islice(found, skip, skip + room)]
         total += counted
-    read = {entry.entry_id: entry for entry in AuditRecord.batch_get(keys, consistent_read=True)} if keys else {}
+    read = {entry.entry_id: entry for entry in read_many(AuditRecord, keys)}
     return [read[entry_id] for _, entry_id in keys if entry_id in read], min(total, limit + 1)
 
 

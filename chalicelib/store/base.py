@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -19,7 +19,10 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
+from chalicelib import clock
+from chalicelib.core.batch_answers import unprocessed
 from chalicelib.core.instants import parse, sortable
+from chalicelib.errors import Unavailable
 from chalicelib.settings import settings
 
 E = TypeVar("E", bound=StrEnum)
@@ -101,6 +104,55 @@ def _accepted(write: Callable[[], object]) -> bool:
             return False
         raise
     return True
+
+
+# --- reading many at once ---------------------------------------------------------------------------------------------
+
+# DynamoDB reads so many records in one call.
+KEYS_PER_CALL = 100
+# DynamoDB leaves keys out of an answer when it is busy, or when the answer is full (16 MB): they are asked for again.
+# After an answer that brings nothing comes a pause, twice as long each time; after so many of them the read fails.
+EMPTY_ANSWERS = 6
+FIRST_PAUSE_SECONDS = 0.05
+
+R = TypeVar("R", bound="Record")
+
+
+def read_many(
+    model: type[R], keys: Iterable[Any], *, consistent: bool = True, only: Sequence[str] | None = None
+) -> list[R]:
+    """The records that exist among these keys, in no order. A key is an id, or a pair where the table has a range key.
+
+    `only`: the columns to read. Raises Unavailable when DynamoDB does not come to some of the keys.
+    """
+    found: list[R] = []
+    left = [_as_stored(model, key) for key in dict.fromkeys(keys)]
+    empty_answers = 0
+    while left:
+        asked, left = left[:KEYS_PER_CALL], left[KEYS_PER_CALL:]
+        answer = model._get_connection().batch_get_item(
+            asked,  # type: ignore[arg-type]
+            consistent_read=consistent,
+            attributes_to_get=only,
+        )
+        rows = answer["Responses"].get(model.Meta.table_name, [])
+        unread = unprocessed("BatchGetItem", answer, model.Meta.table_name)
+        found += [model.from_raw_data(row) for row in rows]
+        left = unread + left
+        empty_answers = 0 if rows or not unread else empty_answers + 1
+        if empty_answers == EMPTY_ANSWERS:
+            raise Unavailable(f"DynamoDB did not read {len(left)} records of {model.Meta.table_name}.")
+        if empty_answers:
+            clock.pause(FIRST_PAUSE_SECONDS * 2**empty_answers)
+    return found
+
+
+def _as_stored(model: type[R], key: Any) -> dict[str, Any]:
+    hash_key, range_key = key if isinstance(key, tuple) else (key, None)
+    hash_stored, range_stored = model._serialize_keys(hash_key, range_key)
+    names = (model._hash_key_attribute(), model._range_key_attribute())
+    values = (hash_stored, range_stored)
+    return {name.attr_name: value for name, value in zip(names, values, strict=True) if name is not None}
 
 
 # --- queries ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from chalicelib.store.base import (
     EnumAttribute,
     InstantAttribute,
     Record,
+    read_many,
     saved,
     table_name,
     written,
@@ -172,7 +173,8 @@ def newest_first(months: Iterable[str]) -> Iterator[str]:
 
 def get_many(batch_ids: Sequence[str]) -> list[BatchRecord]:
     """Those that exist, in the order of the ids."""
-    found = {each.batch_id: each for each in BatchRecord.batch_get([(batch_id, 0) for batch_id in batch_ids])}
+    keys = [(batch_id, 0) for batch_id in batch_ids]
+    found = {each.batch_id: each for each in read_many(BatchRecord, keys, consistent=False)}
     return [found[batch_id] for batch_id in batch_ids if batch_id in found]
 
 

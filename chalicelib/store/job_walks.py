@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.store.base import read_many
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -23,4 +24,4 @@ def ids_of_month(month: str, *, before: str, count: int) -> Iterator[str]:
 
 def runs_of(keys: Iterable[tuple[str, int]]) -> list[RunRecord]:
     """The runs that exist among these (job id, number), read consistently, in no order."""
-    return list(RunRecord.batch_get(list(keys), consistent_read=True))
+    return read_many(RunRecord, keys)

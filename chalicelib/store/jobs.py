@@ -11,7 +11,7 @@ from chalicelib.core.facets import EQUALITIES, facet, facets_of, folded
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
-from chalicelib.store.base import count_up_to, saved
+from chalicelib.store.base import count_up_to, read_many, saved
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
 # Entries of a queue are small: this many cost half a read unit or one.
@@ -34,14 +34,12 @@ def find(job_id: str) -> JobRecord | None:
 
 def get_many(job_ids: Iterable[str]) -> list[JobRecord]:
     """The jobs that exist among these, read consistently, in no order."""
-    return list(JobRecord.batch_get(list(dict.fromkeys(job_ids)), consistent_read=True))
+    return read_many(JobRecord, job_ids)
 
 
 def statuses_of(job_ids: Iterable[str]) -> dict[str, JobStatus]:
     """The status of each that exists among these, read consistently: of many jobs, whose records may be large."""
-    asked = ["job_id", "status"]
-    found = JobRecord.batch_get(list(dict.fromkeys(job_ids)), consistent_read=True, attributes_to_get=asked)
-    return {job.job_id: job.status for job in found}
+    return {job.job_id: job.status for job in read_many(JobRecord, job_ids, only=["job_id", "status"])}
 
 
 # --- making -----------------------------------------------------------------------------------------------------------

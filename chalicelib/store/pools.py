@@ -13,7 +13,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.expressions.condition import Condition
 
 from chalicelib.errors import StaleRevision
-from chalicelib.store.base import InstantAttribute, Record, saved, table_name
+from chalicelib.store.base import InstantAttribute, Record, read_many, saved, table_name
 
 # Begins the ids of items that are no pools: ids in the API have no `~`.
 RESERVED = "~"
@@ -46,7 +46,7 @@ class PoolState:
 
 def state(pool_id: str) -> PoolState:
     """Read consistently, so that a pause holds from the next claim on."""
-    found = {record.pool_id: record for record in PoolRecord.batch_get([pool_id, REGISTER], consistent_read=True)}
+    found = {record.pool_id: record for record in read_many(PoolRecord, [pool_id, REGISTER])}
     paused = pool_id in found and found[pool_id].paused
     return PoolState(bool(paused), frozenset((found[REGISTER].limited or ()) if REGISTER in found else ()))
 

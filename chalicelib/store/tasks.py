@@ -11,7 +11,7 @@ from pynamodb.expressions.condition import Condition
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus
 from chalicelib.errors import StaleRevision, TaskNotFound
-from chalicelib.store.base import deleted, saved, set_or_remove, written
+from chalicelib.store.base import deleted, read_many, saved, set_or_remove, written
 from chalicelib.store.task_record import DEFINITION, LISTING, TaskRecord
 
 # An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
@@ -36,7 +36,7 @@ def find(task_id: str) -> TaskRecord | None:
 
 def get_many(task_ids: Iterable[str]) -> list[TaskRecord]:
     """The tasks that exist among these, read consistently, in no order."""
-    return list(TaskRecord.batch_get(list(dict.fromkeys(task_ids)), consistent_read=True))
+    return read_many(TaskRecord, task_ids)
 
 
 def changed(task: TaskRecord, **columns: Any) -> TaskRecord:

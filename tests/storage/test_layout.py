@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import FileNotWritten
-from chalicelib.storage.layout import discard_run, file_key, manifest_key
+from chalicelib.storage.layout import discard_job, discard_run, file_key, manifest_key
+from tests.support.partial import refusing
 from tests.support.s3 import BUCKET, Saboteur, left_behind, refusal
 
 KIND = "report_export"
@@ -67,10 +68,13 @@ def test_discard_goes_through_every_page(client: Any) -> None:
     def two_at_a_time(params: dict[str, Any], **_: Any) -> None:
         params["MaxKeys"] = 2
 
-    client.meta.events.register("provide-client-params.s3.ListObjectsV2", two_at_a_time)
     fill(client, "J1", 1, objects=5, uploads=3)
-    assert discard_run(client, BUCKET, KIND, "J1", 1) == 8
-    assert discard_run(client, BUCKET, KIND, "J1", 1) == 0
+    client.meta.events.register("provide-client-params.s3.ListObjectsV2", two_at_a_time, unique_id="two")
+    try:
+        assert discard_run(client, BUCKET, KIND, "J1", 1) == 8
+        assert discard_run(client, BUCKET, KIND, "J1", 1) == 0
+    finally:
+        client.meta.events.unregister("provide-client-params.s3.ListObjectsV2", unique_id="two")
 
 
 def test_discard_survives_an_upload_that_another_process_aborted(client: Any) -> None:
@@ -85,3 +89,25 @@ def test_discard_survives_an_upload_that_another_process_aborted(client: Any) ->
 def test_a_failing_discard_says_so(client: Any) -> None:
     with pytest.raises(FileNotWritten, match="InternalError"):
         discard_run(Saboteur(client, "delete_object", refusal("DeleteObject")), BUCKET, KIND, "J1", 1)
+
+
+def test_an_object_that_s3_refuses_to_delete_once_is_deleted_at_the_next_try(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.clock.pause", lambda longest: None)
+    fill(client, "J1", 1)
+    with refusing(client, "DeleteObjects", times=1, code="SlowDown"):
+        discard_run(client, BUCKET, KIND, "J1", 1)
+    assert left_behind(client) == []
+
+
+def test_objects_that_s3_does_not_delete_are_not_taken_for_deleted(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeleteObjects answers 200, and names in its answer what it did not delete."""
+    monkeypatch.setattr("chalicelib.clock.pause", lambda longest: None)
+    fill(client, "J1", 1)
+    with refusing(client, "DeleteObjects", code="AccessDenied") as refuser, pytest.raises(FileNotWritten, match="AccessDenied"):
+        discard_job(client, BUCKET, KIND, "J1")
+    assert refuser.calls == [3, 1, 1, 1]
+    assert len(left_behind(client)) == 1
