@@ -46,7 +46,7 @@ def work(event: SQSEvent) -> dict[str, Any]:
 
     context: Any = event.context
     until = clock.now() + timedelta(seconds=_seconds_left(context))
-    me = Worker(name=context.aws_request_id, until=until, clock=clock.Clock())
+    me = Worker(context.aws_request_id, until, clock.Clock(), past_minutes=worker.PAST_MINUTES)
     for record in event:
         worker.handle(record.body, worker=me)
     return {"batchItemFailures": []}

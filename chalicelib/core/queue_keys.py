@@ -10,7 +10,7 @@ queues of the minutes around now and then the pool's own. Ids hold no `~`, so no
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib.core.instants import utc
 
@@ -21,15 +21,22 @@ LOOK_BACK = timedelta(minutes=3)
 # A token that comes within this time is on time: no job of the minutes before it waits for a worker.
 ON_TIME = timedelta(seconds=5)
 _PARKED = "~"
+_MINUTE_FORM = "%Y%m%d%H%M"
 
 
 def minute_key(pool: str, at: datetime) -> str:
-    return f"{pool}~{utc(at):%Y%m%d%H%M}"
+    return f"{pool}~{utc(at).strftime(_MINUTE_FORM)}"
 
 
 def ready_key(pool: str, not_before: datetime, *, now: datetime) -> str:
     """The queue of a new job of the pool."""
     return pool if not_before <= now else minute_key(pool, not_before)
+
+
+def minute_of_key(key: str) -> datetime | None:
+    """The minute whose queue this is; None for every other queue."""
+    pool, _, minute = key.partition("~")
+    return datetime.strptime(minute, _MINUTE_FORM).replace(tzinfo=UTC) if pool and minute else None
 
 
 def keys_to_read(pool: str, *, due: datetime | None, now: datetime) -> list[str]:

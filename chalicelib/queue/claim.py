@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
-from chalicelib.core.ids import ulid
+from chalicelib.core.ids import shard_of, ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
-from chalicelib.core.queue_keys import keys_to_read, limit_of_key
+from chalicelib.core.queue_keys import LOOK_BACK, MINUTE, keys_to_read, limit_of_key, minute_of_key
 from chalicelib.log import event
 from chalicelib.queue import admission, concurrency, leases
+from chalicelib.queue.past_minutes import PastMinutes
 from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -25,6 +26,8 @@ EARLY = timedelta(seconds=2)
 # Jobs read at once from the head of the queue: few at first, since the first one is claimed nearly always, then more.
 FIRST_READ = 5
 NEXT_READ = 25
+# Claims lost to other workers among the jobs of one read, after which this worker leaves the rest to them.
+LOST_IN_READ = 2
 # A worker gives up its search after this time. Jobs that could not be claimed have left the queue by then, so the next
 # worker starts behind them.
 SEARCH_TIME = timedelta(seconds=20)
@@ -41,6 +44,23 @@ class Worker:
     clock: Clock
     # False in tests that call the watch themselves.
     watched: bool = True
+    # Of the process, which outlives the worker.
+    past_minutes: PastMinutes = field(default_factory=PastMinutes)
+
+
+@dataclass
+class _Crowd:
+    """The other workers that claim from the same queue at this moment, as far as this one notices."""
+
+    # Differs from token to token.
+    salt: str
+    # Claims that others were quicker with.
+    lost: int = 0
+
+    def place(self, count: int) -> int:
+        """Which of the next `count` jobs to try. The best, until a claim was lost: then any of them, so that workers
+        who read the same jobs try different ones."""
+        return shard_of(f"{self.salt}/{self.lost}", count) if self.lost else 0
 
 
 def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
@@ -57,20 +77,20 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     # `_own_job` may have slept until the slot, and a sleep may end a hair early: no condition sees a time before it.
     now = begun if own is None else max(begun, own.not_before)
     permits = concurrency.Permits(pool.limited)
+    crowd = _Crowd(token.job_id)
     claimed = None
-    for job in _candidates(token, own, now=now):
-        if job is not own and not _admitted(job, now=now):
+    for job in _candidates(token, own, crowd, past_minutes=worker.past_minutes, now=now):
+        if not _admitted(job, now=now):
             continue
-        if _claim(job, permits, worker=worker, now=now):
+        if _claim(job, permits, crowd, worker=worker, now=now):
             claimed = job
             break
         if worker.clock.now() - begun > SEARCH_TIME:
             event("no job could be claimed in time", level="WARN", pool=token.pool, job_id=token.job_id)
             sqs.send([(token, now)], now=now)
             break
-    if own is not None and claimed is not own and not _parked(own):
-        # Its token is spent: from the pool's own queue, the token of another job finds it.
-        job_updates.make_ready(own)
+    if own is not None and claimed is not own:
+        _leave_to_others(own, now=now)
     permits.release_parked_of_full(now=now)
     return claimed
 
@@ -79,7 +99,7 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
 
 
 def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
-    """The token's job, if it is admitted now; None for a parked one, which others go before. Sleeps until its time."""
+    """The token's job, if it waits; None for a parked one, which others go before. Sleeps until its time."""
     job = jobs.find(token.job_id)
     if job is None or job.status != JobStatus.WAITING or _parked(job):
         return None
@@ -89,8 +109,24 @@ def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
         return None
     if early > timedelta(0):
         worker.clock.sleep(early.total_seconds())
-    now = max(worker.clock.now(), job.not_before)
-    return job if _admitted(job, now=now) else None
+    return job
+
+
+def _leave_to_others(own: JobRecord, *, now: datetime) -> None:
+    """The token is spent, and its job, unless it has ended by now, waits on: have the token of another job find it."""
+    if own.status != JobStatus.WAITING or _parked(own) or _found_by_others(own, now=now):
+        return
+    if own.admitted or _admitted(own, now=now):
+        # From the pool's own queue.
+        job_updates.make_ready(own)
+
+
+def _found_by_others(job: JobRecord, *, now: datetime) -> bool:
+    """Whether a waiting job stands in a queue that the tokens of other jobs read, and will for a minute to come."""
+    if job.ready_pool == job.pool:
+        return True
+    minute = minute_of_key(job.ready_pool or "")
+    return minute is not None and now < minute + LOOK_BACK - MINUTE
 
 
 @dataclass
@@ -114,19 +150,30 @@ class _OwnTurn:
 # --- candidates by rank -----------------------------------------------------------------------------------------------
 
 
-def _candidates(token: sqs.Token, own: JobRecord | None, *, now: datetime) -> Iterator[JobRecord]:
-    """The pool's jobs whose time has come, `own` among them, best rank first, each as it is in the table."""
+def _candidates(
+    token: sqs.Token, own: JobRecord | None, crowd: _Crowd, *, past_minutes: PastMinutes, now: datetime
+) -> Iterator[JobRecord]:
+    """The pool's jobs whose time has come, `own` among them, best rank first, each as it is in the table.
+
+    Where `crowd` was quicker the order is only roughly that, and what is passed over comes at the end.
+    """
     queue_keys = keys_to_read(token.pool, due=None if own is None else own.not_before, now=now)
-    own_turn = _OwnTurn(own)
-    entries = (entry for entry in jobs.ready_entries(queue_keys, now=now) if entry[1] != token.job_id)
-    for chunk in _chunks(entries):
+    own_turn, passed_over = _OwnTurn(own), list[tuple[int, str]]()
+    rows = jobs.ready_entries(
+        past_minutes.left_to_read(queue_keys), now=now, none_in=lambda key: past_minutes.found_none(key, now=now)
+    )
+    for chunk in _chunks(entry for entry in rows if entry[1] != token.job_id):
         best_rank, _ = chunk[0]
         # Asked before the chunk's jobs are read: when the own job is claimed, they need not be.
         yield from own_turn.before(best_rank)
-        for job in _still_ready(chunk, queue_keys):
-            yield from own_turn.before(int(job.rank))
-            yield job
+        ready, lost_before = _still_ready(chunk, queue_keys), crowd.lost
+        while ready and crowd.lost - lost_before < LOST_IN_READ:
+            yield from own_turn.before(int(ready[0].rank))
+            yield ready.pop(crowd.place(len(ready)))
+        passed_over += [(int(job.rank), job.job_id) for job in ready]
     yield from own_turn.before(math.inf)
+    for chunk in _chunks(iter(passed_over)):
+        yield from _still_ready(chunk, queue_keys)
 
 
 def _chunks(entries: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
@@ -155,7 +202,7 @@ def _parked(job: JobRecord) -> bool:
     return limit_of_key(job.ready_pool) is not None
 
 
-def _claim(job: JobRecord, permits: concurrency.Permits, *, worker: Worker, now: datetime) -> bool:
+def _claim(job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worker: Worker, now: datetime) -> bool:
     """Acquire the job's permits, make it the worker's, and create its run; False when either is refused."""
     fence = ulid(now)
     holds = permits.acquire(job, fence, now=now)
@@ -163,6 +210,7 @@ def _claim(job: JobRecord, permits: concurrency.Permits, *, worker: Worker, now:
         return False
     lease_until = worker.until + LEASE_MARGIN
     if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
+        crowd.lost += 1
         concurrency.release(job, fence, holds, now=now)
         return False
     run = RunRecord(

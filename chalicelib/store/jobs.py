@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -73,14 +73,25 @@ def first_ready_ids(queue_key: str, count: int) -> list[str]:
     return [row.job_id for row in JobRecord.ready.query(queue_key, limit=count)]
 
 
-def ready_entries(queue_keys: Sequence[str], *, now: datetime) -> Iterator[tuple[int, str]]:
+def ready_entries(
+    queue_keys: Sequence[str], *, now: datetime, none_in: Callable[[str], object] = lambda key: None
+) -> Iterator[tuple[int, str]]:
     """(rank, id) of the jobs of several queues that are due, best rank first over all of them.
 
     Reads each queue a page at a time, as far as the caller iterates; the first pages in the order of `queue_keys`.
+    `none_in` is told of each queue that holds no job that is due.
     """
     due = JobRecord.not_before <= now
-    rows = [JobRecord.ready.query(key, filter_condition=due, page_size=READY_PAGE) for key in queue_keys]
-    return merge(*(((int(row.rank), row.job_id) for row in found) for found in rows))
+
+    def entries(key: str) -> Iterator[tuple[int, str]]:
+        found = False
+        for row in JobRecord.ready.query(key, filter_condition=due, page_size=READY_PAGE):
+            found = True
+            yield int(row.rank), row.job_id
+        if not found:
+            none_in(key)
+
+    return merge(*map(entries, queue_keys))
 
 
 def count_ahead(queue_keys: Sequence[str], rank: int, job_id: str, *, due: datetime, limit: int) -> int:

@@ -15,6 +15,7 @@ from chalicelib.kinds.registry import kind_of
 from chalicelib.log import event
 from chalicelib.queue import leases
 from chalicelib.queue.claim import Worker, claim_next
+from chalicelib.queue.past_minutes import PastMinutes
 from chalicelib.storage.bucket import s3
 from chalicelib.store import job_transitions, runs
 from chalicelib.store.job_record import JobRecord
@@ -24,6 +25,8 @@ from chalicelib.worker.live_run import LiveRun
 
 # Kept back from the worker's own time for writing the run's end.
 CLOSING_TIME = timedelta(seconds=15)
+# What this process knows of the queues, for all the messages that it handles.
+PAST_MINUTES = PastMinutes()
 
 
 def handle(text: str, *, worker: Worker) -> JobRecord | None:

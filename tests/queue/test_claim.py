@@ -1,4 +1,4 @@
-"""Claims go strictly by rank, over the jobs that are ready and those that have just come due, whichever token comes."""
+"""Claims go by rank, over the jobs that are ready and those that have just come due, whichever token comes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from chalicelib.errors import ConnectionDropped
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
 from chalicelib.queue import pools
+from chalicelib.queue.claim import FIRST_READ, NEXT_READ
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import TaskRecord
 from tests.model.aws import Aws
-from tests.support.contention import a_task, contended_tables, drain, out_of_order, waiting_jobs
+from tests.support.contention import a_task, contended_tables, drain, passed_over, waiting_jobs
 from tests.support.simulator import OPERATOR, PROBE, Probe, Stage, body_of
 from tests.support.world import START
 
 
 @pytest.mark.slow
-def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of them are in the pool's queue; half come due in the same second and are in the queue of their minute."""
+@pytest.mark.parametrize(("workers", "most"), [(1, 0), (8, FIRST_READ + NEXT_READ)])
+def test_a_thousand_jobs_are_claimed_in_the_order_of_rank(
+    monkeypatch: pytest.MonkeyPatch, workers: int, most: int
+) -> None:
+    """Half of them are in the pool's queue; half come due in the same second and are in the queue of their minute.
+
+    A worker that nobody was quicker than takes the best. One that lost a claim takes one of those that it reads next.
+    """
     with contended_tables(monkeypatch) as aws:
         now, draw = aws.now, random.Random(5)
         slot = now.replace(second=30)
@@ -35,9 +42,9 @@ def test_a_thousand_jobs_are_claimed_by_eight_workers_in_the_order_of_rank(monke
         made += waiting_jobs(a_task(now), 500, draw, now=now, trigger=Trigger.SCHEDULE, scheduled_for=slot)
         assert {job.ready_pool for job in made} == {"cloud", minute_key("cloud", slot)}
         draw.shuffle(made)
-        claims = drain(made, now=slot + timedelta(seconds=1))
+        claims = drain(made, now=slot + timedelta(seconds=1), workers=workers)
         assert sorted(each.job.job_id for each in claims) == sorted(job.job_id for job in made)
-        assert out_of_order(claims) == []
+        assert passed_over(claims) <= most
 
 
 instants = st.integers(0, 365 * 24 * 60).map(lambda minutes: START + timedelta(minutes=minutes))

@@ -107,7 +107,10 @@ def test_objects_that_s3_does_not_delete_are_not_taken_for_deleted(
     """DeleteObjects answers 200, and names in its answer what it did not delete."""
     monkeypatch.setattr("chalicelib.clock.pause", lambda longest: None)
     fill(client, "J1", 1)
-    with refusing(client, "DeleteObjects", code="AccessDenied") as refuser, pytest.raises(FileNotWritten, match="AccessDenied"):
+    with (
+        refusing(client, "DeleteObjects", code="AccessDenied") as refuser,
+        pytest.raises(FileNotWritten, match="AccessDenied"),
+    ):
         discard_job(client, BUCKET, KIND, "J1")
     assert refuser.calls == [3, 1, 1, 1]
     assert len(left_behind(client)) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
@@ -23,6 +25,7 @@ from chalicelib.core.ids import ulid
 from chalicelib.core.rank import PRIORITY_MAX
 from chalicelib.kinds import registry
 from chalicelib.queue import claim
+from chalicelib.queue.past_minutes import PastMinutes
 from chalicelib.scheduling import slots
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
@@ -104,18 +107,26 @@ class Claimed:
 
 
 def at_once(
-    tokens: Sequence[JobRecord], act: Callable[[JobRecord, claim.Worker], None], *, now: datetime, until: timedelta
+    tokens: Sequence[JobRecord],
+    act: Callable[[JobRecord, claim.Worker], None],
+    *,
+    now: datetime,
+    until: timedelta,
+    workers: int = WORKERS,
 ) -> None:
-    """Hand the tokens of these jobs to workers, eight at a time."""
+    """Hand the tokens of these jobs to workers, eight at a time. Each thread is a process of its own."""
+    known = threading.local()
 
     def work(job: JobRecord) -> None:
-        act(job, claim.Worker("w", now + until, Clock(now=lambda: now, sleep=lambda _: None), watched=False))
+        known.past_minutes = getattr(known, "past_minutes", None) or PastMinutes()
+        clock = Clock(now=lambda: now, sleep=lambda _: None)
+        act(job, claim.Worker("w", now + until, clock, watched=False, past_minutes=known.past_minutes))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, tokens))
 
 
-def drain(tokens: Sequence[JobRecord], *, now: datetime) -> list[Claimed]:
+def drain(tokens: Sequence[JobRecord], *, now: datetime, workers: int = WORKERS) -> list[Claimed]:
     """What the workers claim with these tokens."""
     found: list[Claimed] = []
 
@@ -125,17 +136,32 @@ def drain(tokens: Sequence[JobRecord], *, now: datetime) -> list[Claimed]:
         if claimed is not None:
             found.append(Claimed(claimed, begun, time.monotonic()))
 
-    at_once(tokens, work, now=now, until=timedelta(minutes=15))
+    at_once(tokens, work, now=now, until=timedelta(minutes=15), workers=workers)
     return found
 
 
-def out_of_order(claims: Sequence[Claimed]) -> list[tuple[str, str]]:
-    """(better, worse) where the claim of the worse job was over before that of the better one had begun."""
-    wrong = []
-    worst_first = sorted(claims, key=lambda each: -int(each.job.rank))
-    soonest = worst_first[0]
-    for each in worst_first[1:]:
-        if soonest.over < each.begun and int(soonest.job.rank) > int(each.job.rank):
-            wrong.append((each.job.job_id, soonest.job.job_id))
-        soonest = min(soonest, each, key=lambda one: one.over)
-    return wrong
+def passed_over(claims: Sequence[Claimed]) -> int:
+    """The most jobs of better rank that one claim passed over: each was claimed by a worker that began only later."""
+    return max(
+        sum(1 for better in claims if better.begun >= each.over and int(better.job.rank) < int(each.job.rank))
+        for each in claims
+    )
+
+
+@contextmanager
+def calls_counted(patch: pytest.MonkeyPatch, aws: Aws) -> Iterator[Counter[str]]:
+    """The calls to DynamoDB by name, and under `refused` how many of them failed."""
+    found: Counter[str] = Counter()
+    call = aws.tables._make_api_call
+
+    def counted(operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        found[operation] += 1
+        try:
+            return call(operation, given)
+        except ClientError:
+            found["refused"] += 1
+            raise
+
+    with patch.context() as within:
+        within.setattr(aws.tables, "_make_api_call", counted)
+        yield found
