@@ -23,6 +23,7 @@ from chalicelib import clock
 from chalicelib.core.batch_answers import unprocessed
 from chalicelib.core.instants import parse, sortable
 from chalicelib.errors import Unavailable
+from chalicelib.retrying import code_of
 from chalicelib.settings import settings
 
 E = TypeVar("E", bound=StrEnum)
@@ -100,7 +101,7 @@ def _accepted(write: Callable[[], object]) -> bool:
     try:
         write()
     except (PutError, UpdateError, DeleteError) as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
+        if code_of(error) == "ConditionalCheckFailedException":
             return False
         raise
     return True

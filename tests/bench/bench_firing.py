@@ -141,7 +141,7 @@ def measure(world: Any, patch: pytest.MonkeyPatch, count: int, raw: float) -> No
 
     stage = a_stage(world, patch)
     client("sqs").meta.events.unregister("before-parameter-build.sqs.SendMessageBatch", unique_id="tests-delay")
-    patch.setattr("chalicelib.scheduling.tick.clock", time)
+    patch.setattr("chalicelib.scheduling.outbox.clock", time)
     world.now = datetime.now(UTC)
     # Far enough that making the tasks is over by then.
     slot = (world.now + timedelta(seconds=25 + count * 0.06)).replace(microsecond=0)

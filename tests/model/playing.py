@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,11 @@ class OneByOne:
     def map(self, act: Callable[..., Any], *given: Iterable[Any]) -> list[Any]:
         return [act(*each) for each in zip(*given, strict=False)]
 
+    def submit(self, act: Callable[..., Any], *given: Any) -> Future[Any]:
+        made: Future[Any] = Future()
+        made.set_result(act(*given))
+        return made
+
 
 @contextmanager
 def playing(*, quietly: bool = True) -> Iterator[Aws]:
@@ -41,7 +47,8 @@ def playing(*, quietly: bool = True) -> Iterator[Aws]:
         aws.moment = moment
         for patched in (
             mock.patch.dict(registry.KINDS, {"probe": "tests.support.simulator:probe"}),
-            mock.patch("chalicelib.scheduling.tick.clock", SimpleNamespace(monotonic=lambda: 0.0)),
+            mock.patch("chalicelib.scheduling.outbox.clock", SimpleNamespace(monotonic=lambda: 0.0)),
+            mock.patch("chalicelib.clock.pause"),
             mock.patch("chalicelib.scheduling.tick.ThreadPoolExecutor", OneByOne),
             mock.patch("chalicelib.core.ids.os.urandom", lambda size: next(aws.numbers).to_bytes(size, "big")),
         ):

@@ -198,7 +198,8 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
     PROBE.works_on = Target()
     monkeypatch.setitem(registry.KINDS, "probe", "tests.support.simulator:probe")
     # The test's clock stands still while a tick works.
-    monkeypatch.setattr("chalicelib.scheduling.tick.clock", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("chalicelib.scheduling.outbox.clock", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("chalicelib.clock.pause", lambda longest: None)
     events = client("sqs").meta.events
     events.register("before-parameter-build.sqs.SendMessageBatch", strip_delay, unique_id="tests-delay")
     return Stage(world, PROBE)
