@@ -170,6 +170,8 @@ class RunError(CarillonError):
 
     # A permanent error is not retried: the same input would fail the same way again.
     permanent = True
+    # Whether a statement may still run at the source: its server could not be told to end it.
+    may_still_run = False
 
 
 class PreconditionMissing(RunError):

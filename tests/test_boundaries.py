@@ -126,8 +126,14 @@ def test_importing_the_app_loads_nothing_heavy() -> None:
 
 
 # Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer to every
-# error; and what interrupts a statement from another thread has no caller to raise to.
-CATCH_ALLS = {"chalicelib/worker/worker.py", "chalicelib/api/blueprint.py", "chalicelib/sources/postgres/source.py"}
+# error; what interrupts a statement from another thread has no caller to raise to; and what is done apart raises on the
+# thread that waits for it.
+CATCH_ALLS = {
+    "chalicelib/worker/worker.py",
+    "chalicelib/api/blueprint.py",
+    "chalicelib/sources/postgres/source.py",
+    "chalicelib/sources/stopping.py",
+}
 
 
 def test_every_exception_is_caught_in_few_places() -> None:

@@ -53,7 +53,8 @@ class RunContext(Protocol):
         """Tell how far the run is. Cheap: call it for each block."""
 
     def on_stop(self, interrupt: Callable[[], None] | None) -> None:
-        """Name what interrupts the work in progress, e.g. cancels the statement. Another thread calls it, at most once.
+        """Name what interrupts the work in progress, e.g. cancels the statement. Another thread calls it, at most once;
+        it returns at once, and the work ends within five seconds.
 
         None takes it back. When the run was already asked to stop, `interrupt` is called at once.
         """

@@ -62,7 +62,11 @@ Sink = Callable[[bytes], object]
 
 
 class Source(Protocol):
-    """A connection to a source. It connects when first used; every method may raise a `RunError`."""
+    """A connection to a source. It connects when first used; every method may raise a `RunError`.
+
+    A call of its driver that waits for the network stands inside `Stopping.interruptible` and can be ended from another
+    thread (`sources/stopping.py`); what cannot, such as connecting, is done in `Stopping.apart`.
+    """
 
     # What a source of this kind says about itself; the API documents it. The password is never among it.
     Settings: ClassVar[type[BaseModel]]
@@ -86,7 +90,11 @@ class Source(Protocol):
         """
 
     def cancel(self) -> None:
-        """Stop the statement, from another thread. The method in progress and every later one raise `Stopped`."""
+        """Stop the statement, from another thread. Returns at once. The method in progress raises `Stopped` within
+        `stopping.PATIENCE_SECONDS` (or the source's own setting of it), whatever the network does, and so does every
+        later method. `may_still_run` of the error says whether the server could not be told: the statement may still
+        run there. The same holds for the statement timeout, which raises `StatementTimedOut`.
+        """
 
     def close(self) -> None: ...
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.lifecycle import RUN_OPEN, Reason, RunStatus
 from chalicelib.store.base import (
@@ -37,7 +37,10 @@ class RunRecord(Record):
     created_at = InstantAttribute()
     started_at = InstantAttribute(null=True)
     ended_at = InstantAttribute(null=True)
+    # When the work of a run that was asked to stop had ended.
     stopped_at = InstantAttribute(null=True)
+    # True where the source's server could not be told to end the statement; else absent.
+    statement_may_run = BooleanAttribute(null=True)
     rows = NumberAttribute(null=True)
     bytes = NumberAttribute(null=True)
     summary = UnicodeAttribute(null=True)
@@ -94,6 +97,7 @@ def end(run: RunRecord, *, made: bool = False) -> bool:
         "worker",
         "ended_at",
         "stopped_at",
+        "statement_may_run",
         "rows",
         "bytes",
         "summary",

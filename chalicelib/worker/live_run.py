@@ -45,7 +45,6 @@ class LiveRun:
     worker_until: datetime
     deadline: datetime | None = None
     stop: Stop | None = None
-    stopped_at: datetime | None = None
     rows: int = 0
     bytes: int = 0
     run_log: RunLog = field(init=False)
@@ -128,7 +127,6 @@ class LiveRun:
             interrupt, self._interrupt = self._interrupt, None
             if interrupt is not None:
                 interrupt()
-            self.stopped_at = self.clock.now()
 
     def _keep_watch(self) -> None:
         while not self._over.wait(WATCH_SECONDS):

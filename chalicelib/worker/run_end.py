@@ -19,6 +19,7 @@ from chalicelib.worker.metering import Meter
 
 # Characters. A database may quote a whole value in its error, which no record and no list could hold.
 ERROR_LIMIT = 4_000
+STATEMENT_LEFT = "The source's server could not be told to end the statement: the statement may still run there."
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------------
@@ -36,13 +37,14 @@ def stopped_or_failed(live: LiveRun, error: RunError) -> RunRecord:
     stop = live.stop
     if stop is not None and stop.final:
         live.log("WARN", f"Stopped: {stop.message}")
-        return _ended(live, RunStatus.CANCELED, stop.reason, stop.message)
+        return _ended(live, RunStatus.CANCELED, stop.reason, stop.message, left=error.may_still_run)
     if isinstance(error, Stopped) and stop is not None:
         live.log("ERROR", stop.message)
-        return _ended(live, RunStatus.FAILED, stop.reason, stop.message, permanent=True)
+        return _ended(live, RunStatus.FAILED, stop.reason, stop.message, permanent=True, left=error.may_still_run)
     live.log("ERROR", error.message)
     reason = Reason.STATEMENT if isinstance(error, StatementTimedOut) else getattr(error, "reason", Reason.ERROR)
-    return _ended(live, RunStatus.FAILED, Reason(reason), error.message, permanent=error.permanent)
+    left = error.may_still_run
+    return _ended(live, RunStatus.FAILED, Reason(reason), error.message, permanent=error.permanent, left=left)
 
 
 def failed_unexpectedly(live: LiveRun, error: Exception) -> RunRecord:
@@ -53,8 +55,21 @@ def failed_unexpectedly(live: LiveRun, error: Exception) -> RunRecord:
 
 
 def _ended(
-    live: LiveRun, status: RunStatus, reason: Reason | None, error: str | None, *, permanent: bool = False
+    live: LiveRun,
+    status: RunStatus,
+    reason: Reason | None,
+    error: str | None,
+    *,
+    permanent: bool = False,
+    left: bool = False,
 ) -> RunRecord:
+    """The run's record. It is made when the kind has ended, so a stopped run's work ended by now. `left` says that a
+    statement may still run at the source.
+    """
+    now = live.clock.now()
+    if left:
+        live.log("WARN", STATEMENT_LEFT, type="stop")
+        error = f"{error} {STATEMENT_LEFT}"
     return RunRecord(
         live.job.job_id,
         int(live.job.run_no),
@@ -64,9 +79,10 @@ def _ended(
         permanent=int(permanent),
         worker=live.job.worker,
         fence=str(live.job.fence),
-        created_at=live.clock.now(),
-        ended_at=live.clock.now(),
-        stopped_at=live.stopped_at,
+        created_at=now,
+        ended_at=now,
+        stopped_at=now if live.stop is not None and status != RunStatus.SUCCEEDED else None,
+        statement_may_run=True if left else None,
     )
 
 

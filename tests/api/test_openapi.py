@@ -8,7 +8,7 @@ from app import app
 from chalicelib.access.actor import Role
 from chalicelib.api import openapi
 from chalicelib.api.roles import OPEN, ROLES
-from chalicelib.sources.postgres.source import PostgresSettings
+from chalicelib.sources.postgres.settings import PostgresSettings
 from chalicelib.sources.registry import SOURCES
 from chalicelib.sources.sqlite.source import SqliteSettings
 from tests.support.http import Http

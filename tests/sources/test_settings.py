@@ -19,6 +19,8 @@ def test_postgres_settings_get_their_defaults() -> None:
         "port": 5432,
         "sslmode": "prefer",
         "connect_timeout": 10,
+        "read_timeout": None,
+        "cancel_timeout": 3,
         "search_path": "",
         "timezone": "UTC",
     }
@@ -34,6 +36,8 @@ def test_postgres_settings_get_their_defaults() -> None:
         ({"database": ""}, "settings.database"),
         ({"sslmode": "perhaps"}, "settings.sslmode"),
         ({"connect_timeout": 0}, "settings.connect_timeout"),  # libpq would wait for ever
+        ({"read_timeout": 0}, "settings.read_timeout"),
+        ({"cancel_timeout": 11}, "settings.cancel_timeout"),  # a run ends within seconds of a cancel
         ({"timezone": "Mars/Olympus"}, "settings.timezone"),
         ({"password": "hunter2"}, "settings.password"),
     ],

@@ -117,7 +117,7 @@ class JobOut(JobRow):
     first_started_at: Instant | None
     cancel_requested_at: Instant | None
     cancel_requested_by: str | None
-    stopped_at: Instant | None
+    stopped_at: Annotated[Instant | None, Field(description="When the work had ended, not when it was asked to")]
     canceled_at: Instant | None
     attempts_spent: int
     summary: str | None
@@ -153,7 +153,11 @@ class RunOut(Answer):
     created_at: Instant
     started_at: Instant | None
     ended_at: Instant | None
-    stopped_at: Instant | None
+    stopped_at: Annotated[Instant | None, Field(description="When the work of a run that was asked to stop had ended")]
+    statement_may_run: Annotated[
+        bool | None,
+        Field(description="True: the source's server could not be told to end the statement; it may still run there"),
+    ]
     rows: int | None
     bytes: int | None
     summary: str | None

@@ -66,8 +66,7 @@ def statement_error(
     if state == _QUERY_CANCELED:
         # The text is translated on some servers, so the clock is asked too.
         if (limit is not None and seconds >= limit * 0.95) or "statement timeout" in said:
-            limit_words = f"its limit of {limit:g} s" if limit is not None else "the database's own limit"
-            return StatementTimedOut(f"Query {name!r} ran longer than {limit_words} (statement_timeout).")
+            return statement_limit_error(name, limit)
         return QueryInterrupted(f"Query {name!r} was canceled at the database, not by Carillon: {said}")
     if gone or state.startswith(_GONE_CLASSES) or (not state and _is_connection_trouble(error)):
         return ConnectionDropped(f"The connection broke while query {name!r} ran: {said}")
@@ -76,6 +75,11 @@ def statement_error(
     if state == _READ_ONLY:
         return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}")
     return QueryFailed(f"The database refused query {name!r}: {said}")
+
+
+def statement_limit_error(name: str, limit: float | None) -> StatementTimedOut:
+    limit_words = f"its limit of {limit:g} s" if limit is not None else "the database's own limit"
+    return StatementTimedOut(f"Query {name!r} ran longer than {limit_words} (statement_timeout).")
 
 
 def _is_connection_trouble(error: Any) -> bool:

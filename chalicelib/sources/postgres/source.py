@@ -15,21 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing import Any, Self
 
 from chalicelib import clock
-from chalicelib.core.local_time import zone
-from chalicelib.errors import QueryFailed, Stopped
+from chalicelib.errors import ConnectionDropped, QueryFailed, SourceUnreachable, Stopped
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
-from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error
+from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error, statement_limit_error
 from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Described, guarded
+from chalicelib.sources.postgres.line import Line
+from chalicelib.sources.postgres.settings import PostgresSettings
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import Dialect, Statement, parse_reading
-from chalicelib.sources.stopping import Stopping
+from chalicelib.sources.stopping import Limit, Stopping, after
 
 DIALECT = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)
 # What shapes the text of a value, the same for every database and role. `ISO` alone leaves the order of day and month
@@ -51,36 +50,10 @@ GONE = {
     "tcp_keepalives_count": "3",
 }
 GONE_SINCE = 140000
-
-
-def _zone(value: str) -> str:
-    return zone(value).key
-
-
-class PostgresSettings(BaseModel):
-    """How to reach the database. The password is the source's secret and never stands here. `timezone` is the zone that
-    instants are written in.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@]+$")]
-    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 5432
-    database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    user: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    sslmode: Annotated[
-        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
-        Field(description="As libpq's; `prefer` takes TLS where the server has it"),
-    ] = "prefer"
-    connect_timeout: Annotated[int, Field(strict=True, ge=2, le=60, description="Seconds")] = 10
-    search_path: Annotated[
-        str, StringConstraints(max_length=200), Field(description="Schemas, by commas; empty: the user's own")
-    ] = ""
-    timezone: Annotated[
-        str,
-        AfterValidator(_zone),
-        Field(description="Of the session: how instants are written", examples=["Europe/Paris"]),
-    ] = "UTC"
+# The server ends a statement by its own clock first, and says so. It cannot while the line takes no rows.
+STATEMENT_GRACE_SECONDS = 1.0
+# libpq tries each address of a name for `connect_timeout`; then this much more for the thread to end.
+CONNECT_GRACE_SECONDS = 1.0
 
 
 class PostgresSource:
@@ -101,8 +74,9 @@ class PostgresSource:
         self._secret = secret
         self._timeout = statement_timeout_seconds
         self._application_name = application_name
-        self._stopping = Stopping()
+        self._stopping = Stopping(self._ask, self._break_off, patience_seconds=settings.cancel_timeout)
         self._connection: Any = None
+        self._line: Line | None = None
         self._in_transaction = False
         self._last: tuple[Query, Described] | None = None
 
@@ -116,18 +90,24 @@ class PostgresSource:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
+        line, self._line = self._line, None
+        self._in_transaction = False
         if connection is not None:
             with suppress(Exception):
                 connection.close()
+        if line is not None:
+            line.close()
 
     def cancel(self) -> None:
-        self._stopping.stop(self._interrupt)
+        self._stopping.stop()
 
-    def _interrupt(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            with suppress(Exception):  # a connection that is going away needs no cancel
-                connection.cancel()
+    def _ask(self, seconds: float) -> bool:
+        line = self._line
+        return line is not None and line.cancel(seconds)
+
+    def _break_off(self) -> bool:
+        line = self._line
+        return line is not None and line.cut()
 
     def test(self) -> SourceInfo:
         with self._statement("test") as cursor:
@@ -217,7 +197,7 @@ class PostgresSource:
             try:
                 self._begin()
                 began = clock.monotonic()
-                with self._connection.cursor() as cursor:
+                with self._stopping.limited(*self._limits(name)), self._connection.cursor() as cursor:
                     yield cursor
             except psycopg2.Error as error:
                 problem = failed()
@@ -234,11 +214,23 @@ class PostgresSource:
                 self._abandon()
                 raise
 
+    def _limits(self, name: str) -> Iterator[Limit]:
+        """What ends a statement when the server's own clock cannot."""
+        if self._timeout is not None:
+            yield after(self._timeout + STATEMENT_GRACE_SECONDS, lambda: statement_limit_error(name, self._timeout))
+        line, seconds = self._line, self._settings.read_timeout
+        if line is not None and seconds is not None:
+            message = f"The database sent nothing for {seconds} s while query {name!r} ran (read_timeout)."
+            yield Limit(
+                lambda elapsed: elapsed >= seconds and line.silent_for(seconds), lambda: ConnectionDropped(message)
+            )
+
     def _begin(self) -> None:
         """Bring the session to the state that every statement starts from."""
         if self._connection is None:
-            self._connection = self._connect()
-        with self._connection.cursor() as cursor:
+            self._connect()
+        within = self._settings.connect_timeout
+        with self._stopping.limited(after(within, self._unreachable)), self._connection.cursor() as cursor:
             if self._in_transaction:
                 cursor.execute("ROLLBACK TO SAVEPOINT carillon")
                 return
@@ -263,46 +255,59 @@ class PostgresSource:
             except psycopg2.errors.InvalidParameterValue:  # not on every server's operating system
                 cursor.execute("ROLLBACK TO SAVEPOINT carillon")
 
-    def _connect(self) -> Any:
+    def _connect(self) -> None:
         import psycopg2
         from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
+        seconds = self._settings.connect_timeout + CONNECT_GRACE_SECONDS
         try:
-            connection = psycopg2.connect(
-                host=self._settings.host,
-                port=self._settings.port,
-                dbname=self._settings.database,
-                user=self._settings.user,
-                password=self._secret or "",
-                sslmode=self._settings.sslmode,
-                connect_timeout=self._settings.connect_timeout,
-                application_name=self._application_name,
-                client_encoding="UTF8",
-                # These notice within a minute that the other end vanished; the system's own take two hours.
-                keepalives_idle=20,
-                keepalives_interval=10,
-                keepalives_count=3,
-            )
+            connection = self._stopping.apart(self._connected, seconds, late=lambda found: found.close())
         except psycopg2.OperationalError as error:
             raise connect_error(error, self._settings, self._secret) from None
+        except TimeoutError:
+            raise self._unreachable() from None
+        self._line = Line(connection)
+        self._connection = connection
         connection.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
-        return connection
+
+    def _connected(self) -> Any:
+        import psycopg2
+
+        return psycopg2.connect(
+            host=self._settings.host,
+            port=self._settings.port,
+            dbname=self._settings.database,
+            user=self._settings.user,
+            password=self._secret or "",
+            sslmode=self._settings.sslmode,
+            connect_timeout=self._settings.connect_timeout,
+            application_name=self._application_name,
+            client_encoding="UTF8",
+            # These notice within a minute that the other end vanished; the system's own take two hours.
+            keepalives_idle=20,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,
+        )
+
+    def _unreachable(self) -> SourceUnreachable:
+        return SourceUnreachable(f"The database at {self._settings.host}:{self._settings.port} cannot be reached.")
 
     def _abandon(self) -> None:
-        """End a transaction that failed, and its statement at the database if that still runs."""
+        """End a transaction that failed, and its statement at the database if that still runs.
+
+        The connection ends with it: a rollback would wait for a server that may not answer any more.
+        """
         from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE
 
-        self._in_transaction = False
-        if self._connection is None:
-            return
-        if self._connection.closed or self._connection.info.transaction_status == TRANSACTION_STATUS_ACTIVE:
-            self._interrupt()
-            self.close()
-            return
-        try:
-            self._connection.rollback()
-        except Exception:
-            self.close()
+        connection = self._connection
+        if (
+            connection is not None
+            and not connection.closed
+            and connection.info.transaction_status == TRANSACTION_STATUS_ACTIVE
+        ):
+            self._stopping.end_now()
+        self.close()
 
 
 def _set(cursor: Any, settings: dict[str, str]) -> None:

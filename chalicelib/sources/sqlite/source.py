@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime
@@ -26,13 +25,14 @@ from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import Dialect, Statement, parse_reading
 from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
-from chalicelib.sources.stopping import Stopping
+from chalicelib.sources.stopping import Stopping, after
 
 if TYPE_CHECKING:
     import sqlite3
 
 DIALECT = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
-BUSY_SECONDS = 5.0
+# SQLite does not leave this wait for a stop, which must end it within five seconds.
+BUSY_SECONDS = 3.0
 
 
 class SqliteSettings(BaseModel):
@@ -80,7 +80,7 @@ class SqliteSource:
         self._settings = settings
         self._path = (Path(data_folder or ".") / settings.path).resolve()
         self._timeout = statement_timeout_seconds
-        self._stopping = Stopping()
+        self._stopping = Stopping(self._interrupt)
         self._connection: Any = None
 
     def __enter__(self) -> Self:
@@ -97,13 +97,14 @@ class SqliteSource:
             connection.close()
 
     def cancel(self) -> None:
-        self._stopping.stop(self._interrupt)
+        self._stopping.stop()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, seconds: float) -> bool:
         connection = self._connection
         if connection is not None:
             with suppress(Exception):  # a connection that was closed meanwhile has nothing to interrupt
                 connection.interrupt()
+        return True
 
     def test(self) -> SourceInfo:
         with self._statement("test") as connection:
@@ -163,32 +164,20 @@ class SqliteSource:
         """The connection, with the clock of the statement running. Turns the driver's errors into `RunError`s."""
         import sqlite3
 
-        timed_out = threading.Event()
+        def timed_out() -> StatementTimedOut:
+            return StatementTimedOut(f"Query {name!r} ran longer than its limit of {self._timeout:g} s.")
 
-        def ring() -> None:
-            timed_out.set()
-            self._interrupt()
-
-        clock = threading.Timer(self._timeout, ring) if self._timeout is not None else None
+        limits = [] if self._timeout is None else [after(self._timeout, timed_out)]
         with self._stopping.interruptible():
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                if clock:
-                    clock.daemon = True
-                    clock.start()
-                yield self._connection
+                with self._stopping.limited(*limits):
+                    yield self._connection
             except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
                 if self._stopping.asked:
                     raise Stopped() from None
-                if timed_out.is_set():
-                    raise StatementTimedOut(
-                        f"Query {name!r} ran longer than its limit of {self._timeout:g} s."
-                    ) from None
                 raise _refusal(error, name) from None
-            finally:
-                if clock:
-                    clock.cancel()
 
     def _connect(self) -> sqlite3.Connection:
         import sqlite3

@@ -45,7 +45,7 @@ class ToySource:
     ) -> None:
         self._settings = settings
         self._secret = secret
-        self._stopping = Stopping()
+        self._stopping = Stopping(lambda seconds: True)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +59,7 @@ class ToySource:
         pass
 
     def cancel(self) -> None:
-        self._stopping.stop(lambda: None)
+        self._stopping.stop()
 
     def test(self) -> SourceInfo:
         if self._secret == "wrong":
