@@ -14,7 +14,8 @@
     │   └── StillReferenced
     ├── StaleRevision          412  the record was edited since it was read
     ├── Invalid                422  a field's value cannot be accepted
-    │   └── InvalidSchedule         also a ValueError; the pure rules raise it
+    │   ├── InvalidSchedule         also a ValueError; the pure rules raise it
+    │   └── RecordTooLarge          the store raises it for a record that DynamoDB cannot hold
     ├── TooManyRequests        429
     ├── Unavailable            503  a service that Carillon depends on did not answer
     ├── FiringIncomplete            tick and sweep raise it for the alarm, after the rest of their work
@@ -151,6 +152,10 @@ class Invalid(CarillonError):
 
 class InvalidSchedule(Invalid, ValueError):
     """The schedule cannot be accepted."""
+
+
+class RecordTooLarge(Invalid):
+    """The record would be larger than 400 KB, which is all that DynamoDB holds of one."""
 
 
 class TooManyRequests(CarillonError):

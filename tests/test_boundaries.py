@@ -126,13 +126,14 @@ def test_importing_the_app_loads_nothing_heavy() -> None:
 
 
 # Each with its reason: the worker turns any failure of a kind into a failed run; an HTTP caller gets an answer to every
-# error; what interrupts a statement from another thread has no caller to raise to; and what is done apart raises on the
-# thread that waits for it.
+# error; what interrupts a statement from another thread has no caller to raise to; what is done apart raises on the
+# thread that waits for it; and a claim that fails for the job's own sake is counted against that job.
 CATCH_ALLS = {
     "chalicelib/worker/worker.py",
     "chalicelib/api/blueprint.py",
     "chalicelib/sources/postgres/source.py",
     "chalicelib/sources/stopping.py",
+    "chalicelib/queue/claim.py",
 }
 
 

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     EMPTY_WINDOW = "empty_window"
     NON_BUSINESS_DAY = "non_business_day"
     MISFIRE = "misfire"
+    UNCLAIMABLE = "unclaimable"  # three claims failed for the job's own sake, as for a record that cannot grow
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -108,7 +109,7 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
     Move.END_WITH_RUN: (ACTIVE, frozenset({_J.SUCCEEDED, _J.FAILED, _J.TIMED_OUT, _J.BLOCKED, _J.CANCELED})),
     Move.END_WITHOUT_RUN: (
         frozenset({_J.WAITING}),
-        frozenset({_J.SKIPPED, _J.MISSED, _J.BLOCKED, _J.CANCELED, _J.TIMED_OUT}),
+        frozenset({_J.SKIPPED, _J.MISSED, _J.BLOCKED, _J.CANCELED, _J.TIMED_OUT, _J.FAILED}),
     ),
     Move.RERUN: (ENDED, frozenset({_J.WAITING})),
     Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED}), frozenset({_J.WAITING})),

@@ -62,8 +62,8 @@ def _definition(job: JobRecord, runs: Sequence[RunRecord | None]) -> dict[str, A
     for run in runs:
         if run is not None and run.definition is not None:
             return {"frozen": True, "run_no": run.run_no, "document": run.definition}
-    # Carillon may no longer have the job's kind.
-    current = kind_of(job.kind).definition(job.spec) if job.kind in KINDS else {}
+    # Carillon may no longer have the job's kind, nor the job its spec (`store/job_transitions.py`).
+    current = kind_of(job.kind).definition(job.spec) if job.kind in KINDS and job.spec else {}
     return {"frozen": False, "run_no": None, "document": current}
 
 

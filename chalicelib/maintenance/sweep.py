@@ -22,7 +22,7 @@ from chalicelib.jobs import deletion
 from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
 from chalicelib.maintenance import integrity
-from chalicelib.queue import admission, completion, concurrency, leases
+from chalicelib.queue import admission, completion, concurrency, leases, unclaimable
 from chalicelib.settings import settings
 from chalicelib.storage.bucket import s3
 from chalicelib.storage.layout import discard_run
@@ -37,6 +37,8 @@ ENTRIES_PER_SWEEP = 2_000
 RESERVE_SECONDS = 10.0
 # Rules compared in one sweep: 300, which is all that an event bus holds by default, have their turn in ten minutes.
 RULES_PER_SWEEP = 50
+# What a repair may raise without keeping the sweep from the entries behind it.
+REPORTED = (ValueError, CarillonError, ClientError, PynamoDBException)
 
 
 @dataclass
@@ -86,7 +88,7 @@ def _take_up_safely(entry_id: str, result: SweepResult, *, now: datetime) -> Non
         else:
             kind, subject = watched
             WATCHERS[kind](subject, result, now)
-    except (ValueError, CarillonError, ClientError, PynamoDBException) as error:
+    except REPORTED as error:
         result.failed += 1
         event("repair failed", level="ERROR", job_id=entry_id, error=str(error))
 
@@ -131,7 +133,10 @@ def _repair_job(job_id: str, result: SweepResult, *, now: datetime) -> None:
     elif job.status in ACTIVE:
         _repair_active(job, result, now=now)
     else:
-        _repair_waiting(job, result, now=now)
+        try:
+            _repair_waiting(job, result, now=now)
+        except REPORTED as error:
+            unclaimable.note_failure(job_id, error, now=now)
 
 
 def _repair_waiting(job: JobRecord, result: SweepResult, *, now: datetime) -> None:

@@ -14,7 +14,7 @@ from chalicelib.core.ids import shard_of, ulid
 from chalicelib.core.lifecycle import JobStatus, RunStatus
 from chalicelib.core.queue_keys import LOOK_BACK, MINUTE, keys_to_read, limit_of_key, minute_of_key
 from chalicelib.log import event
-from chalicelib.queue import admission, concurrency, leases
+from chalicelib.queue import admission, concurrency, leases, unclaimable
 from chalicelib.queue.past_minutes import PastMinutes
 from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
 from chalicelib.store.job_record import JobRecord
@@ -80,9 +80,7 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     crowd = _Crowd(token.job_id)
     claimed = None
     for job in _candidates(token, own, crowd, past_minutes=worker.past_minutes, now=now):
-        if not _admitted(job, now=now):
-            continue
-        if _claim(job, permits, crowd, worker=worker, now=now):
+        if _admitted_and_claimed(job, permits, crowd, worker=worker, now=now):
             claimed = job
             break
         if worker.clock.now() - begun > SEARCH_TIME:
@@ -116,9 +114,12 @@ def _leave_to_others(own: JobRecord, *, now: datetime) -> None:
     """The token is spent, and its job, unless it has ended by now, waits on: have the token of another job find it."""
     if own.status != JobStatus.WAITING or _parked(own) or _found_by_others(own, now=now):
         return
-    if own.admitted or _admitted(own, now=now):
-        # From the pool's own queue.
-        job_updates.make_ready(own)
+    try:
+        if own.admitted or _admitted(own, now=now):
+            # From the pool's own queue.
+            job_updates.make_ready(own)
+    except Exception as error:
+        unclaimable.note_failure(own.job_id, error, now=now)
 
 
 def _found_by_others(job: JobRecord, *, now: datetime) -> bool:
@@ -196,6 +197,17 @@ def _still_ready(entries: Sequence[tuple[int, str]], queue_keys: Sequence[str]) 
 
 def _admitted(job: JobRecord, *, now: datetime) -> bool:
     return admission.admit(job, now=now) is admission.Admission.ADMITTED
+
+
+def _admitted_and_claimed(
+    job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worker: Worker, now: datetime
+) -> bool:
+    """Whether the worker has the job. A failure for the job's own sake is counted, and the search goes on behind it."""
+    try:
+        return _admitted(job, now=now) and _claim(job, permits, crowd, worker=worker, now=now)
+    except Exception as error:
+        unclaimable.note_failure(job.job_id, error, now=now)
+        return False
 
 
 def _parked(job: JobRecord) -> bool:

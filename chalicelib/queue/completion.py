@@ -182,7 +182,7 @@ def preempt(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
 
 def _may_buffer_others(job: JobRecord) -> bool:
     """Whether a later job of the task may wait for this one's end."""
-    return job.late or OverlapPolicy(job.overlap) in BUFFERING
+    return job.late or job.overlap in BUFFERING
 
 
 def wake_buffered(job: JobRecord, *, now: datetime) -> None:

@@ -22,7 +22,7 @@ from pynamodb.models import Model
 from chalicelib import clock
 from chalicelib.core.batch_answers import unprocessed
 from chalicelib.core.instants import parse, sortable
-from chalicelib.errors import Unavailable
+from chalicelib.errors import RecordTooLarge, Unavailable
 from chalicelib.retrying import code_of
 from chalicelib.settings import settings
 
@@ -73,10 +73,13 @@ def list_index(columns: Mapping[str, Attribute[Any]], carries: list[str]) -> Glo
     return cast("GlobalSecondaryIndex[Any]", made())
 
 
+# In the message of the ValidationException with which DynamoDB refuses a record of more than 400 KB.
+TOO_LARGE = "exceeded the maximum allowed size"
+
 # --- conditional writes -----------------------------------------------------------------------------------------------
 
 
-def saved(record: Record, condition: Condition) -> bool:
+def saved(record: Record, condition: Condition | None) -> bool:
     """Put the whole record; False, and nothing is written, when the table's record is not as the condition says."""
     return _accepted(lambda: record.save(condition))
 
@@ -97,12 +100,14 @@ def set_or_remove(column: Attribute[Any], value: Any) -> Any:
 
 
 def _accepted(write: Callable[[], object]) -> bool:
-    """Turn a failed condition into False; any other failure is raised as it is."""
+    """Turn a failed condition into False, and what a table cannot hold into RecordTooLarge; other failures stay."""
     try:
         write()
     except (PutError, UpdateError, DeleteError) as error:
         if code_of(error) == "ConditionalCheckFailedException":
             return False
+        if TOO_LARGE in str(error.cause_response_message):
+            raise RecordTooLarge from error
         raise
     return True
 

@@ -17,6 +17,8 @@ from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_
 from chalicelib.core.prices import add_run
 from chalicelib.core.queue_keys import minute_key
 from chalicelib.core.rank import rank as rank_of
+from chalicelib.errors import RecordTooLarge
+from chalicelib.log import event
 from chalicelib.store.base import set_or_remove, written
 from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
@@ -108,6 +110,21 @@ def wait_again(
     return _transition(job, Move.RETRY, JobStatus.WAITING, actions, held_by_run(job) & unchanged)
 
 
+def _end(job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None) -> bool:
+    """`_transition` to an end. A record that has no room for its end loses what it was to do: every job can end.
+
+    Only jobs made before there was a byte budget (`record_sizes.py`) can be so large.
+    """
+    try:
+        return _transition(job, move, target, actions, guard)
+    except RecordTooLarge:
+        event(
+            "a job's parameters and spec left its record: it had no room for its end", level="WARN", job_id=job.job_id
+        )
+        shed = [JobRecord.parameters.set({}), JobRecord.spec.set({}), JobRecord.description.set("")]
+        return _transition(job, move, target, [*shed, *actions], guard)
+
+
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
     return [
         JobRecord.facets.set(facets(job, target, reason)),
@@ -134,7 +151,7 @@ def end_with_run(
     left["files"] = run.files if target == JobStatus.SUCCEEDED else None
     left["cost"] = add_run(job.cost, run.cost)
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
-    return _transition(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
+    return _end(job, Move.END_WITH_RUN, target, actions, held_by_run(job))
 
 
 def end_without_run(
@@ -168,7 +185,7 @@ def end_without_run(
         else None
     )
     marking, guard = marked_once(mark, guard)
-    return _transition(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
+    return _end(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
 
 
 def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:

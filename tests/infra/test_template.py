@@ -215,6 +215,17 @@ class TestAlarms:
         assert (metric["MetricNamespace"], metric["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
 
 
+def test_a_job_that_left_the_queue_is_an_alarm_whoever_found_it(resources: Resources) -> None:
+    alarm = resources["UnclaimableAlarm"]["Properties"]
+    filters = [
+        each
+        for each in resources.of("AWS::Logs::MetricFilter").values()
+        if each["MetricTransformations"][0]["MetricName"] == alarm["MetricName"]
+    ]
+    assert [each["LogGroupName"]["Ref"] for each in filters] == ["WorkLogGroup", "SweepLogGroup"]
+    assert {each["FilterPattern"] for each in filters} == {'{ $.reason = "unclaimable" && $.level = "ERROR" }'}
+
+
 def test_people_have_the_four_roles_as_groups(resources: Resources) -> None:
     groups = resources.of("AWS::Cognito::UserPoolGroup").values()
     assert {group["GroupName"] for group in groups} == {"viewer", "operator", "editor", "admin"}

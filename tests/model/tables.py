@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.core.item_size import ITEM_BYTES, item_bytes
 from tests.model.expressions import Item, condition, plain, update
 from tests.support.world import table_declarations
 
@@ -47,6 +48,8 @@ class Table:
         for name, value in item.items():
             if "SS" in value and not value["SS"]:
                 raise refused("ValidationException", f"{name} is an empty set", operation)
+        if item_bytes(item) > ITEM_BYTES:
+            raise refused("ValidationException", "Item size to update has exceeded the maximum allowed size", operation)
 
 
 class Index:
