@@ -8,13 +8,15 @@ STAGE ?=
 DEPLOY ?=
 WORKERS ?= 2
 TESTS ?= tests
+MINUTES ?= 15
+SOAK_TASKS ?= 300
 
 VENV := .venv
 BIN := $(VENV)/bin
 
 FUNCTION ?=
 
-.PHONY: help run logs unit test format check bench package deploy replay clean venv
+.PHONY: help run logs unit test format check bench soak package deploy replay clean venv
 
 help:
 	@echo "make run [PORT=8000] [FILES_PORT=8001] [STATE=.local]"
@@ -25,6 +27,7 @@ help:
 	@echo "make format                           format the code, sort imports"
 	@echo "make check                            format, lint, types, template"
 	@echo "make bench                            the figures"
+	@echo "make soak [MINUTES=15]                the stack under random acts and kills, then a proof by its API alone"
 	@echo "make package STAGE=prod               what is deployed, in build/prod"
 	@echo "make deploy STAGE=prod                package and deploy to AWS"
 	@echo "make replay STAGE=prod                hand events that fire gave up on over again"
@@ -71,6 +74,9 @@ check: $(VENV)/develops
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m infra.lint
+
+soak: $(VENV)/develops
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --tasks $(SOAK_TASKS)
 
 bench: $(VENV)/develops
 	@set -e; for each in tests/bench/bench_*.py; do echo "== $$each"; $(BIN)/python "$$each"; done

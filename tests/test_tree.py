@@ -16,6 +16,7 @@ OF_THE_WHOLE = {
     "faults": "the process dies at each call to AWS",
     "infra": "the template, the package and the permissions",
     "model": "random histories of the whole",
+    "soak": "the stack of `make run` under random acts and kills, and a proof by the API alone",
     "support": "what tests share, and the tests of that",
     "upgrade": "records that older code wrote",
 }
