@@ -37,7 +37,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
     Raises StaleRevision when `revision` is given and is not the task's.
     """
     task = _current(task_id, revision, now=now)
-    columns = validation.accept(body, now=now, known_schedule=task.schedule)
+    columns = validation.accept(body, now=now, known=task)
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
@@ -46,7 +46,7 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
     """Change the named fields and leave the others; a mapping is replaced whole, null clears an optional field."""
     task = _current(task_id, revision, now=now)
     body = {name: getattr(task, name) for name in GIVEN} | dict(changes)
-    columns = validation.accept(body, now=now, known_schedule=task.schedule)
+    columns = validation.accept(body, now=now, known=task)
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 

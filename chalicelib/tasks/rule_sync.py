@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from chalicelib.aws import rules
 from chalicelib.aws.rules import Rule
 from chalicelib.core.lifecycle import EVENTBRIDGE
-from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbridge
+from chalicelib.core.schedules.eventbridge import from_eventbridge, rule_expression
 from chalicelib.errors import InvalidSchedule
 from chalicelib.log import event
 from chalicelib.store import tasks, watches
@@ -33,7 +33,7 @@ def wanted_rule(task: TaskRecord) -> Rule | None:
     """The rule that the task asks for; None for a disabled task whose rule was deleted in the console."""
     if not task.enabled and task.rule_state == DELETED:
         return None
-    return Rule(to_eventbridge(task.schedule), bool(task.enabled), task.name)
+    return Rule(rule_expression(task.schedule), bool(task.enabled), task.name)
 
 
 def last_put(task: TaskRecord) -> Rule | None:

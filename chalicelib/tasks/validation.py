@@ -13,7 +13,7 @@ from chalicelib.core.lifecycle import EVENTBRIDGE
 from chalicelib.core.misfire import Misfire
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.retry import Retry
-from chalicelib.core.schedules.eventbridge import to_eventbridge
+from chalicelib.core.schedules.eventbridge import rule_expression, to_eventbridge
 from chalicelib.core.schedules.fires import accept_schedule, latest_fire
 from chalicelib.core.schedules.form import normalise_schedule
 from chalicelib.core.schedules.window import accept_window
@@ -26,20 +26,18 @@ from chalicelib.store import tasks
 from chalicelib.store.task_record import DEFINITION, GIVEN, TaskRecord
 
 
-def accept(
-    body: Mapping[str, Any], *, now: datetime, known_schedule: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def accept(body: Mapping[str, Any], *, now: datetime, known: TaskRecord | None = None) -> dict[str, Any]:
     """The columns of a task's definition. Raises Invalid, which names each wrong field.
 
-    `known_schedule` is the one that the task has already: sent back unchanged it is accepted as it is, even when it
-    would be refused today, as a `once` in the past is.
+    `known` is the task as it is, when it is edited: its schedule, sent back unchanged, is accepted as it is, even when
+    it would be refused today, as a `once` in the past is.
     """
     defaults = {name: DEFINITION[name].default for name in GIVEN}
     given = defaults | {name: value for name, value in body.items() if value is not None}
     kind = given["kind"]
     if kind not in KINDS:
         raise Invalid(f"There is no kind {kind!r}; there are {', '.join(sorted(KINDS))}.", field="kind")
-    schedule = accept_task_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known_schedule)
+    schedule = accept_task_schedule(given["schedule"], now=now, trigger=given["trigger"], known=known)
     zone = str(schedule.get("timezone") or "UTC")
     window = given["window"]
     if window is not None:
@@ -77,18 +75,26 @@ def check_start(task: TaskRecord, parameters: Mapping[str, Any]) -> None:
 
 
 def accept_task_schedule(
-    given: Mapping[str, Any], *, now: datetime, trigger: str, known: Mapping[str, Any] | None = None
+    given: Mapping[str, Any], *, now: datetime, trigger: str, known: TaskRecord | None = None
 ) -> dict[str, Any]:
     """The schedule to store. With a rule of its own it must be one that EventBridge can express: UTC, whole minutes,
-    without end."""
+    without end, and an interval without an anchor."""
     gap = settings().minimum_gap_seconds
-    if known is not None and _same(given, known):
-        schedule = dict(known)
+    stored: Mapping[str, Any] = {} if known is None else known.schedule
+    if stored and _same(given, stored):
+        schedule = dict(stored)
     else:
-        given = _anchored(given, known or {})
-        schedule = accept_schedule(given, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
+        anchored = _anchored(given, stored)
+        schedule = accept_schedule(anchored, now=now, minimum_gap_seconds=gap, calendar=calendar_of(given))
     if trigger == EVENTBRIDGE:
-        to_eventbridge(schedule)
+        # The anchor of a task that has its rule already is the one that acceptance filled in.
+        filled_in = (
+            known is not None and known.trigger == EVENTBRIDGE and schedule.get("anchor") == stored.get("anchor")
+        )
+        if given.get("anchor") is None or filled_in:
+            rule_expression(schedule)
+        else:
+            to_eventbridge(schedule)
     return schedule
 
 
@@ -101,8 +107,8 @@ def _anchored(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, A
 
 def _same(given: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     """Whether a schedule is the known one, with or without the anchor, which only acceptance fills in."""
-    form = normalise_schedule(given)
-    return form | {"anchor": known.get("anchor")} == dict(known) | {"anchor": known.get("anchor")}
+    anchor = {"anchor": known.get("anchor")}
+    return anchor | normalise_schedule(given) == anchor | dict(known)
 
 
 def plan(task: TaskRecord, *, now: datetime, fire_now: bool) -> None:

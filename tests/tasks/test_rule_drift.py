@@ -85,6 +85,7 @@ def test_a_deleted_task_leaves_no_rule_and_no_watch(stage: Stage) -> None:
         ({"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Paris"}, "schedule.timezone"),
         ({"type": "cron", "expression": "30 0 9 * * *"}, "schedule.expression"),
         ({"type": "interval", "every": 90, "unit": "second"}, "schedule.every"),
+        ({**RATE, "anchor": "2026-03-02T09:02:00Z"}, "schedule.anchor"),
         ({"type": "once", "at": "2026-05-01T00:00:00"}, "schedule.type"),
         ({"type": "cron", "expression": "0 9 * * *", "end": "2026-05-01T00:00:00"}, "schedule.end"),
     ],
@@ -94,6 +95,35 @@ def test_a_schedule_that_no_rule_can_express_is_refused(stage: Stage, schedule: 
         a_task(stage, schedule=schedule)
     assert caught.value.field == field
     assert console.names(stage) == []
+
+
+def test_an_anchor_is_no_part_of_a_rate(stage: Stage) -> None:
+    """The rule counts from when it was made. The anchor that a task shows is the one that its acceptance filled in."""
+    task = a_task(stage, schedule=RATE)
+    filled_in = now(stage, task).schedule["anchor"]
+    patch(stage, task, name="Nightly")
+    patch(stage, task, schedule={**RATE, "anchor": filled_in})
+    assert shown(stage, task) == ("rate(5 minutes)", "ENABLED")
+    with pytest.raises(InvalidSchedule) as caught:
+        patch(stage, task, schedule={**RATE, "anchor": "2026-03-02T09:02:00Z"})
+    assert caught.value.field == "schedule.anchor"
+
+
+def test_an_edit_moves_the_anchor_only_when_it_gives_one(stage: Stage) -> None:
+    task = a_task(stage, schedule={**RATE, "anchor": "2026-03-02T09:02:00Z"}, trigger="tick")
+    patch(stage, task, schedule=RATE)
+    assert now(stage, task).schedule["anchor"] == "2026-03-02T09:02:00Z"
+    patch(stage, task, schedule={**RATE, "anchor": "2026-03-02T09:04:00Z"})
+    assert now(stage, task).schedule["anchor"] == "2026-03-02T09:04:00Z"
+
+
+def test_an_interval_that_counts_from_its_anchor_does_not_become_a_rate(stage: Stage) -> None:
+    task = a_task(stage, schedule={**RATE, "anchor": "2026-03-02T09:02:00Z"}, trigger="tick")
+    with pytest.raises(InvalidSchedule) as caught:
+        patch(stage, task, trigger="eventbridge")
+    assert caught.value.field == "schedule.anchor"
+    patch(stage, task, trigger="eventbridge", schedule=RATE)
+    assert shown(stage, task) == ("rate(5 minutes)", "ENABLED")
 
 
 def test_where_eventbridge_takes_no_more_rules_the_task_is_not_made(
@@ -131,6 +161,7 @@ def full(task_id: str, rule: rules.Rule) -> None:
     [
         ({"ScheduleExpression": "rate(1 day)"}, {"type": "interval", "every": 24, "unit": "hour"}, True),
         ({"ScheduleExpression": "cron(0 9 ? * 2-6 *)"}, {"type": "cron", "expression": "0 9 * * 1-5"}, True),
+        ({"ScheduleExpression": "cron(0 9 L-3 * ? *)"}, {"type": "cron", "expression": "0 9 L-3 * *"}, True),
         ({"State": "DISABLED"}, {"type": "cron", "expression": "* * * * *"}, False),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from chalicelib.core.schedules.dst import Flag
@@ -18,7 +18,11 @@ from chalicelib.errors import Invalid
 
 # No holiday is longer: the search for a working day stops after it.
 LONGEST_HOLIDAY = timedelta(days=60)
+# A schedule that falls on so many days off in a row falls on nothing else. The most known is twelve years of Sundays:
+# every Sunday, and 29 February.
+MOST_DAYS_OFF = 1000
 _ONE = timedelta(days=1)
+_NO_FLAGS: frozenset[Flag] = frozenset()
 
 
 class OnNonBusiness(StrEnum):
@@ -97,21 +101,29 @@ WEEKENDS_OFF = Calendar()
 
 
 def rolled(dates: Iterable[date], calendar: Calendar, rule: OnNonBusiness) -> Iterator[tuple[date, frozenset[Flag]]]:
-    """Ascending dates, each moved by the rule; dates that move to the same day become one.
+    """Dates in order, ascending or descending, each moved by the rule; dates that move to the same day become one.
 
-    Every rule keeps the order, so dates that become one are neighbours.
+    Every rule keeps the order, so dates that become one are neighbours. Ends after so many days off without a fire that
+    there will be none.
     """
+    if rule is OnNonBusiness.RUN:
+        yield from ((day, _NO_FLAGS) for day in dates)
+        return
+    off = 0
 
     def target(day: date) -> date | None:
-        return calendar.roll(day, rule)
+        nonlocal off
+        found = calendar.roll(day, rule)
+        off = 0 if found else off + 1
+        return found
 
-    for day, sources in groupby(dates, key=target):
+    for day, sources in groupby(takewhile(lambda _: off < MOST_DAYS_OFF, dates), key=target):
         if day is None:
             continue
         flags = set()
         if day not in list(sources):
             flags.add(Flag.HOLIDAY_MOVED)
-        if rule is not OnNonBusiness.RUN and not calendar.covers(day):
+        if not calendar.covers(day):
             flags.add(Flag.BEYOND_CALENDAR)
         yield day, frozenset(flags)
 

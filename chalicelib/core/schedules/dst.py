@@ -12,15 +12,15 @@ of type `calendar`. A gap is the local time that a change skips, a fold the loca
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from chalicelib.core.local_time import DAY, Gap, instants_showing, naive_seconds
+from chalicelib.core.local_time import DAY, offset_at
 
 # A longer gap is a move of the date line, not daylight saving: its local times never fire.
 LONGEST_SHIFT = 3 * 3600
@@ -60,51 +60,96 @@ class DstRule:
 
 @dataclass(frozen=True, slots=True)
 class DayFires:
-    """The fires of one local date: `base + t` for each of `times`, ascending, in UTC seconds.
+    """Fires of one local date under one offset from UTC: `base + t` for each of `times`, ascending, in UTC seconds.
 
-    `flags` hold for all of them, `marks` for single ones.
+    `flags` hold for all of them. `times` is not empty.
     """
 
     base: int
     times: Sequence[int]
     flags: frozenset[Flag] = frozenset()
-    marks: Mapping[int, frozenset[Flag]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> int:
+        return self.base + self.times[0]
+
+    @property
+    def last(self) -> int:
+        return self.base + self.times[-1]
 
     def after(self, instant: int) -> Iterator[int]:
         for k in range(bisect_right(self.times, instant - self.base), len(self.times)):
             yield self.base + self.times[k]
 
-    def flags_of(self, fire: int) -> frozenset[Flag]:
-        return self.flags | self.marks.get(fire, frozenset())
+    def latest(self, until: int) -> int | None:
+        """The last fire at or before an instant."""
+        k = bisect_right(self.times, until - self.base)
+        return self.base + self.times[k - 1] if k else None
+
+    def within(self, first: int, last: int) -> DayFires | None:
+        """Those from one instant to another, both included; None when there are none."""
+        if first <= self.first and self.last <= last:
+            return self
+        begin, end = bisect_left(self.times, first - self.base), bisect_right(self.times, last - self.base)
+        return DayFires(self.base, self.times[begin:end], self.flags) if begin < end else None
 
 
-def fires_of_dates(
-    dates: Iterable[tuple[date, frozenset[Flag]]], times: tuple[int, ...], tz: ZoneInfo, dst_rule: DstRule
-) -> Iterator[DayFires]:
+Dated = tuple[date, frozenset[Flag]]
+
+
+def fires_of_dates(dates: Iterable[Dated], times: Sequence[int], tz: ZoneInfo, dst_rule: DstRule) -> Iterator[DayFires]:
     """The fires of ascending dates, ascending and without repeats.
 
     After a change near midnight two dates can overlap (the clocks of Saint John's once went back at 00:01). So the
-    fires of a date with a change are merged with those of the next date before they are yielded.
+    fires of a date with a change are put in order with those of the next date before they are yielded.
     """
-    held: DayFires | None = None
+    held: list[DayFires] = []
     for day, flags in dates:
-        base = (day.toordinal() - _ORDINAL_1970) * DAY
-        offset = _only_offset(day, tz)
-        found = (
-            _across_change(day, times, tz, dst_rule, flags) if offset is None else DayFires(base - offset, times, flags)
-        )
-        if held is not None:
-            found = _merge(held, found)
-            held = None
-        if offset is None:
+        found = fires_of_date(day, flags, times, tz, dst_rule)
+        changes = only_offset(day, tz) is None
+        if held:
+            found = _in_order([*held, *found])
+            held = []
+        if changes:
             held = found
         else:
-            yield found
-    if held is not None:
-        yield held
+            yield from found
+    yield from held
 
 
-def _only_offset(day: date, tz: ZoneInfo) -> int | None:
+def latest_of_dates(
+    dates: Iterable[Dated], times: Sequence[int], tz: ZoneInfo, dst_rule: DstRule, *, until: int
+) -> int | None:
+    """The last fire at or before an instant, of descending dates; the first of them lies after it, in every zone."""
+    best: int | None = None
+    for day, flags in dates:
+        fires = [each.latest(until) for each in fires_of_date(day, flags, times, tz, dst_rule)]
+        found = max((fire for fire in fires if fire is not None), default=None)
+        if best is not None:
+            # The date before may overlap the one of the best, as above.
+            return best if found is None else max(best, found)
+        best = found
+    return best
+
+
+def fires_of_date(
+    day: date, flags: frozenset[Flag], times: Sequence[int], tz: ZoneInfo, dst_rule: DstRule
+) -> list[DayFires]:
+    """The fires of one local date, in order; more than one part when the clocks change on it."""
+    offset = only_offset(day, tz)
+    if offset is not None:
+        return [DayFires(_midnight(day) - offset, times, flags)]
+    return [DayFires(part.base, part.times, part.flags | flags) for part in _across_change(day, times, tz, dst_rule)]
+
+
+def _midnight(day: date) -> int:
+    """The start of a date in seconds as `naive_seconds` counts them."""
+    return (day.toordinal() - _ORDINAL_1970) * DAY
+
+
+# Cached: a schedule is asked for its next fire many times, and a date is shared by all schedules of a zone.
+@lru_cache(maxsize=8192)
+def only_offset(day: date, tz: ZoneInfo) -> int | None:
     """The one offset from UTC of the whole date, or None when the clocks change on it."""
     found = {
         datetime.combine(day, edge, tz).replace(fold=fold).utcoffset() for edge in (time(), _LAST) for fold in (0, 1)
@@ -117,37 +162,57 @@ def _only_offset(day: date, tz: ZoneInfo) -> int | None:
 
 
 _LAST = time(23, 59, 59)
+_NO_FLAGS: frozenset[Flag] = frozenset()
+_SHIFTED = frozenset({Flag.GAP_SHIFTED})
 
 
-# Cached: a schedule is asked for its next fire many times, and a date with a change takes the most work.
-@lru_cache(maxsize=128)
-def _across_change(
-    day: date, times: tuple[int, ...], tz: ZoneInfo, dst_rule: DstRule, flags: frozenset[Flag]
-) -> DayFires:
-    midnight = datetime.combine(day, time())
-    base = naive_seconds(midnight)
-    found: set[int] = set()
-    shifted: set[int] = set()
-    skipped = range(0)
-    for second in times:
-        if base + second in skipped:
-            continue
-        showing = instants_showing(midnight + timedelta(seconds=second), tz)
-        if not isinstance(showing, Gap):
-            found.update(showing if dst_rule.both_passes else showing[:1])
-            continue
-        skipped = showing.skipped
-        if dst_rule.shift_gaps and len(skipped) <= LONGEST_SHIFT:
-            shifted.add(showing.end)
-    marks = {fire: frozenset({Flag.GAP_SHIFTED}) for fire in shifted - found}
-    return DayFires(0, sorted(found | shifted), flags, marks)
+# Cached: the search for the changes of a date takes a hundred times as long as a date without.
+@lru_cache(maxsize=256)
+def _across_change(day: date, times: Sequence[int], tz: ZoneInfo, dst_rule: DstRule) -> tuple[DayFires, ...]:
+    midnight = _midnight(day)
+    found: list[DayFires] = []
+    # What the clocks have shown before the part at hand, and where the part before it ended.
+    shown = skipped_from = -(10**12)
+    for begin, end, offset in _offsets(midnight - DAY, midnight + 2 * DAY, tz):
+        gap = range(skipped_from, begin + offset)
+        if dst_rule.shift_gaps and 0 < len(gap) <= LONGEST_SHIFT and _part(times, midnight, gap.start, gap.stop):
+            found.append(DayFires(begin, (0,), _SHIFTED))
+        first = begin + offset if dst_rule.both_passes else max(begin + offset, shown)
+        part = _part(times, midnight, first, end + offset)
+        if part:
+            found.append(DayFires(midnight - offset, part))
+        skipped_from = end + offset
+        shown = max(shown, end + offset)
+    return tuple(_in_order(found))
 
 
-def _merge(a: DayFires, b: DayFires) -> DayFires:
-    """The fires of both, ascending. A fire that is in both keeps the flags that both give it."""
-    flags: dict[int, frozenset[Flag]] = {}
-    for part in (a, b):
-        for fire in part.after(part.base - 1):
-            own = part.flags_of(fire)
-            flags[fire] = flags[fire] & own if fire in flags else own
-    return DayFires(0, sorted(flags), marks={fire: own for fire, own in flags.items() if own})
+def _part(times: Sequence[int], midnight: int, first: int, end: int) -> Sequence[int]:
+    """The times of the date that begins at `midnight` from one local time to before another."""
+    return times[bisect_left(times, first - midnight) : bisect_left(times, end - midnight)]
+
+
+def _offsets(begin: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
+    """The parts of a span of instants, each with its one offset from UTC. No offset lasts less than an hour."""
+    since, offset = begin, offset_at(begin, tz)
+    for instant in range(begin + 3600, end + 1, 3600):
+        following = offset_at(instant, tz)
+        if following != offset:
+            change = _first_with(following, range(instant - 3600, instant + 1), tz)
+            yield since, change, offset
+            since, offset = change, following
+    yield since, end, offset
+
+
+def _first_with(offset: int, span: range, tz: ZoneInfo) -> int:
+    return span[bisect_left(span, True, key=lambda instant: offset_at(instant, tz) == offset)]
+
+
+def _in_order(parts: list[DayFires]) -> list[DayFires]:
+    """The parts by time. A fire that a gap put off to its end is dropped where the schedule fires then anyway."""
+    kept: list[DayFires] = []
+    for part in sorted(parts, key=lambda part: (part.first, Flag.GAP_SHIFTED in part.flags)):
+        if not kept or part.first != kept[-1].first:
+            kept.append(part)
+        elif Flag.GAP_SHIFTED in kept[-1].flags:
+            kept[-1] = DayFires(part.base, part.times, kept[-1].flags & part.flags)
+    return kept

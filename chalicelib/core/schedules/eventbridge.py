@@ -4,13 +4,15 @@
     rate(n minutes|hours|days)   elapsed time since the rule was made
 
 A schedule that would fire differently there is refused with the reason. An EventBridge rule has no time zone, no start
-and end, and no seconds.
+and end, no anchor and no seconds. Its `?` stands alone, its `L`, `L-n`, `LW` and `nW` too, and no step is longer than
+the field.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.core.schedules import cron
@@ -25,6 +27,7 @@ UTC_NAMES = frozenset(
 )
 
 _CALL = re.compile(r"\s*(cron|rate|at)\s*\((.*)\)\s*", re.IGNORECASE)
+_SPECIAL_DAY = re.compile(r"L(-\d{1,2})?|LW|\d{1,2}W")
 _RATE = re.compile(r"\s*(\d{1,9})\s+(minute|hour|day)s?\s*", re.IGNORECASE)
 _RATE_UNITS = {"minute": (1, "minute"), "hour": (1, "hour"), "day": (24, "hour")}
 
@@ -50,12 +53,22 @@ def to_eventbridge(schedule: Mapping[str, Any]) -> str:
     if kind in ("now", "once"):
         raise InvalidSchedule("An EventBridge rule repeats; it cannot fire once.", field="schedule.type")
     if kind == "interval":
+        if "anchor" in form:
+            raise InvalidSchedule(
+                "An EventBridge rate counts from the moment its rule is made and takes no anchor.",
+                field="schedule.anchor",
+            )
         return _rate(form)
     if form["timezone"] not in UTC_NAMES:
         raise InvalidSchedule(
             f"An EventBridge rule runs in UTC, this schedule in {form['timezone']}.", field="schedule.timezone"
         )
     return _cron(cron.parse(form["expression"] if kind == "cron" else _as_cron(form)))
+
+
+def rule_expression(schedule: Mapping[str, Any]) -> str:
+    """The text of a task's own rule: as `to_eventbridge`, but without the anchor that acceptance filled in."""
+    return to_eventbridge({key: value for key, value in schedule.items() if key != "anchor"})
 
 
 _NO_COUNTERPART = {
@@ -81,8 +94,10 @@ def _from_cron(body: str) -> dict[str, Any]:
     minute, hour, day, month, weekday, year = parts
     if (day == "?") == (weekday == "?"):
         raise refuse("Exactly one of day of month and day of week is '?' in EventBridge.")
-    if re.search(r"L-|L.*W.*,|,.*L|L.*,|W.*,|,.*W", day):
-        raise refuse(f"EventBridge knows L, LW and nW only on their own, not {day!r}.")
+    if any("?" in part and part != "?" for part in (day, weekday)):
+        raise refuse("A '?' stands alone in EventBridge, without a step or a list.")
+    if re.search("[LW]", day) and not _SPECIAL_DAY.fullmatch(day):
+        raise refuse(f"EventBridge knows L, L-n, LW and nW only on their own, not {day!r}.")
     fields = [minute, hour, day.replace("?", "*"), month, _weekdays_from(weekday), year]
     return normalise_schedule({"type": "cron", "expression": " ".join(["0", *fields]), "timezone": "UTC"})
 
@@ -135,18 +150,21 @@ def _cron(parsed: cron.Expression) -> str:
 
 def _plain(field: Field) -> str:
     """A leading star matters only across daylight saving changes, which UTC has not: all values are `*`."""
-    if len(field.values) == 1:
-        return str(min(field.values))
-    return "*" if field.full else str(field)
+    if field.full:
+        return "*"
+    text = str(field)
+    star = re.match(r"\*/(\d+)", text)
+    # `*/24` of the hours is only 0. EventBridge refuses a step as long as the field.
+    return str(replace(field, starred=False)) if star and int(star[1]) > field.kind.high - field.kind.low else text
 
 
 def _day(field: Field) -> str:
     if not field.specials:
         return _plain(field)
     if field.values or len(field.specials) > 1:
-        raise refuse(f"EventBridge knows L, LW and nW only on their own, not {field}.")
+        raise refuse(f"EventBridge knows L, L-n, LW and nW only on their own, not {field}.")
     (special,) = field.specials
-    if isinstance(special, LastDay) and special.before:
+    if isinstance(special, LastDay) and special.before and special.weekday:
         raise refuse(f"EventBridge does not know {special}.")
     return str(special)
 

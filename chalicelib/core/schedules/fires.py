@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 from chalicelib.core.instants import rfc3339
@@ -25,6 +25,7 @@ from chalicelib.core.local_time import (
 from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness
 from chalicelib.core.schedules.cron import HORIZON_YEARS
 from chalicelib.core.schedules.cron_fields import WEEKDAYS
+from chalicelib.core.schedules.day_times import closest_pair
 from chalicelib.core.schedules.form import normalise_schedule
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.plan import DatePlan, IntervalPlan, OncePlan, Plan, anchor_of, compile_plan
@@ -130,8 +131,9 @@ def _check_once(form: Mapping[str, Any], moment: datetime) -> None:
             field="schedule.at",
         )
     at = found[min(form.get("fold", 0), len(found) - 1)]
-    if at < epoch_seconds(moment) and not form.get("run_if_past"):
-        raise InvalidSchedule(f"{form['at']} ({tz.key}) is in the past.", field="schedule.at")
+    # Fires lie strictly after the moment of acceptance, so a time in the same second would never come.
+    if at <= epoch_seconds(moment) and not form.get("run_if_past"):
+        raise InvalidSchedule(f"{form['at']} ({tz.key}) is not in the future.", field="schedule.at")
 
 
 def _anchored(form: dict[str, Any], moment: datetime) -> dict[str, Any]:
@@ -171,22 +173,16 @@ def _close_pairs(plan: Plan, first: int, calendar: Calendar) -> Iterator[tuple[i
     pattern: Sequence[int] | None = None
     previous: int | None = None
     for batch in plan.batches(first - 1, calendar, with_skipped=True):
-        if not batch.times or batch.base + batch.times[-1] < first:
-            continue
-        low, high = batch.base + batch.times[0], batch.base + batch.times[-1]
-        if low > until:
-            return
-        if low < first or high > until:
-            inside = [fire for fire in batch.after(first - 1) if fire <= until]
-            if not inside:
+        inside = batch.within(first, until)
+        if inside is None:
+            if batch.first > until:
                 return
-            yield from pairwise(inside)
-            low, high = inside[0], inside[-1]
-        elif pattern is not batch.times:
-            pattern = batch.times
-            if len(pattern) > 1:
-                earlier, later = min(pairwise(pattern), key=lambda pair: pair[1] - pair[0])
-                yield batch.base + earlier, batch.base + later
+            continue
+        if inside.times is not pattern:
+            pattern = inside.times
+            closest = closest_pair(pattern)
+            if closest:
+                yield inside.base + closest[0], inside.base + closest[1]
         if previous is not None:
-            yield previous, low
-        previous = high
+            yield previous, inside.first
+        previous = inside.last

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import dropwhile
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from chalicelib.core.fields import read_instant
 from chalicelib.core.instants import floor_second, rfc3339
-from chalicelib.core.local_time import DAY, aware_utc, epoch_seconds, from_seconds, instant_showing, to_local, zone
+from chalicelib.core.local_time import aware_utc, epoch_seconds, from_seconds, instant_showing, to_local, zone
 from chalicelib.core.schedules import cron
 from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
-from chalicelib.core.schedules.cron import HORIZON_YEARS
-from chalicelib.core.schedules.dst import DayFires, DstPolicy, DstRule, Flag, fires_of_dates
+from chalicelib.core.schedules.dst import Dated, DayFires, DstPolicy, DstRule, fires_of_dates, latest_of_dates
 from chalicelib.core.schedules.form import UNIT_SECONDS, normalise_schedule, read_time
 from chalicelib.core.schedules.month_days import cron_weekday
 from chalicelib.core.schedules.recurrence import (
@@ -39,7 +39,11 @@ _CHANGE_REACH = timedelta(days=2)
 class Dates(Protocol):
     """Something that fires on dates."""
 
-    def dates(self, first: date) -> Iterator[date]: ...
+    def dates(self, first: date) -> Iterator[date]:
+        """From a date on, ascending."""
+
+    def dates_back(self, last: date) -> Iterator[date]:
+        """From a date back, descending."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,13 @@ class Plan(ABC):
                 yield fire, batch
 
     def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
-        """The last fire at or before an instant; the search goes back in growing steps, 60 years at least."""
-        if self.last is not None:
-            until = min(until, self.last)
-        reach = self.reach
-        while reach <= 8 * HORIZON_YEARS * 366 * DAY:
-            found = None
-            for fire, _ in self.walk(until - reach, calendar, with_skipped=with_skipped):
-                if fire > until:
-                    break
-                found = fire
-            if found is not None:
-                return found
-            if self.first is not None and until - reach < self.first:
-                return None
-            reach *= 8
-        return None
+        """The last fire at or before an instant and within the bounds; None when there was none in 60 years."""
+        found = self._latest(until if self.last is None else min(until, self.last), calendar, with_skipped=with_skipped)
+        return None if found is None or (self.first is not None and found < self.first) else found
 
-    @property
-    def reach(self) -> int:
-        """The first step, in seconds, of a search for the latest fire."""
-        return 60
+    @abstractmethod
+    def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
+        """The last fire at or before an instant, whatever the bounds."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +85,15 @@ class NowPlan(Plan):
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         return iter(())
 
+    def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
+        return None
+
 
 @dataclass(frozen=True)
 class OncePlan(Plan):
     at: int
 
-    def latest(self, until: int, calendar: Calendar, *, with_skipped: bool = False) -> int | None:
+    def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
         return self.at if self.at <= until else None
 
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
@@ -114,9 +107,8 @@ class IntervalPlan(Plan):
     anchor: int
     step: int
 
-    @property
-    def reach(self) -> int:
-        return self.step
+    def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
+        return until - (until - self.anchor) % self.step
 
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         fire = after + 1 + (self.anchor - after - 1) % self.step
@@ -133,22 +125,30 @@ class DatePlan(Plan):
     """Local time: dates, each with the same times of day."""
 
     source: Dates
-    times: tuple[int, ...]
+    times: Sequence[int]
     dst_rule: DstRule
     business_day_rule: OnNonBusiness
 
     def batches(self, after: int, calendar: Calendar, *, with_skipped: bool) -> Iterator[DayFires]:
         begin = to_local(from_seconds(after), self.tz).date() - _CHANGE_REACH
-        return fires_of_dates(self._dates(begin, calendar, with_skipped), self.times, self.tz, self.dst_rule)
+        dates = self._rolled(self.source.dates(begin - self._roll_reach), calendar, with_skipped)
+        kept = dropwhile(lambda dated: dated[0] < begin, dates)
+        return fires_of_dates(kept, self.times, self.tz, self.dst_rule)
 
-    def _dates(self, begin: date, calendar: Calendar, with_skipped: bool) -> Iterator[tuple[date, frozenset[Flag]]]:
+    def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
+        end = to_local(from_seconds(until), self.tz).date() + _CHANGE_REACH
+        dates = self._rolled(self.source.dates_back(end + self._roll_reach), calendar, with_skipped)
+        kept = dropwhile(lambda dated: dated[0] > end, dates)
+        return latest_of_dates(kept, self.times, self.tz, self.dst_rule, until=until)
+
+    @property
+    def _roll_reach(self) -> timedelta:
+        still = (OnNonBusiness.RUN, OnNonBusiness.SKIP)
+        return timedelta(0) if self.business_day_rule in still else _ROLL_REACH
+
+    def _rolled(self, dates: Iterator[date], calendar: Calendar, with_skipped: bool) -> Iterator[Dated]:
         rule = self.business_day_rule
-        if rule is OnNonBusiness.SKIP and with_skipped:
-            rule = OnNonBusiness.RUN
-        reach = timedelta(0) if rule in (OnNonBusiness.RUN, OnNonBusiness.SKIP) else _ROLL_REACH
-        for day, flags in rolled(self.source.dates(begin - reach), calendar, rule):
-            if day >= begin:
-                yield day, flags
+        return rolled(dates, calendar, OnNonBusiness.RUN if rule is OnNonBusiness.SKIP and with_skipped else rule)
 
 
 def compile_plan(schedule: Mapping[str, Any]) -> Plan:

@@ -53,7 +53,7 @@ def preview_fires(
                 previous = _fire_before(schedule, at, plan, days)
             if previous is not None or window.get("type") != "since_previous_fire":
                 bounds = resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
-        flags = {*batch.flags_of(fire), *_fold(at, plan.tz)}
+        flags = {*batch.flags, *_fold(at, plan.tz)}
         found.append(Fire(at, local_text(at, plan.tz), tuple(flag for flag in Flag if flag in flags), *bounds))
         previous = at
     return found

@@ -17,7 +17,7 @@ MonthDay = int | LastDay | NthWeekday
 # Periods are counted from here when a schedule has neither `start` nor `anchor`, as in a preview.
 EPOCH_DATE = date(1970, 1, 1)
 
-_LATEST = date(2600, 1, 1)
+_EARLIEST, _LATEST = date(1840, 1, 1), date(2600, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,12 @@ class EveryDays:
         while day < _LATEST:
             yield day
             day += timedelta(days=self.every)
+
+    def dates_back(self, last: date) -> Iterator[date]:
+        day = last - timedelta(days=(last - self.anchor).days % self.every)
+        while day > _EARLIEST:
+            yield day
+            day -= timedelta(days=self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,19 @@ class EveryWeeks:
         week = start_of_week(first, self.week_start)
         week -= timedelta(days=(week - anchor).days % (7 * self.every))
         while week < _LATEST:
-            for day in (week + timedelta(days=k) for k in range(7)):
-                if day >= first and cron_weekday(day) in self.weekdays:
-                    yield day
+            yield from (day for day in self._days_of(week) if day >= first)
             week += timedelta(weeks=self.every)
+
+    def dates_back(self, last: date) -> Iterator[date]:
+        anchor = start_of_week(self.anchor, self.week_start)
+        week = start_of_week(last, self.week_start)
+        week -= timedelta(days=(week - anchor).days % (7 * self.every))
+        while week > _EARLIEST:
+            yield from (day for day in reversed(self._days_of(week)) if day <= last)
+            week -= timedelta(weeks=self.every)
+
+    def _days_of(self, week: date) -> list[date]:
+        return [week + timedelta(days=k) for k in sorted((day - self.week_start) % 7 for day in self.weekdays)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,17 @@ class EveryMonths:
                 return
             day = day_in_month(self.month_day, month, clamp=self.clamp)
             if day is not None and day >= first:
+                yield day
+
+    def dates_back(self, last: date) -> Iterator[date]:
+        end = month_number(last)
+        end -= (end - month_number(self.anchor)) % self.every
+        for number in count(end, -self.every):
+            month = date(number // 12, number % 12 + 1, 1)
+            if month < _EARLIEST:
+                return
+            day = day_in_month(self.month_day, month, clamp=self.clamp)
+            if day is not None and day <= last:
                 yield day
 
 

@@ -37,6 +37,10 @@ CHANGES = [
     ("America/St_Johns", "2010-11-07T02:31Z", "back at 00:01, into the day before"),
     ("Antarctica/Troll", "2026-03-29T01:00Z", "two hours forward"),
     ("Antarctica/Troll", "2026-10-25T01:00Z", "two hours back"),
+    ("America/Nuuk", "2024-03-31T01:00Z", "an hour forward, to midnight"),
+    ("America/Toronto", "1919-03-31T04:30Z", "an hour forward, across midnight"),
+    ("America/Toronto", "1969-04-27T07:00Z", "an hour forward before 1970"),
+    ("Pacific/Kwajalein", "1969-09-30T13:00Z", "almost a day back"),
     ("Asia/Shanghai", "2026-03-08T07:00Z", "no change at all"),
 ]
 EXPRESSIONS = 30

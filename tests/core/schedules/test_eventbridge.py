@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.schedules.eventbridge import from_eventbridge, to_eventbridge
+from chalicelib.core.schedules.eventbridge import from_eventbridge, rule_expression, to_eventbridge
 from chalicelib.core.schedules.fires import upcoming
 from chalicelib.errors import InvalidSchedule
 
@@ -28,6 +28,8 @@ START = datetime(2026, 5, 1, tzinfo=UTC)
         ("cron(0 9 ? * TUE#3 *)", "0 9 * * 2#3"),
         ("cron(0 9 L * ? *)", "0 9 L * *"),
         ("cron(0 9 15W * ? *)", "0 9 15W * *"),
+        ("cron(0 9 L-3 * ? *)", "0 9 L-3 * *"),
+        ("cron(0 9 LW * ? *)", "0 9 LW * *"),
         ("cron(0 9 1 JAN ? 2027)", "0 0 9 1 1 * 2027"),
     ],
 )
@@ -49,7 +51,8 @@ def test_a_rate_is_an_interval(text: str, every: int, unit: str, back: str):
     schedule = from_eventbridge(text)
 
     assert schedule == {"type": "interval", "every": every, "unit": unit, "timezone": "UTC"}
-    assert to_eventbridge({**schedule, "anchor": "2026-05-01T00:00:00Z"}) == back
+    assert to_eventbridge(schedule) == back
+    assert rule_expression({**schedule, "anchor": "2026-05-01T00:00:00Z"}) == back
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,14 @@ def test_a_rate_is_an_interval(text: str, every: int, unit: str, back: str):
         "cron(0 10 ? * 8 *)",
         "cron(0 10 ? * 2#1,3#1 *)",
         "cron(0 10 1,L * ? *)",
-        "cron(0 10 L-3 * ? *)",
+        "cron(0 10 1,L-3 * ? *)",
+        "cron(0 10 L-3W * ? *)",
+        "cron(0 10 L-31 * ? *)",
+        "cron(0 10 15W,L * ? *)",
+        "cron(0 10 ?/2 * ? *)",  # a '?' stands alone
+        "cron(0 10 ?,5 * ? *)",
+        "cron(0 10 ? * ?/2 *)",
+        "cron(0 10 * * ?/2 *)",
         "cron(60 10 * * ? *)",
         "rate(0 minutes)",
         "rate(5 seconds)",
@@ -90,6 +100,13 @@ MONTHLY = {"type": "calendar", "every": 1, "unit": "month", "at": "09:30"}
     [
         ({"type": "cron", "expression": "0 9 * * 1-5"}, "cron(0 9 ? * MON-FRI *)"),
         ({"type": "cron", "expression": "*/15 * * * *"}, "cron(*/15 * * * ? *)"),
+        # A step as long as the field is refused there: it is one value.
+        ({"type": "cron", "expression": "0 */24 * * *"}, "cron(0 0 * * ? *)"),
+        ({"type": "cron", "expression": "0 */24,5 * * *"}, "cron(0 0,5 * * ? *)"),
+        ({"type": "cron", "expression": "*/60,7 */23 * * *"}, "cron(0,7 */23 * * ? *)"),
+        ({"type": "cron", "expression": "0 0 */31,5 * *"}, "cron(0 0 1,5 * ? *)"),
+        ({"type": "cron", "expression": "0 9 L-3 * *"}, "cron(0 9 L-3 * ? *)"),
+        ({"type": "cron", "expression": "0 9 L-30 * *"}, "cron(0 9 L-30 * ? *)"),
         ({"type": "cron", "expression": "0 0 1 1,7 *"}, "cron(0 0 1 1,7 ? *)"),
         ({"type": "cron", "expression": "0 9 * * 1#1"}, "cron(0 9 ? * 2#1 *)"),
         ({"type": "cron", "expression": "0 9 * * 5L"}, "cron(0 9 ? * 6L *)"),
@@ -126,10 +143,11 @@ def test_the_way_there_and_back_keeps_every_fire(schedule: dict[str, object], te
         ({"type": "cron", "expression": "30 0 9 * * *"}, "schedule.expression"),
         ({"type": "cron", "expression": "0 9 13 * 5"}, "schedule.expression"),
         ({"type": "cron", "expression": "0 9 */2 * 5"}, "schedule.expression"),
-        ({"type": "cron", "expression": "0 9 L-3 * *"}, "schedule.expression"),
+        ({"type": "cron", "expression": "0 9 L-3W * *"}, "schedule.expression"),
         ({"type": "cron", "expression": "0 9 1,L * *"}, "schedule.expression"),
         ({"type": "cron", "expression": "0 9 * * 1#1,2#1"}, "schedule.expression"),
         ({"type": "interval", "every": 90, "unit": "second"}, "schedule.every"),
+        ({"type": "interval", "every": 5, "unit": "minute", "anchor": "2026-05-01T00:02:00Z"}, "schedule.anchor"),
         ({**DAILY, "every": 2}, "schedule.every"),
         ({**DAILY, "at": "09:30:15"}, "schedule.expression"),
         ({**DAILY, "unit": "week"}, "schedule.weekdays"),

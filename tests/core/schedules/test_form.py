@@ -148,6 +148,7 @@ WEEKLY = {"type": "calendar", "every": 1, "unit": "week", "at": "09:00"}
         ({**ONCE, "at": "9999-06-01T10:00:00"}, "schedule.at"),
         ({**ONCE, "at": "2099-06-01T10:00:00"}, "schedule.at"),  # never within 60 years
         ({**ONCE, "at": "2026-05-01T10:30:14"}, "schedule.at"),  # past
+        ({**ONCE, "at": "2026-05-01T10:30:15"}, "schedule.at"),  # the second of acceptance: no fire lies after it
         ({**ONCE, "fold": 2}, "schedule.fold"),
         ({**ONCE, "fold": True}, "schedule.fold"),
         ({**ONCE, "run_if_past": "yes"}, "schedule.run_if_past"),
