@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
+from chalicelib.core.instants import parse
+from chalicelib.core.local_time import instants_showing, to_local, zone
 from chalicelib.core.schedules.cron import Expression
 from chalicelib.core.schedules.cron_fields import Field
 
 # More clock times than this are described as a pattern of hours and minutes.
 MOST_CLOCK_TIMES = 6
+# More years and runs of years than this are described by their number, the first and the last.
+MOST_YEARS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,24 @@ def hourly(expression: Expression) -> Hourly | None:
         case _:
             return None
     return Hourly(step, clock(hours[0], minute, 0), clock(hours[-1], minute, 0), all_day, minute)
+
+
+def moment(text: str, timezone: str) -> str:
+    """A stored instant as a clock of the zone shows it: `2026-05-01 00:00`; with the offset where that comes twice."""
+    tz = zone(timezone)
+    local = to_local(parse(text), tz)
+    showing = instants_showing(local.replace(fold=0), tz)
+    offset = local.replace(tzinfo=tz).strftime("%z") if isinstance(showing, tuple) and len(showing) > 1 else ""
+    return (
+        f"{local:%Y-%m-%d} {clock(local.hour, local.minute, local.second)}{offset and f' {offset[:3]}:{offset[3:5]}'}"
+    )
+
+
+def names_zone(form: Mapping[str, Any]) -> bool:
+    """Whether a sentence about a schedule holds a local time, so that it has to name the zone."""
+    if form["type"] == "interval":
+        return "start" in form or "end" in form or ("anchor" in form and form["every"] != 1)
+    return bool(form["type"] != "now")
 
 
 def clock(hour: int, minute: int, second: int) -> str:

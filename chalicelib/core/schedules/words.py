@@ -28,7 +28,7 @@ def describe(schedule: Mapping[str, Any], language: str) -> str:
 
 def describe_window(window: Mapping[str, Any], language: str, *, timezone: str = "UTC") -> str:
     """One sentence: the data that a slot covers."""
-    text: str = _language(language).window(normalise_window(window, zone(timezone)))
+    text: str = _language(language).window(normalise_window(window, zone(timezone)), timezone)
     return text
 
 

@@ -9,11 +9,14 @@ from chalicelib.core.schedules.cron import Expression, parse
 from chalicelib.core.schedules.cron_fields import DaySpecial, Field, LastDay, NearestWeekday, NthWeekday
 from chalicelib.core.schedules.recurrence import read_month_day, read_weekday
 from chalicelib.core.schedules.word_facts import (
+    MOST_YEARS,
     Every,
     Runs,
     Stepped,
     clock_times,
     hourly,
+    moment,
+    names_zone,
     pattern,
     runs,
     short_time,
@@ -50,14 +53,14 @@ NON_BUSINESS = {
 
 def schedule(form: Mapping[str, Any]) -> str:
     parts = [_KINDS[form["type"]](form)]
-    if form["type"] not in ("now", "interval"):
+    if names_zone(form):
         parts[0] += f" ({form['timezone']})"
     if "start" in form:
-        parts.append(f"from {form['start']}")
+        parts.append(f"from {moment(form['start'], form['timezone'])}")
     elif "anchor" in form and form["every"] != 1:
-        parts.append(f"counted from {form['anchor']}")
+        parts.append(f"counted from {moment(form['anchor'], form['timezone'])}")
     if "end" in form:
-        parts.append(f"until {form['end']}")
+        parts.append(f"until {moment(form['end'], form['timezone'])}")
     if "on_non_business" in form:
         parts.append(NON_BUSINESS[form["on_non_business"]])
     if "jitter_seconds" in form:
@@ -94,7 +97,13 @@ def _calendar(form: Mapping[str, Any]) -> str:
     day = f"the {_nth(rule)}" if isinstance(rule, int) else special(rule, of_month=False)
     missing = ""
     if _may_be_missing(rule):
-        clamp = "the nearest day before" if not isinstance(rule, LastDay) else "the 1st"
+        match rule:
+            case LastDay():
+                clamp = "the 1st"
+            case NthWeekday(weekday=weekday):
+                clamp = f"the 4th {WEEKDAYS[weekday]}"
+            case _:
+                clamp = "the last day"
         missing = f" ({clamp} in a month without it)" if form["if_missing"] == "clamp" else " (months without it: none)"
     return f"on {day} of every {_count(every, 'month', bare=True)} at {at}{missing}"
 
@@ -117,8 +126,18 @@ def _cron(form: Mapping[str, Any]) -> str:
     if not expression.month.full:
         text += f", in {_and(_range(MONTHS[a - 1], MONTHS[b - 1]) for a, b in runs(expression.month.values))}"
     if not expression.year.full:
-        text += f", in {_and(_range(str(a), str(b)) for a, b in runs(expression.year.values))}"
+        text += f", in {_years(expression.year)}"
     return text
+
+
+def _years(field: Field) -> str:
+    found = runs(field.values)
+    match pattern(field):
+        case Stepped(step=step) | Every(step=step):
+            return f"every {_nth(step)} year from {found[0][0]} to {found[-1][1]}"
+    if len(found) > MOST_YEARS:
+        return f"{len(field.values)} years from {found[0][0]} to {found[-1][1]}"
+    return _and(_range(str(a), str(b)) for a, b in found)
 
 
 _KINDS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}
@@ -160,7 +179,7 @@ def _part(part: Every | Stepped | Runs, unit: str) -> str:
         case Every(step=step):
             return f"every {_count(step, unit, bare=True)}"
         case Stepped(first=first, last=last, step=step):
-            return f"at every {_nth(step)} {unit} from {first} to {last}"
+            return f"every {step} {unit}s from {unit} {first} to {last}"
         case Runs(runs=found):
             plural = "" if part.one is not None else "s"
             return f"at {unit}{plural} " + _and(_range(str(a), str(b)) for a, b in found)
@@ -201,13 +220,13 @@ def special(item: DaySpecial, *, of_month: bool) -> str:
         case NthWeekday(weekday=weekday, nth=nth):
             text = f"the {_nth(nth) if nth else 'last'} {WEEKDAYS[weekday]}"
         case NearestWeekday(day=day):
-            text = f"the working day nearest to the {_nth(day)}"
+            text = f"the weekday (Monday to Friday) nearest to the {_nth(day)}"
         case LastDay(before=0, weekday=nearest):
-            text = "the last working day" if nearest else "the last day"
+            text = "the last weekday (Monday to Friday)" if nearest else "the last day"
         case LastDay(before=before, weekday=nearest):
             text = f"the {_nth(before)} day before the last"
             if nearest:
-                text = f"the working day nearest to {text}"
+                text = f"the weekday (Monday to Friday) nearest to {text}"
     return text + (" of the month" if of_month else "")
 
 
@@ -238,7 +257,7 @@ def _and(items: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def window(form: Mapping[str, Any]) -> str:
+def window(form: Mapping[str, Any], timezone: str) -> str:
     kind = form["type"]
     unit, n = form.get("unit", ""), form.get("n", 1)
     match kind:
@@ -249,7 +268,7 @@ def window(form: Mapping[str, Any]) -> str:
         case "last":
             text = f"the last {_count(n, unit, bare=True)} up to the start of the {unit} of the fire"
         case "rolling":
-            text = f"the {_count(n, unit)} of elapsed time up to the fire"
+            text = f"the last {_count(n, unit, bare=True)} of elapsed time up to the fire"
         case "previous":
             text = f"the {_count(n, 'whole ' + unit, bare=True)} before the {unit} of the fire"
             if unit == "week":
@@ -262,7 +281,8 @@ def window(form: Mapping[str, Any]) -> str:
         case "custom":
             text = f"from {_edge(form['start'])} to {_edge(form['end'])}"
         case _:
-            text = f"always from {form['start']} to {form['end']}"
+            edges = [moment(form[edge], timezone) for edge in ("start", "end")]
+            text = f"always from {edges[0]} to {edges[1]} ({timezone})"
     text += ", the end excluded"
     if form.get("allow_empty"):
         text += "; runs also when that is empty"

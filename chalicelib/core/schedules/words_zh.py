@@ -10,12 +10,15 @@ from chalicelib.core.schedules.cron import Expression, parse
 from chalicelib.core.schedules.cron_fields import DaySpecial, Field, LastDay, NearestWeekday, NthWeekday
 from chalicelib.core.schedules.recurrence import read_month_day, read_weekday
 from chalicelib.core.schedules.word_facts import (
+    MOST_YEARS,
     Every,
     Pattern,
     Runs,
     Stepped,
     clock_times,
     hourly,
+    moment,
+    names_zone,
     pattern,
     runs,
     short_time,
@@ -51,11 +54,11 @@ NON_BUSINESS = {
 def schedule(form: Mapping[str, Any]) -> str:
     parts = [_KINDS[form["type"]](form)]
     if "start" in form:
-        parts.append(f"自 {form['start']} 起")
+        parts.append(f"自 {moment(form['start'], form['timezone'])} 起")
     elif "anchor" in form and form["every"] != 1:
-        parts.append(f"自 {form['anchor']} 起计")
+        parts.append(f"自 {moment(form['anchor'], form['timezone'])} 起计")
     if "end" in form:
-        parts.append(f"至 {form['end']} 止")
+        parts.append(f"至 {moment(form['end'], form['timezone'])} 止")
     if "on_non_business" in form:
         parts.append(NON_BUSINESS[form["on_non_business"]])
     if "jitter_seconds" in form:
@@ -63,7 +66,7 @@ def schedule(form: Mapping[str, Any]) -> str:
     text = "，".join(parts)
     if "dst_policy" in form:
         text += f"；{DST[form['dst_policy']]}"
-    if form["type"] not in ("now", "interval"):
+    if names_zone(form):
         text += f"（时区 {form['timezone']}）"
     return _spaced(text + "。")
 
@@ -104,7 +107,13 @@ def _calendar(form: Mapping[str, Any]) -> str:
     head = "每月" if every == 1 else f"每 {every} 个月的"
     missing = ""
     if _may_be_missing(rule):
-        clamp = "1 日" if isinstance(rule, LastDay) else "月内最近的一天"
+        match rule:
+            case LastDay():
+                clamp = " 1 日"
+            case NthWeekday(weekday=weekday):
+                clamp = f"第四个{WEEKDAYS[weekday]}"
+            case _:
+                clamp = "最后一天"
         missing = f"（当月没有该日时改为{clamp}）" if form["if_missing"] == "clamp" else "（当月没有该日时不执行）"
     return f"{head}{day} {at} 执行{missing}"
 
@@ -119,7 +128,7 @@ def _cron(form: Mapping[str, Any]) -> str:
     expression = parse(form["expression"])
     head = ""
     if not expression.year.full:
-        head += "、".join(_range(f"{a}", f"{b}") for a, b in runs(expression.year.values)) + " 年"
+        head += _years(expression.year)
     if not expression.month.full:
         head += "、".join(_range(f"{a}", f"{b}") for a, b in runs(expression.month.values)) + " 月"
     days = _days(expression, in_month=not expression.month.full)
@@ -128,6 +137,16 @@ def _cron(form: Mapping[str, Any]) -> str:
         return f"{head}{days or '每天'} {'、'.join(times)} 执行"
     text = "，".join(part for part in (f"{head}{days}", _pattern(expression)) if part)
     return text if text.endswith(("执行", "执行一次")) else f"{text}执行"
+
+
+def _years(field: Field) -> str:
+    found = runs(field.values)
+    match pattern(field):
+        case Stepped(step=step) | Every(step=step):
+            return f"{found[0][0]} 至 {found[-1][1]} 年间每 {step} 年，"
+    if len(found) > MOST_YEARS:
+        return f"{found[0][0]} 至 {found[-1][1]} 年间共 {len(field.values)} 年，"
+    return "、".join(_range(f"{a}", f"{b}") for a, b in found) + " 年"
 
 
 _KINDS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}
@@ -178,7 +197,7 @@ def _part(part: Every | Stepped | Runs, every: str, unit: str) -> str:
         case Every(step=step):
             return every.format(step)
         case Stepped(first=first, last=last, step=step):
-            return f"第 {first} 至 {last} {unit}之间每 {step} {unit}"
+            return f"第 {first} 至 {last} {unit}之间{every.format(step)}"
         case Runs(runs=found):
             return "第 " + "、".join(_range(str(a), str(b)) for a, b in found) + f" {unit}"
 
@@ -188,13 +207,16 @@ def _days(expression: Expression, *, in_month: bool) -> str:
     rule = expression.day_rule
     month = "" if in_month else "每月"
     day = "" if expression.day.full else month + _month_days(expression.day)
-    weekday = "" if expression.weekday.full else _weekday_field(expression.weekday, every="每")
+    weekday = "" if expression.weekday.full else _weekday_field(expression.weekday, every="每", in_month=in_month)
     if rule == "or":
         if not day or not weekday:
             return "每天（日期与星期满足其一即可，其中一项为全部）"
+        if in_month:
+            either = _weekday_field(expression.weekday, every="每个", in_month=True)
+            return f"内的{day}或{either.removeprefix('的')}（满足其一即可）"
         return f"{day}或{weekday}（满足其一即可）"
     if rule == "and" and day and weekday:
-        return f"{day}且为{_weekday_field(expression.weekday, every='')}（须同时满足）"
+        return f"{day}且为{_weekday_field(expression.weekday, every='', in_month=False)}（须同时满足）"
     if in_month and not day and not weekday:
         return "每天"
     return day or weekday
@@ -209,9 +231,12 @@ def _month_days(field: Field) -> str:
     return "、".join(said + [special(item) for item in field.specials])
 
 
-def _weekday_field(field: Field, *, every: str) -> str:
-    plain = [every + _weekday_list(field.values)] if field.values else []
-    return "、".join([*plain, *(f"{every or '当'}月{special(item)}" for item in field.specials)])
+def _weekday_field(field: Field, *, every: str, in_month: bool) -> str:
+    """`every`: the word before a weekday, if any. `in_month`: the months are named before it."""
+    month = "" if in_month else f"{every or '当'}月"
+    said = [every + _weekday_list(field.values)] if field.values else []
+    said += [month + special(item) for item in field.specials]
+    return ("的" if in_month and not field.values else "") + "、".join(said)
 
 
 def _weekday_list(days: frozenset[int]) -> str:
@@ -244,7 +269,7 @@ def _range(first: str, last: str) -> str:
     return first if first == last else f"{first}至{last}"
 
 
-def window(form: Mapping[str, Any]) -> str:
+def window(form: Mapping[str, Any], timezone: str) -> str:
     kind = form["type"]
     unit, n = form.get("unit", ""), form.get("n", 1)
     match kind:
@@ -268,7 +293,8 @@ def window(form: Mapping[str, Any]) -> str:
         case "custom":
             text = f"{_edge(form['start'])}至{_edge(form['end'])}"
         case _:
-            text = f"固定为 {form['start']} 至 {form['end']}"
+            edges = [moment(form[edge], timezone) for edge in ("start", "end")]
+            text = f"固定为 {edges[0]} 至 {edges[1]}（时区 {timezone}）"
     text += "，不含终点"
     if form.get("allow_empty"):
         text += "，范围为空时也执行"

@@ -17,6 +17,9 @@ def cron(expression: str, **over: Any) -> dict[str, Any]:
     return {"type": "cron", "expression": expression, "timezone": "Asia/Shanghai", **over}
 
 
+INTERVAL = {"type": "interval", "every": 2, "unit": "hour"}
+
+
 @pytest.mark.parametrize(
     ("expression", "en", "zh"),
     [
@@ -37,16 +40,20 @@ def cron(expression: str, **over: Any) -> dict[str, Any]:
         ("15 */2 * * *", "Every 2 hours from 00:15 to 22:15", "00:15 至 22:15 每 2 小时执行一次"),
         (
             "*/7 * * * *",
-            "At every 7th minute from 0 to 56 of every hour",
-            "每小时的第 0 至 56 分之间每 7 分执行",
+            "Every 7 minutes from minute 0 to 56 of every hour",
+            "每小时的第 0 至 56 分之间每 7 分钟执行",
         ),
         ("0 0 1,15 * *", "At 00:00, on the 1st and the 15th of the month", "每月 1 日、15 日 00:00 执行"),
         ("0 0 L * *", "At 00:00, on the last day of the month", "每月最后一天 00:00 执行"),
-        ("0 0 LW * *", "At 00:00, on the last working day of the month", "每月最后一个工作日（周一至周五）00:00 执行"),
+        (
+            "0 0 LW * *",
+            "At 00:00, on the last weekday (Monday to Friday) of the month",
+            "每月最后一个工作日（周一至周五）00:00 执行",
+        ),
         ("0 0 L-2 * *", "At 00:00, on the 2nd day before the last of the month", "每月倒数第 3 天 00:00 执行"),
         (
             "0 0 15W * *",
-            "At 00:00, on the working day nearest to the 15th of the month",
+            "At 00:00, on the weekday (Monday to Friday) nearest to the 15th of the month",
             "每月最接近 15 日的工作日（周一至周五）00:00 执行",
         ),
         ("0 9 * * TUE#2", "At 09:00, on the 2nd Tuesday of the month", "每月第二个周二 09:00 执行"),
@@ -55,7 +62,33 @@ def cron(expression: str, **over: Any) -> dict[str, Any]:
         ("0 0 12 * 6-8 * 2027", "At 12:00 every day, in June to August, in 2027", "2027 年 6 至 8 月每天 12:00 执行"),
         ("*/10 * * * * *", "Every 10 seconds", "每 10 秒执行一次"),
         ("30 * * * * *", "At second 30 of every minute", "每分钟的第 30 秒执行"),
-        # Both kinds of day: which rule applies is said.
+        ("0 0 * 6 MON#1", "At 00:00, on the 1st Monday of the month, in June", "6 月的第一个周一 00:00 执行"),
+        (
+            "0 0 * 6 MON#1,2",
+            "At 00:00, on Tuesday and the 1st Monday of the month, in June",
+            "6 月每周二、第一个周一 00:00 执行",
+        ),
+        (
+            "0 0 0 1 1 * 2026/2",
+            "At 00:00, on the 1st of the month, in January, in every 2nd year from 2026 to 2198",
+            "2026 至 2198 年间每 2 年，1 月 1 日 00:00 执行",
+        ),
+        (
+            "0 0 0 1 1 * 2001,2004,2006,2009,2011,2014,2016,2019,2021,2024,2026,2029,2031",
+            "At 00:00, on the 1st of the month, in January, in 13 years from 2001 to 2031",
+            "2001 至 2031 年间共 13 年，1 月 1 日 00:00 执行",
+        ),
+        # Both kinds of day: which rule applies is said, and in which months.
+        (
+            "0 0 29 2 1",
+            "At 00:00, on the 29th of the month OR on Monday (one of them is enough), in February",
+            "2 月内的 29 日或每个周一（满足其一即可）00:00 执行",
+        ),
+        (
+            "0 0 29 2 1#1",
+            "At 00:00, on the 29th of the month OR on the 1st Monday of the month (one of them is enough), in February",
+            "2 月内的 29 日或第一个周一（满足其一即可）00:00 执行",
+        ),
         (
             "0 0 13 * 5",
             "At 00:00, on the 13th of the month OR on Friday (one of them is enough)",
@@ -84,8 +117,17 @@ def test_expressions_in_words(expression: str, en: str, zh: str):
         ),
         (
             {"type": "interval", "every": 15, "unit": "minute", "end": "2026-06-01T00:00:00Z"},
-            "Every 15 minutes of elapsed time, until 2026-06-01T00:00:00Z.",
-            "每 15 分钟执行一次（按实际经过时间），至 2026-06-01T00:00:00Z 止。",
+            "Every 15 minutes of elapsed time (UTC), until 2026-06-01 00:00.",
+            "每 15 分钟执行一次（按实际经过时间），至 2026-06-01 00:00 止（时区 UTC）。",
+        ),
+        (INTERVAL, "Every 2 hours of elapsed time.", "每 2 小时执行一次（按实际经过时间）。"),
+        (
+            # As a clock of the zone shows it, with the offset where it shows that time twice.
+            {**INTERVAL, "anchor": "2026-11-01T06:30:00Z", "end": "2026-12-31", "timezone": "America/New_York"},
+            "Every 2 hours of elapsed time (America/New_York), counted from 2026-11-01 01:30 -05:00, "
+            "until 2026-12-31 23:59:59.",
+            "每 2 小时执行一次（按实际经过时间），自 2026-11-01 01:30 -05:00 起计，至 2026-12-31 23:59:59 止"
+            "（时区 America/New_York）。",
         ),
         (
             {"type": "calendar", "every": 1, "unit": "day", "at": "02:00:00"},
@@ -99,8 +141,13 @@ def test_expressions_in_words(expression: str, en: str, zh: str):
         ),
         (
             {"type": "calendar", "every": 1, "unit": "month", "at": "02:00", "month_day": 31},
-            "On the 31st of every month at 02:00 (the nearest day before in a month without it) (UTC).",
-            "每月 31 日 02:00 执行（当月没有该日时改为月内最近的一天）（时区 UTC）。",
+            "On the 31st of every month at 02:00 (the last day in a month without it) (UTC).",
+            "每月 31 日 02:00 执行（当月没有该日时改为最后一天）（时区 UTC）。",
+        ),
+        (
+            {"type": "calendar", "every": 1, "unit": "month", "at": "02:00", "month_day": "FRI#5"},
+            "On the 5th Friday of every month at 02:00 (the 4th Friday in a month without it) (UTC).",
+            "每月第五个周五 02:00 执行（当月没有该日时改为第四个周五）（时区 UTC）。",
         ),
         (
             {"type": "calendar", "every": 3, "unit": "month", "at": "02:00", "month_day": "FRI#last"},
@@ -109,10 +156,10 @@ def test_expressions_in_words(expression: str, en: str, zh: str):
         ),
         (
             cron("0 9 * * *", dst_policy="literal", on_non_business="next", jitter_seconds=30, start="2026-05-01"),
-            "At 09:00 every day (Asia/Shanghai), from 2026-04-30T16:00:00Z, on the next working day instead of a day "
+            "At 09:00 every day (Asia/Shanghai), from 2026-05-01 00:00, on the next working day instead of a day "
             "off, each delayed by less than 30 seconds; a local time that a clock change skips does not fire, one that "
             "comes twice fires twice.",
-            "每天 09:00 执行，自 2026-04-30T16:00:00Z 起，遇非工作日顺延至下一个工作日，每次随机延后不到 30 秒；"
+            "每天 09:00 执行，自 2026-05-01 00:00 起，遇非工作日顺延至下一个工作日，每次随机延后不到 30 秒；"
             "时钟调整时，被跳过的时刻不执行，重复出现的时刻执行两次（时区 Asia/Shanghai）。",
         ),
     ],
@@ -136,8 +183,13 @@ WINDOWS = [
     ),
     (
         {"type": "rolling_hours", "n": 2},
-        "The 2 hours of elapsed time up to the fire",
+        "The last 2 hours of elapsed time up to the fire",
         "截至触发时刻的 2 个小时（按实际经过时间）",
+    ),
+    (
+        {"type": "rolling", "n": 1, "unit": "day"},
+        "The last day of elapsed time up to the fire",
+        "截至触发时刻的 1 天（按实际经过时间）",
     ),
     ({"type": "previous_months", "n": 2}, "The 2 whole months before the month of the fire", "之前 2 个完整的月"),
     (
@@ -158,8 +210,8 @@ WINDOWS = [
     ),
     (
         {"type": "fixed", "start": "2026-01-01", "end": "2026-02-01"},
-        "Always from 2026-01-01T00:00:00Z to 2026-02-01T00:00:00Z",
-        "固定为 2026-01-01T00:00:00Z 至 2026-02-01T00:00:00Z",
+        "Always from 2026-01-01 00:00 to 2026-02-01 00:00 (UTC)",
+        "固定为 2026-01-01 00:00 至 2026-02-01 00:00（时区 UTC）",
     ),
 ]
 
@@ -191,3 +243,11 @@ def test_words_come_from_the_canonical_form():
 def test_other_languages_are_refused():
     with pytest.raises(Invalid):
         describe({"type": "now"}, "tlh")
+
+
+def test_the_edges_of_a_fixed_window_are_told_in_the_zone_of_the_schedule():
+    window = {"type": "fixed", "start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+
+    assert describe_window(window, "en", timezone="Asia/Shanghai") == (
+        "Always from 2026-01-01 08:00 to 2026-02-01 08:00 (Asia/Shanghai), the end excluded."
+    )
