@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.core.lifecycle import RunStatus
 from chalicelib.errors import RunNotFound
+from chalicelib.jobs.files import manifests_on_record
 from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.queue import leases
 from chalicelib.store import jobs as store
@@ -24,8 +25,9 @@ def get(job_id: str) -> JobRecord:
 
 
 def columns_of(job: JobRecord) -> dict[str, Any]:
-    """The job's columns by name, for an answer that adds to them."""
-    return {name: getattr(job, name) for name in type(job).get_attributes()}
+    """The job's columns by name, with the manifests in `files` wherever they lie, for an answer that adds to them."""
+    columns = {name: getattr(job, name) for name in type(job).get_attributes()}
+    return columns | {"files": manifests_on_record(job)}
 
 
 def whole_record(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A kind never touches job, run or log tables: it reads `RunContext`, and returns 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+# Manifests up to this size, as JSON, stand in the records of the run and of its job. Longer ones stay in the bucket.
+MANIFESTS_BYTES = 4_096
 # The record of a run holds its definition. It is written three times and read with the job, so it stays small.
 DEFINITION_BYTES = 200_000
 
@@ -65,12 +68,38 @@ class RunContext(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a successful run leaves. `files` are manifests (exports/manifest.py) as plain mappings."""
+    """What a successful run leaves. `files` are manifests (exports/manifest.py) as plain mappings.
+
+    `manifest` says where the run wrote them: the object's `key`, its `sha256` and its `bytes`. `ValueError` without it
+    where the manifests are longer than MANIFESTS_BYTES.
+    """
 
     files: list[dict[str, Any]] = field(default_factory=list)
     rows: int | None = None
     bytes: int | None = None
     summary: str = ""
+    manifest: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.manifest is None and not self._are_small:
+            raise ValueError(f"manifests of more than {MANIFESTS_BYTES} bytes must be written to the bucket")
+
+    @property
+    def held(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """What the records hold in `files`: the manifests, or where they lie (storage/manifests.py)."""
+        if self.manifest is None or self._are_small:
+            return self.files
+        return {
+            "manifest": self.manifest["key"],
+            "sha256": self.manifest["sha256"],
+            "bytes": self.manifest["bytes"],
+            "count": len(self.files),
+            "started_at": self.files[0]["started_at"],
+        }
+
+    @property
+    def _are_small(self) -> bool:
+        return len(json.dumps(self.files)) <= MANIFESTS_BYTES
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from chalicelib.store.runs import RunRecord
 from chalicelib.worker.live_run import LiveRun
 from chalicelib.worker.metering import Meter
 
-# Characters. A database may quote a whole value in its error, which no record and no list could hold.
+# Characters of an error or a summary. A database may quote a whole value, which no record and no list could hold.
 ERROR_LIMIT = 4_000
 STATEMENT_LEFT = "The source's server could not be told to end the statement: the statement may still run there."
 
@@ -28,7 +28,8 @@ STATEMENT_LEFT = "The source's server could not be told to end the statement: th
 def succeeded(live: LiveRun, outcome: Outcome) -> RunRecord:
     live.log("INFO", outcome.summary or "Done.")
     run = _ended(live, RunStatus.SUCCEEDED, None, None)
-    run.rows, run.bytes, run.summary, run.files = outcome.rows, outcome.bytes, outcome.summary, outcome.files
+    run.rows, run.bytes, run.files = outcome.rows, outcome.bytes, outcome.held
+    run.summary = _storable(outcome.summary)
     return run
 
 

@@ -22,7 +22,11 @@ def _or_object(value: Any) -> Any:
 
 
 Manifest = Annotated[
-    Object, Field(description="file_name, rows, bytes, sha256, columns, window, queries, and how it was written")
+    Object,
+    Field(
+        description="file_name, rows, bytes, sha256, columns, window, queries, and how it was written. The record of a "
+        "job with long manifests leaves the columns out; `GET /jobs/{job_id}/files` has them, up to 4 MB in all"
+    ),
 ]
 Manifests = Annotated[list[Manifest], BeforeValidator(_or_list)]
 

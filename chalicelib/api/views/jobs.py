@@ -122,7 +122,13 @@ def download_logs(call: Call, job_id: str) -> Any:
     return log_reader.download(job_id, **call.query.model_dump(), now=call.now)
 
 
-@operation("GET", "/jobs/{job_id}/files", answer=Files, errors=(JobNotFound,), summary="The manifests of a job's files")
+@operation(
+    "GET",
+    "/jobs/{job_id}/files",
+    answer=Files,
+    errors=(JobNotFound, FileNotAvailable),
+    summary="The manifests of a job's files",
+)
 def list_files(call: Call, job_id: str) -> Any:
     return {"items": job_files.manifests(job_id)}
 
@@ -152,7 +158,7 @@ def download_files(call: Call, job_id: str) -> Any:
     summary="End a waiting job, or ask a running one's worker to stop",
 )
 def cancel_job(call: Call, job_id: str) -> Any:
-    return actions.cancel(job_id, actor=call.actor, now=call.now, mark=call.key)
+    return job_detail.columns_of(actions.cancel(job_id, actor=call.actor, now=call.now, mark=call.key))
 
 
 @operation(
@@ -163,4 +169,4 @@ def cancel_job(call: Call, job_id: str) -> Any:
     summary="Put an ended job into the line again, with the same window and parameters",
 )
 def rerun_job(call: Call, job_id: str) -> Any:
-    return actions.rerun(job_id, actor=call.actor, now=call.now, mark=call.key)
+    return job_detail.columns_of(actions.rerun(job_id, actor=call.actor, now=call.now, mark=call.key))

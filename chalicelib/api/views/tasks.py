@@ -11,6 +11,7 @@ from chalicelib.api.models.jobs import JobOut
 from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow
 from chalicelib.api.operation import Call, operation
 from chalicelib.errors import InvalidSchedule, TaskNotFound
+from chalicelib.jobs import detail as job_detail
 from chalicelib.scheduling import slots
 from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing as task_editing
@@ -110,7 +111,7 @@ def delete_task(call: Call, task_id: str) -> Any:
     summary="Start a job of the task now, or with the window of a past slot",
 )
 def run_task(call: Call, task_id: str) -> Any:
-    return starts.run(
+    job = starts.run(
         task_id,
         parameters=call.body.parameters,
         scheduled_for=call.body.scheduled_for,
@@ -118,6 +119,7 @@ def run_task(call: Call, task_id: str) -> Any:
         now=call.now,
         key=call.key,
     )
+    return job_detail.columns_of(job)
 
 
 @operation(

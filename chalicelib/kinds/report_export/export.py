@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from chalicelib import clock
@@ -94,12 +95,13 @@ class Export:
             finished_at=clock.now(),
         )
 
-    def write_manifest(self, files: list[manifest.Manifest]) -> None:
-        """Write the run's last object. Where there is a manifest, all files are whole."""
+    def write_manifest(self, files: list[manifest.Manifest]) -> dict[str, Any]:
+        """Write the run's last object: its `key`, `sha256` and `bytes`. Where it is, all files are whole."""
         facts = self._facts
         body = manifest.dump(facts.job_id, facts.run_no, files)
         key = layout.manifest_key(facts.kind, facts.job_id, facts.run_no)
         upload.put(self._client, self._bucket, key, body, content_type="application/json")
+        return {"key": key, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
 
     def discard(self) -> None:
         """Remove the run's files after a failure. The worker and `sweep` try again when this cannot be done now."""

@@ -149,11 +149,11 @@ class ReportExport:
                 finally:
                     context.on_stop(None)
             context.check()
-            export.write_manifest(files)
+            written = export.write_manifest(files)
         except BaseException:
             export.discard()
             raise
-        return _outcome(files)
+        return _outcome(files, written)
 
     @staticmethod
     def _find(load: Callable[[str], Mapping[str, Any] | None], record_id: str) -> Mapping[str, Any] | None:
@@ -171,7 +171,8 @@ class ReportExport:
         return found
 
 
-def _outcome(files: list[manifest.Manifest]) -> Outcome:
+def _outcome(files: list[manifest.Manifest], written: dict[str, Any]) -> Outcome:
     rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
-    return Outcome([file.as_dict() for file in files], rows, size, f"{rows:,} rows in {count}, {size:,} bytes")
+    summary = f"{rows:,} rows in {count}, {size:,} bytes"
+    return Outcome([file.as_dict() for file in files], rows, size, summary, written)
