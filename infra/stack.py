@@ -1,6 +1,7 @@
-"""Deploys a packaged stage to an account or an emulator: artifacts bucket, upload, change set, wait.
+"""Deploys a packaged stage to an account or an emulator: artifacts bucket, upload, a change set for each step, wait.
 
-The stack carries the digest of what it was deployed from as a tag, so an unchanged package is not deployed again.
+What the stack has is compared with the package: template, parameters, and the indexes of its tables. Nothing else
+remembers what was deployed, so a deploy may break off anywhere and be given again.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
-DIGEST_TAG = "carillon:digest"
-CAPABILITIES = ["CAPABILITY_IAM"]
+from infra import change_sets, upgrade
+from infra.change_sets import DeployProblem, describe
+
+# The tag in which earlier versions kept a digest: a tag of a stack is a tag of all it has, so each deploy touched all.
+OLD_TAG = "carillon:digest"
 
 # A stack that failed on creation cannot be updated, only removed.
 DEAD = frozenset(["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"])
 
-
-class DeployProblem(Exception):
-    """The stack did not come up."""
+PROTECTION = "DeletionProtection"
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,12 @@ class Package:
 
     def parameters(self) -> dict[str, str | None]:
         """The template's parameters with their defaults."""
-        known = json.loads(self.template.read_text(encoding="utf-8"))["Parameters"]
+        known = self.read_template()["Parameters"]
         return {name: None if "Default" not in each else str(each["Default"]) for name, each in known.items()}
 
-    def digest(self, parameters: Mapping[str, str]) -> str:
-        """Changes when the template, the code (whose digest is in the template) or a parameter does."""
-        text = self.template.read_bytes() + json.dumps(self.parameters() | dict(parameters), sort_keys=True).encode()
-        return hashlib.sha256(text).hexdigest()[:32]
+    def read_template(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.template.read_text(encoding="utf-8"))
+        return found
 
 
 def deploy(
@@ -61,73 +62,101 @@ def deploy(
     parameters: Mapping[str, str],
     session: boto3.Session,
     say: Callable[[str], None] = print,
+    *,
+    files_bucket: str | None = None,
 ) -> dict[str, str]:
-    """Create or update a stack from a package; answers its outputs."""
-    cloudformation = session.client("cloudformation")
+    """Create or update a stack from a package; answers its outputs.
+
+    `files_bucket` names the bucket of a new stack, which may be one that a deleted stack has left.
+    """
+    cloudformation, dynamodb = session.client("cloudformation"), session.client("dynamodb")
     found = describe(cloudformation, name)
-    digest = package.digest(parameters)
-    if found and found["StackStatus"].endswith("_COMPLETE") and found["StackStatus"] not in DEAD:
-        if {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}.get(DIGEST_TAG) == digest:
-            say(f"Stack {name} is up to date.")
-            return outputs(found)
-    elif found and found["StackStatus"] in DEAD:
+    if found and found["StackStatus"].endswith("_IN_PROGRESS"):
+        say(f"Stack {name} is {found['StackStatus']}; waiting for that to end …")
+        change_sets.settle(cloudformation, name, say)
+        found = describe(cloudformation, name)
+    if found and found["StackStatus"] in DEAD:
         raise DeployProblem(f"stack {name} is {found['StackStatus']}: delete it, then deploy again")
+    if found and found["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+        raise DeployProblem(f"stack {name} is stuck: aws cloudformation continue-update-rollback --stack-name {name}")
+    before = None if found is None else cloudformation.get_template(StackName=name, TemplateStage="Original")
+    old = None if before is None else as_object(before["TemplateBody"])
+    after = with_bucket(package.read_template(), old, files_bucket)
+    live = tables_now(dynamodb, after, say)
     bucket = artifacts_bucket(session)
+    wanted = {key: value for key, value in package.parameters().items() if value is not None}
+    wanted |= {"ArtifactsBucket": bucket, **parameters}
+    tags = [tag for tag in (found or {}).get("Tags", []) if tag["Key"] != OLD_TAG]
+    same = old == after and wanted == parameters_of(found) and not upgrade.differs(after, live)
+    if found and same and len(tags) == len(found.get("Tags", [])):
+        say(f"Stack {name} is up to date.")
+        return outputs(found)
     upload(session, bucket, package)
-    kind = "UPDATE" if found else "CREATE"
     say(f"{'Updating' if found else 'Creating'} stack {name} …")
-    key = template_key(package)
-    url = session.client("s3").generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})
-    wanted = {"ArtifactsBucket": bucket, **parameters}
-    change = cloudformation.create_change_set(
-        StackName=name,
-        ChangeSetName=f"carillon-{digest}",
-        ChangeSetType=kind,
-        TemplateURL=url.partition("?")[0],
-        Parameters=[{"ParameterKey": each, "ParameterValue": value} for each, value in sorted(wanted.items())],
-        Capabilities=CAPABILITIES,
-        Tags=[{"Key": DIGEST_TAG, "Value": digest}],
-    )["Id"]
-    execute(cloudformation, name, change, kind)
+    steps = upgrade.plan(old, after, live)
+    if old is None and wanted.get(PROTECTION) == "on":
+        # A creation that fails removes what it made, which protected tables would not allow.
+        steps.append(upgrade.Step("protect the tables", after))
+    for number, step in enumerate(steps):
+        if len(steps) > 1:
+            say(f"  {number + 1} of {len(steps)}: {step.what}")
+        create = old is None and number == 0
+        given = wanted | {PROTECTION: "off"} if create and PROTECTION in wanted else wanted
+        change_sets.run(
+            cloudformation,
+            name,
+            create=create,
+            template_url=put_template(session, bucket, step.template),
+            parameters=previous(found) if step.before else values(given),
+            tags=tags,
+            say=say,
+        )
+        tables_now(dynamodb, after, say)
     found = describe(cloudformation, name)
     if found is None:
         raise DeployProblem(f"stack {name} vanished while it was deployed")
     return outputs(found)
 
 
-def execute(cloudformation: Any, name: str, change: str, kind: str) -> None:
-    """Run a change set and wait for the stack to be whole."""
-    try:
-        cloudformation.get_waiter("change_set_create_complete").wait(
-            ChangeSetName=change, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
-        )
-    except WaiterError as error:
-        reason = cloudformation.describe_change_set(ChangeSetName=change).get("StatusReason", str(error))
-        raise DeployProblem(f"the change set of {name} was refused: {reason}") from error
-    cloudformation.execute_change_set(ChangeSetName=change)
-    waiter = cloudformation.get_waiter(f"stack_{kind.lower()}_complete")
-    try:
-        waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 1800})
-    except WaiterError as error:
-        raise DeployProblem(f"stack {name} did not come up:\n{failures(cloudformation, name)}") from error
+def values(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"ParameterKey": each, "ParameterValue": value} for each, value in sorted(parameters.items())]
 
 
-def failures(cloudformation: Any, name: str) -> str:
-    """What the events of a stack say went wrong, oldest first."""
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-    failed = [event for event in reversed(events) if event["ResourceStatus"].endswith("_FAILED")]
-    return "\n".join(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)
+def previous(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return [{"ParameterKey": each, "UsePreviousValue": True} for each in sorted(parameters_of(found))]
 
 
-def describe(cloudformation: Any, name: str) -> dict[str, Any] | None:
-    """The stack, or None when there is none, also when it exists only as a change set under review."""
-    try:
-        found: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
-            return None
-        raise
-    return None if found["StackStatus"] in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE") else found
+def parameters_of(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """The parameters that a stack has."""
+    return {each["ParameterKey"]: each["ParameterValue"] for each in (found or {}).get("Parameters", [])}
+
+
+def as_object(template: Any) -> dict[str, Any]:
+    """A template's body, which boto3 gives as an object when it is JSON."""
+    found = json.loads(template if isinstance(template, str) else json.dumps(template))
+    return dict(found)
+
+
+def with_bucket(after: dict[str, Any], before: dict[str, Any] | None, files_bucket: str | None) -> dict[str, Any]:
+    """The template with the name of its bucket of files. A stack keeps the one it has: a new name is a new bucket."""
+    bucket = after["Resources"]["FilesBucket"]["Properties"]
+    if before is not None:
+        had = before["Resources"]["FilesBucket"]["Properties"].get("BucketName")
+        if files_bucket not in (None, had):
+            raise DeployProblem(
+                f"the stack keeps its files in {had or 'the bucket that it made'}; another is for a new stack"
+            )
+        files_bucket = had
+    if files_bucket is not None:
+        bucket["BucketName"] = files_bucket
+    return after
+
+
+def tables_now(dynamodb: Any, template: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, upgrade.Table]:
+    """The tables of a stack that exist, by logical id, when they are at rest."""
+    names = {logical: found["TableName"] for logical, found in upgrade.tables(template).items()}
+    described = change_sets.wait_for_tables(dynamodb, names.values(), say)
+    return {logical: upgrade.Table.described(described[name]) for logical, name in names.items() if name in described}
 
 
 def outputs(found: Mapping[str, Any]) -> dict[str, str]:
@@ -154,17 +183,21 @@ def artifacts_bucket(session: boto3.Session) -> str:
     return bucket
 
 
-def template_key(package: Package) -> str:
-    return f"{hashlib.sha256(package.template.read_bytes()).hexdigest()}.json"
+def put_template(session: boto3.Session, bucket: str, template: Mapping[str, Any]) -> str:
+    """Put a template where CloudFormation reads it; answers its address."""
+    text = json.dumps(template, indent=1).encode()
+    key = f"{hashlib.sha256(text).hexdigest()}.json"
+    s3 = session.client("s3")
+    s3.put_object(Bucket=bucket, Key=key, Body=text)
+    url: str = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})
+    return url.partition("?")[0]
 
 
 def upload(session: boto3.Session, bucket: str, package: Package) -> None:
-    """Put the archives and the template where CloudFormation reads them. Names are digests: nothing is sent twice."""
+    """Put the archives where CloudFormation finds them. Names are digests: nothing is sent twice."""
     s3 = session.client("s3")
-    for path, key in [(package.folder / name, name) for name in package.archives] + [
-        (package.template, template_key(package))
-    ]:
+    for name in package.archives:
         try:
-            s3.head_object(Bucket=bucket, Key=key)
+            s3.head_object(Bucket=bucket, Key=name)
         except ClientError:
-            s3.upload_file(str(path), bucket, key)
+            s3.upload_file(str(package.folder / name), bucket, name)

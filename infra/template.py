@@ -67,13 +67,14 @@ def merge_file(stage: str) -> dict[str, Any]:
 
 
 def name_tables(joined: dict[str, Any], prefix: str) -> None:
-    """Write the names of tables out: CloudFormation takes a table that a deleted stack has left only by a name that
-    stands in the template as it is."""
+    """Write the names of tables out, and protect all alike: CloudFormation takes a table that a deleted stack has left
+    only by a name that stands in the template as it is."""
     for resource in joined["Resources"].values():
         if resource.get("Type") == "AWS::DynamoDB::Table":
             text = json.dumps(resource["Properties"]).replace("${AWS::StackName}", prefix)
             resource["Properties"] = json.loads(text)
             resource["Properties"]["TableName"] = resource["Properties"]["TableName"]["Fn::Sub"]
+            resource["Properties"]["DeletionProtectionEnabled"] = {"Fn::If": ["Protected", True, False]}
     joined["Globals"]["Function"]["Environment"]["Variables"]["CARILLON_TABLES"] = prefix
 
 

@@ -122,6 +122,20 @@ def correct() -> None:
 
     iam_actions.extract_resource_arn = arn
 
+    # AWS refuses an update of a stack that makes or removes more than one index of a table.
+    from ministack.services.cloudformation import provisioners
+
+    tables = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    update = tables["update"]
+
+    def one_index(physical_id: str, old: Any, new: Any, *given: Any, **named: Any) -> Any:
+        names = [{each["IndexName"] for each in one.get("GlobalSecondaryIndexes", [])} for one in (old, new)]
+        if len(names[0] ^ names[1]) > 1:
+            raise ValueError("Cannot perform more than one GSI creation or deletion in a single update")
+        return update(physical_id, old, new, *given, **named)
+
+    tables["update"] = one_index
+
     # AWS lets a policy ask which targets a rule gets.
     context = iam_actions.request_tag_context
 
