@@ -30,6 +30,7 @@ _DIRECTIVES = frozenset("YmdHMSyjVGuwzZ%")
 _RESERVED = re.compile(r'[<>:"/\\|?*]')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _EXTENSION = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,3}")
+_EXTENSION_AT_END = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,3}$")
 
 
 def accept(template: object, *, has_window: bool) -> str:
@@ -89,7 +90,7 @@ def safe(name: str, *, extension: str = "", otherwise: str = "file") -> str:
         extension = f".{extension}"
     if extension and name.lower().endswith(extension.lower()):
         name, extension = name[: -len(extension)], name[-len(extension) :]
-    elif not extension and (match := re.search(_EXTENSION.pattern + r"$", name)) and match.start() > 0:
+    elif not extension and (match := _EXTENSION_AT_END.search(name)) and match.start() > 0:
         name, extension = name[: match.start()], match[0]
     name = _cut(name, MAX_BYTES - len(extension.encode())).rstrip(". ")
     if not name.strip("._- "):

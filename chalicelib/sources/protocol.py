@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import BaseModel
 
 from chalicelib.sources.csv_options import CsvOptions
-from chalicelib.sources.sql import Dialect
+from chalicelib.sources.sql_tokens import Dialect
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pydantic
 from chalicelib.core.model_errors import field_problems
 from chalicelib.errors import Invalid
 from chalicelib.sources.protocol import Source
-from chalicelib.sources.sql import Dialect
+from chalicelib.sources.sql_tokens import Dialect
 
 SOURCES: dict[str, str] = {
     "postgres": "chalicelib.sources.postgres.source:PostgresSource",

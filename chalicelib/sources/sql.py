@@ -1,56 +1,28 @@
 """Reads just enough of a query's text to know where its parameters are and that it is one closed statement.
 
 The sources put a report's query inside `COPY ( … ) TO STDOUT`, or inside `SELECT * FROM ( … )`. That is safe only when
-the text cannot leave the parentheses, so the tokenizer must read strings, names and comments exactly as the database
-does: what it reads as text inside a string must not be code to the database. The rules are those of PostgreSQL's
-lexer (https://www.postgresql.org/docs/current/sql-syntax-lexical.html) and of SQLite's
-(https://sqlite.org/lang.html).
+the text cannot leave the parentheses, so the lexer (`sql_tokens.py`) must read strings, names and comments exactly as
+the database does: what it reads as text inside a string must not be code to the database.
 
 The read-only session of the database keeps a report from writing. `writes` only says so earlier, in plain words.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import QueryFailed
 from chalicelib.sources.parameters import WINDOW
+from chalicelib.sources.sql_tokens import Dialect, Lexer
 
-
-@dataclass(frozen=True)
-class Dialect:
-    """Where the databases' lexers differ. Each source class has its own in `dialect`."""
-
-    escape_strings: bool = False  # E'it\'s'
-    dollar_quotes: bool = False  # $tag$ … $tag$
-    nested_comments: bool = False  # /* /* */ */
-    bracket_names: bool = False  # [name] and `name`
-    other_parameters: str = ""  # what begins a parameter that is not written :name
-    line_ends: str = "\n\r"  # what ends a -- comment
-
-
+# Characters of a query with its values in it. A value that stands in it thousands of times would fill the memory.
+LONGEST_SENT = 32 << 20
 # What a query may begin with. Everything else gives no rows, or cannot stand inside parentheses.
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
 # A verb and the word after it: together they make a statement that writes.
 _WRITING = {"INSERT": "INTO", "DELETE": "FROM", "MERGE": "INTO", "REPLACE": "INTO"}
-
-# Only ASCII counts as space or digit to the databases, and every character beyond ASCII may be part of a name.
-_SPACE = re.compile(r"[ \t\n\r\f\v]+")
-_WORD = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*", re.ASCII)
-_NUMBER = re.compile(r"[0-9]+")
-_PARAMETER = re.compile(r":([A-Za-z_]\w*)", re.ASCII)
-_OTHER_PARAMETER = re.compile(r"[?@$]\w*", re.ASCII)
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
-_ESCAPE_STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
-# A string literal may continue after a line break, and an E'' string keeps its backslashes there.
-_GOES_ON = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*(?=')")
-_NAME = re.compile(r'"(?:[^"]|"")*"')
-_BRACKET_NAME = re.compile(r"\[[^\]]*\]|`(?:[^`]|``)*`")
-_DOLLAR = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$", re.ASCII)
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
@@ -75,10 +47,16 @@ class Statement:
         return any("(" in text for text in self.texts)
 
     def render(self, place: Callable[[str], str]) -> str:
-        """The text with `place(name)` where each parameter stood."""
+        """The text with `place(name)` where each parameter stood; `QueryFailed` when it is longer than LONGEST_SENT."""
         pieces = [self.texts[0]]
+        length = sum(map(len, self.texts))
         for name, text in zip(self.names, self.texts[1:], strict=True):
-            pieces += [place(name), text]
+            placed = place(name)
+            length += len(placed)
+            if length > LONGEST_SENT:
+                limit = f"{LONGEST_SENT >> 20} MiB"
+                raise QueryFailed(f"The query comes to more than {limit} with its values.", field=f"parameters.{name}")
+            pieces += [placed, text]
         return "".join(pieces)
 
     def need_values(self, values: Mapping[str, Any], query_name: str) -> None:
@@ -113,7 +91,7 @@ def parse(sql: str, dialect: Dialect, query_name: str = "query") -> Statement:
     text_begins = depth = 0
     end = len(sql)
     ended_at: int | None = None
-    for kind, begin, stop in _tokens(sql, dialect, query_name):
+    for kind, begin, stop in Lexer(sql, dialect, query_name).tokens():
         if kind == "skip":
             continue
         if ended_at is not None:
@@ -168,77 +146,3 @@ def _writing_verb(words: list[str]) -> str | None:
         if _WRITING.get(verb) == after or (verb == "UPDATE" and (after[:1].isalpha() or after in ("_", "name"))):
             return verb
     return None
-
-
-def _tokens(sql: str, dialect: Dialect, query_name: str) -> Iterable[tuple[str, int, int]]:
-    """(kind, begin, stop); kind is skip, parameter, other parameter, word, name, string, number, cast, or sign: one
-    character.
-    """
-    at = 0
-    while at < len(sql):
-        kind, stop = _token_at(sql, at, dialect, query_name)
-        yield kind, at, stop
-        at = stop
-
-
-def _token_at(sql: str, at: int, dialect: Dialect, query_name: str) -> tuple[str, int]:
-    first = sql[at]
-    two = sql[at : at + 2]
-    if match := _SPACE.match(sql, at):
-        return "skip", match.end()
-    if two == "--":
-        ends = [end for end in (sql.find(mark, at) for mark in dialect.line_ends) if end >= 0]
-        return "skip", min(ends, default=len(sql))
-    if two == "/*":
-        return "skip", _comment_end(sql, at, dialect, query_name)
-    if two == "::":
-        return "cast", at + 2
-    if first == ":" and (match := _PARAMETER.match(sql, at)):
-        return "parameter", match.end()
-    if first in dialect.other_parameters and (match := _OTHER_PARAMETER.match(sql, at)):
-        return "other parameter", match.end()
-    if first == "'":
-        return "string", _closed(_PLAIN_STRING, sql, at, query_name, "string")
-    if first in "eE" and dialect.escape_strings and sql[at + 1 : at + 2] == "'":
-        stop = _closed(_ESCAPE_STRING, sql, at + 1, query_name, "string")
-        while match := _GOES_ON.match(sql, stop):
-            stop = _closed(_ESCAPE_STRING, sql, match.end(), query_name, "string")
-        return "string", stop
-    if first == '"':
-        return "name", _closed(_NAME, sql, at, query_name, "quoted name")
-    if first in "[`" and dialect.bracket_names:
-        return "name", _closed(_BRACKET_NAME, sql, at, query_name, "quoted name")
-    if first == "$" and dialect.dollar_quotes and (match := _DOLLAR.match(sql, at)):
-        close = sql.find(match.group(), match.end())
-        if close < 0:
-            raise _not_closed(query_name, f"{match.group()} string", sql, at)
-        return "string", close + len(match.group())
-    if match := _WORD.match(sql, at):
-        return "word", match.end()
-    if match := _NUMBER.match(sql, at):
-        return "number", match.end()
-    return "sign", at + 1
-
-
-def _comment_end(sql: str, at: int, dialect: Dialect, query_name: str) -> int:
-    depth = 0
-    for edge in _COMMENT_EDGE.finditer(sql, at):
-        if edge.group() == "*/":
-            depth -= 1
-        elif depth == 0 or dialect.nested_comments:
-            depth += 1
-        if depth == 0:
-            return edge.end()
-    raise _not_closed(query_name, "comment", sql, at)
-
-
-def _closed(pattern: re.Pattern[str], sql: str, at: int, query_name: str, what: str) -> int:
-    match = pattern.match(sql, at)
-    if match is None:
-        raise _not_closed(query_name, what, sql, at)
-    return match.end()
-
-
-def _not_closed(query_name: str, what: str, sql: str, at: int) -> QueryFailed:
-    line = sql.count("\n", 0, at) + 1
-    return QueryFailed(f"Query {query_name!r} has a {what} that is not closed (it begins on line {line}).")

@@ -74,7 +74,7 @@ def schedule(form: Mapping[str, Any]) -> str:
 def _spaced(text: str) -> str:
     """One space between Chinese and Latin or digits, none around Chinese punctuation."""
     text = re.sub(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])", " ", text)
-    return re.sub(r"\s*([，；。（）、])\s*", r"\1", re.sub(r" {2,}", " ", text))
+    return re.sub(r" ?([，；。（）、]) ?", r"\1", re.sub(r" {2,}", " ", text))
 
 
 def _now(form: Mapping[str, Any]) -> str:

@@ -27,9 +27,9 @@ _BUSY = ("too many", "remaining connection slots", "starting up", "shutting down
 _NO_PASSWORD = ("no password supplied",)
 # The setting that a refusal is about, where it is not the password.
 _AT_FAULT = {
-    'database "[^"]*" does not exist|permission denied for database': "settings.database",
-    'role "[^"]*" does not exist|not permitted to log in': "settings.user",
-    "pg_hba.conf": "settings",
+    re.compile('database "[^"]*" does not exist|permission denied for database'): "settings.database",
+    re.compile('role "[^"]*" does not exist|not permitted to log in'): "settings.user",
+    re.compile("pg_hba[.]conf"): "settings",
 }
 
 
@@ -44,7 +44,7 @@ def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
         return SourceUnreachable(f"The database at {where} cannot be reached: {said}")
     return SourceRefused(
         f"The database at {where} refused user {settings.user!r} for database {settings.database!r}: {said}",
-        field=next((field for words, field in _AT_FAULT.items() if re.search(words, said)), "password"),
+        field=next((field for words, field in _AT_FAULT.items() if words.search(said)), "password"),
     )
 
 

@@ -27,7 +27,8 @@ from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Descr
 from chalicelib.sources.postgres.line import Line
 from chalicelib.sources.postgres.settings import PostgresSettings
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.sql import Dialect, Statement, parse_reading
+from chalicelib.sources.sql import Statement, parse_reading
+from chalicelib.sources.sql_tokens import Dialect
 from chalicelib.sources.stopping import Limit, Stopping, after
 
 DIALECT = Dialect(escape_strings=True, dollar_quotes=True, nested_comments=True)

@@ -23,14 +23,15 @@ from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.sql import Dialect, Statement, parse_reading
+from chalicelib.sources.sql import Statement, parse_reading
+from chalicelib.sources.sql_tokens import Dialect
 from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
 from chalicelib.sources.stopping import Stopping, after
 
 if TYPE_CHECKING:
     import sqlite3
 
-DIALECT = Dialect(bracket_names=True, other_parameters="?@$", line_ends="\n")
+DIALECT = Dialect(bracket_names=True, other_parameters="?@$", returns_end_lines=False)
 # SQLite does not leave this wait for a stop, which must end it within five seconds.
 BUSY_SECONDS = 3.0
 

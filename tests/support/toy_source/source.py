@@ -12,7 +12,8 @@ from chalicelib.errors import SourceRefused
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.csv_options import CsvOptions
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
-from chalicelib.sources.sql import Dialect, parse_reading
+from chalicelib.sources.sql import parse_reading
+from chalicelib.sources.sql_tokens import Dialect
 from chalicelib.sources.stopping import Stopping
 
 DIALECT = Dialect(other_parameters="?")
