@@ -41,6 +41,8 @@ FIELD: dict[type[errors.RunError], str] = {
     errors.StatementTimedOut: "sql",
 }
 RETRY_AFTER = {429: "1", 503: "1"}
+# Problems that one answer lists: a caller may send fields by the thousand, and each has a sentence.
+MOST_PROBLEMS = 100
 
 # Error codes of DynamoDB, SQS, S3 and Secrets Manager after which a later try may succeed.
 TRANSIENT = frozenset(
@@ -78,7 +80,7 @@ def answer(error: Exception) -> Answer:
         )
         return _error_answer(500, "InternalError", "Something went wrong here; it was logged.")
     status = status_of(type(error))
-    problems = [{"field": item.field, "message": item.message} for item in error.problems]
+    problems = [{"field": item.field, "message": item.message} for item in error.problems[:MOST_PROBLEMS]]
     if not problems and isinstance(error, errors.RunError):
         problems = [{"field": FIELD.get(type(error), "source"), "message": error.message}]
     return _error_answer(status, type(error).__name__, error.message, problems)

@@ -22,6 +22,11 @@ IF_MATCH = "If-Match"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,12})"|(\d{1,12})')
 
+# Objects and lists inside each other. What reads and writes them calls itself once for each.
+DEEPEST = 32
+# Characters of a field's name in an answer.
+LONGEST_NAME = 200
+
 
 def read_actor(request: Request) -> Actor:
     """The caller: the authorizer puts it into the request's context."""
@@ -60,7 +65,9 @@ def read_json(request: Request, *, at_least_bytes: int = 0) -> dict[str, Any] | 
             object_pairs_hook=_without_repeats,
         )
         json.dumps(found, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise Malformed("The body is nested far too deep.", field="body") from error
+    except ValueError as error:
         raise Malformed("The body is not JSON.") from error
     if not isinstance(found, dict):
         raise Malformed("The body must be a JSON object.")
@@ -80,17 +87,24 @@ def _refuse_constant(constant: str) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        shown = twice.encode("utf-8", "replace").decode()
-        raise Malformed(f"The key {shown!r} comes twice in one object.", field=shown)
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            shown = name[:LONGEST_NAME].encode("utf-8", "replace").decode()
+            raise Malformed(f"The key {shown!r} comes twice in one object.", field=shown)
+        found[name] = value
     return found
 
 
 def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) -> Any:
-    """The value with its numbers read. A number that a float would round becomes a problem of its field."""
+    """The value with its numbers read. A number that a float would round becomes a problem of its field; so does an object
+    or list that lies too deep.
+    """
+    if len(problems) >= errors.MOST_PROBLEMS:
+        return None
+    if isinstance(value, dict | list) and len(path) >= DEEPEST:
+        problems.append(FieldProblem(_name(path), f"Objects and lists may lie {DEEPEST} deep at most."))
+        return None
     if isinstance(value, dict):
         return {name: _numbers(item, (*path, name), problems) for name, item in value.items()}
     if isinstance(value, list):
@@ -104,14 +118,20 @@ def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) ->
         exact = False
     if not exact:
         message = "This number would be rounded, having too many digits or too large an exponent: send it as text."
-        problems.append(FieldProblem(".".join(path), message))
+        problems.append(FieldProblem(_name(path), message))
     return number
+
+
+def _name(path: tuple[str, ...]) -> str:
+    """A field's name: of a long path the beginning."""
+    name = ".".join(path)
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
 def read_body(model: type[BaseModel] | None, found: dict[str, Any] | None) -> BaseModel | None:
     if model is None:
         if found:
-            raise Invalid("This request takes no body.", field=next(iter(found)))
+            raise Invalid("This request takes no body.", field=_name((next(iter(found)),)))
         return None
     return model.model_validate_json(json.dumps(found or {}))
 

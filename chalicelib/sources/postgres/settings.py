@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from chalicelib.core.local_time import zone
 
 
+# No control characters: libpq refuses a NUL by an error that is not its own.
+PRINTED = r"^[^\x00-\x1f\x7f]*$"
+
+
 def _zone(value: str) -> str:
     return zone(value).key
 
@@ -20,10 +24,10 @@ class PostgresSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@]+$")]
+    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@\x00-\x1f\x7f]+$")]
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 5432
-    database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    user: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    database: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=PRINTED)]
+    user: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=PRINTED)]
     sslmode: Annotated[
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
         Field(description="As libpq's; `prefer` takes TLS where the server has it"),
@@ -38,7 +42,7 @@ class PostgresSettings(BaseModel):
         Field(strict=True, ge=1, le=10, description="Seconds in which it must end a statement before the line is cut"),
     ] = 3
     search_path: Annotated[
-        str, StringConstraints(max_length=200), Field(description="Schemas, by commas; empty: the user's own")
+        str, StringConstraints(max_length=200, pattern=PRINTED), Field(description="Schemas, by commas; empty: the user's own")
     ] = ""
     timezone: Annotated[
         str,
