@@ -97,8 +97,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _numbers(value: Any, path: tuple[str, ...], problems: list[FieldProblem]) -> Any:
-    """The value with its numbers read. A number that a float would round becomes a problem of its field; so does an object
-    or list that lies too deep.
+    """The value with its numbers read. A number that a float would round becomes a problem of its field, and so does
+    what lies too deep.
     """
     if len(problems) >= errors.MOST_PROBLEMS:
         return None

@@ -14,6 +14,7 @@ from chalicelib.core.schedules.window import accept_window, resolve, window_para
 from chalicelib.errors import FieldProblem, Invalid, ParametersRefused, QueryFailed, RunError, StatementTimedOut
 from chalicelib.settings import settings
 from chalicelib.sources.parameters import Parameter, resolve_parameters
+from chalicelib.sources.preview_limits import VALUE_CHARACTERS
 from chalicelib.sources.protocol import Query, Source
 from chalicelib.sources.registry import open_source
 from chalicelib.store import catalogue as store
@@ -21,10 +22,6 @@ from chalicelib.store.catalogue import ReportRecord, SourceRecord
 
 # API Gateway gives up after 29 s; connecting takes a part of that.
 PATIENCE_SECONDS = 15
-# Characters shown of one value, which may be a whole document.
-VALUE_LIMIT = 2_000
-# Bytes shown of all rows: Lambda answers with 6 MB at most.
-ROWS_LIMIT = 4_000_000
 
 
 def test_source(source_id: str) -> dict[str, Any]:
@@ -70,12 +67,13 @@ def preview_report(
         with opened(store.get_source(report.source_id)) as source:
             found = source.preview(Query(chosen["name"], chosen["sql"], values), limit)
     except (QueryFailed, StatementTimedOut) as error:
-        error.problems.append(FieldProblem(f"queries.{number}.sql", error.message))
+        if not error.problems:
+            error.problems.append(FieldProblem(f"queries.{number}.sql", error.message))
         raise
     return {
         "query": chosen["name"],
         "columns": [column.as_dict() for column in found.columns],
-        "rows": _shown(found.rows),
+        "rows": [[_shown(value) for value in row] for row in found.rows],
         "more": found.more,
         "window_start": bounds[0],
         "window_end": bounds[1],
@@ -105,17 +103,9 @@ def _query(report: ReportRecord, name: str | None) -> tuple[int, dict[str, Any]]
     raise Invalid(f"The report has no query {name!r}.", field="query")
 
 
-def _shown(rows: list[list[str | None]]) -> list[list[str | None]]:
-    """As many rows as fit into an answer, their long values shortened."""
-    shown: list[list[str | None]] = []
-    size = 0
-    for row in rows:
-        cut = [value if value is None or len(value) <= VALUE_LIMIT else value[:VALUE_LIMIT] + "…" for value in row]
-        size += sum(len(value.encode()) for value in cut if value)
-        if size > ROWS_LIMIT and shown:
-            break
-        shown.append(cut)
-    return shown
+def _shown(value: str | None) -> str | None:
+    """The value, or the beginning of one that the source cut."""
+    return value if value is None or len(value) <= VALUE_CHARACTERS else value[:VALUE_CHARACTERS] + "…"
 
 
 def _since(started: float) -> int:

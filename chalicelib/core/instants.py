@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+# The years that a slot may lie in.
+FIRST_YEAR, LAST_YEAR = 1970, 2500
+
+
 def utc(instant: datetime) -> datetime:
     """The same instant in UTC. Compare these: in a fold an aware local datetime does not equal its own UTC value."""
     if instant.tzinfo is None:
@@ -18,6 +22,15 @@ def utc(instant: datetime) -> datetime:
 def floor_second(instant: datetime) -> datetime:
     """The instant's whole second, in UTC."""
     return utc(instant).replace(microsecond=0)
+
+
+def slot(instant: datetime) -> datetime:
+    """The instant, or `ValueError` when it can be no slot: the ids of jobs hold milliseconds since 1970, and windows and
+    offsets of zones must stay in the range of `datetime`.
+    """
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(f"a slot lies between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return instant
 
 
 def rfc3339(instant: datetime) -> str:

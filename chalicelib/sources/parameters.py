@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
@@ -73,7 +73,7 @@ def mistakes(declared: Sequence[Parameter], given: Mapping[str, Any], field: str
     for name, parameter in known.items():
         try:
             _converted(parameter, given.get(name))
-        except (ValueError, TypeError, InvalidOperation):
+        except (ValueError, TypeError, OverflowError, InvalidOperation):
             problems.append(FieldProblem(f"{field}.{name}", f"{name} is not {_WANTED[parameter.type]}."))
     return problems
 
@@ -124,6 +124,7 @@ def _datetime(value: Any) -> datetime:
     instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     if instant.tzinfo is None:
         raise ValueError
+    instant.astimezone(UTC)  # some databases take it in UTC, where the first and the last hours of the years may not be
     return instant
 
 

@@ -49,8 +49,8 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows. Each value is the text that the database writes for it; NULL is None. `more` says that there are
-    further rows.
+    """The first rows, within the limits of `preview_limits.py`. Each value is the text that the database writes for it,
+    or its first VALUE_CHARACTERS + 1 characters; NULL is None. `more` says that there are further rows.
     """
 
     columns: tuple[Column, ...]

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from chalicelib.api.models import patterns
-from chalicelib.core.instants import rfc3339, utc
+from chalicelib.core.instants import rfc3339, slot, utc
 from chalicelib.paging import DEFAULT_PAGE_SIZE, PAGE_SIZES
 
 
@@ -40,14 +40,7 @@ Name = Annotated[
 Text = Annotated[str, StringConstraints(max_length=4_000)]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(patterns.visible)]
 Id = Annotated[str, StringConstraints(pattern=patterns.ID)]
-# Ids hold milliseconds since 1970: there is no slot before.
-Slot = Annotated[Instant, AfterValidator(lambda instant: _since_1970(instant))]
-
-
-def _since_1970(instant: datetime) -> datetime:
-    if instant.year < 1970:
-        raise ValueError("a slot before 1970 cannot be")
-    return instant
+Slot = Annotated[Instant, AfterValidator(slot)]
 
 
 class Request(BaseModel):

@@ -15,7 +15,7 @@ Scalar = str | int | float | bool | None
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 Password = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=4_000),
+    StringConstraints(min_length=1, max_length=4_000, pattern=patterns.NO_NUL),
     Field(description="Goes to Secrets Manager and never comes out", json_schema_extra={"writeOnly": True}),
 ]
 DateText = Annotated[str, StringConstraints(pattern=patterns.DATE)]

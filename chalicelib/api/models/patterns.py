@@ -7,10 +7,12 @@ import unicodedata
 ID = r"^[A-Za-z0-9_-]{1,64}$"
 PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
+NO_NUL = r"^[^\x00]+$"
 
 WORDS = {
     ID: "1 to 64 letters, digits, - and _ are allowed.",
     PARAMETER_NAME: "A letter or _ first, then letters, digits and _ are allowed, 63 in all.",
+    NO_NUL: "A NUL character is not allowed.",
     DATE: "A date like 2013-01-31 is needed.",
 }
 

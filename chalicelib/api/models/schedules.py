@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
-from chalicelib.api.models.base import Answer, Id, Instant, Request
+from chalicelib.api.models.base import Answer, Id, Instant, Request, Slot
 from chalicelib.core.misfire import MisfirePolicy
 from chalicelib.core.retry import Backoff
 from chalicelib.core.schedules.dst import DstPolicy, Flag
@@ -230,7 +230,7 @@ class PreviewIn(Request):
     schedule: ScheduleObject
     window: WindowObject | None = None
     count: Annotated[int, Field(ge=1, le=100)] = 5
-    after: Annotated[Instant | None, Field(description="Fires strictly after this instant; now, unless given")] = None
+    after: Annotated[Slot | None, Field(description="Fires strictly after this instant; now, unless given")] = None
 
 
 class FireOut(Answer):

@@ -24,7 +24,9 @@ class PostgresSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@\x00-\x1f\x7f]+$")]
+    host: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@\x00-\x1f\x7f]+$")
+    ]
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 5432
     database: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=PRINTED)]
     user: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=PRINTED)]
@@ -42,7 +44,9 @@ class PostgresSettings(BaseModel):
         Field(strict=True, ge=1, le=10, description="Seconds in which it must end a statement before the line is cut"),
     ] = 3
     search_path: Annotated[
-        str, StringConstraints(max_length=200, pattern=PRINTED), Field(description="Schemas, by commas; empty: the user's own")
+        str,
+        StringConstraints(max_length=200, pattern=PRINTED),
+        Field(description="Schemas, by commas; empty: the user's own"),
     ] = ""
     timezone: Annotated[
         str,

@@ -18,14 +18,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from chalicelib import clock
-from chalicelib.errors import ConnectionDropped, QueryFailed, SourceUnreachable, Stopped
+from chalicelib.errors import ConnectionDropped, QueryFailed, SourceRefused, SourceUnreachable, Stopped
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error, statement_limit_error
 from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Described, guarded
 from chalicelib.sources.postgres.line import Line
+from chalicelib.sources.postgres.preview import rows_of
 from chalicelib.sources.postgres.settings import PostgresSettings
+from chalicelib.sources.preview_limits import within_limits
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import Statement, parse_reading
 from chalicelib.sources.sql_tokens import Dialect
@@ -126,14 +128,10 @@ class PostgresSource:
         statement = _parse(query)
         described = self._describe(query, statement)
         with self._statement(query.name) as cursor:
-            from psycopg2.extensions import UNICODE
-
-            # Every value comes as the server writes it, through no Python type, so nothing is rounded.
-            cursor.string_types = dict.fromkeys(described.oids, UNICODE)
             sql = self._render(statement, query, cursor)
-            cursor.execute(f"SELECT * FROM (\n{sql}\n) AS q LIMIT {int(limit) + 1}".encode())
-            rows = [list(row) for row in cursor.fetchall()]
-        return Preview(described.columns, rows[:limit], len(rows) > limit)
+            found = rows_of(cursor, sql, columns=len(described.columns), limit=limit)
+            rows, more = within_limits(found, limit)
+        return Preview(described.columns, rows, more)
 
     def export_csv(self, query: Query, options: CsvOptions, sink: Sink) -> int:
         statement = _parse(query)
@@ -263,6 +261,9 @@ class PostgresSource:
         seconds = self._settings.connect_timeout + CONNECT_GRACE_SECONDS
         try:
             connection = self._stopping.apart(self._connected, seconds, late=lambda found: found.close())
+        except ValueError as error:  # a NUL character in what was stored before it was refused
+            message = f"The source's settings or password cannot be sent: {error}"
+            raise SourceRefused(message, field="settings") from None
         except psycopg2.OperationalError as error:
             raise connect_error(error, self._settings, self._secret) from None
         except TimeoutError:

@@ -22,10 +22,12 @@ from chalicelib.errors import QueryFailed, QueryInterrupted, RunError, SourceUnr
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
+from chalicelib.sources.preview_limits import within_limits
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
 from chalicelib.sources.sql import Statement, parse_reading
 from chalicelib.sources.sql_tokens import Dialect
 from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
+from chalicelib.sources.sqlite.preview import first_rows, shown
 from chalicelib.sources.stopping import Stopping, after
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 DIALECT = Dialect(bracket_names=True, other_parameters="?@$", returns_end_lines=False)
 # SQLite does not leave this wait for a stop, which must end it within five seconds.
 BUSY_SECONDS = 3.0
+# SQLite works inside this process, whose memory a query may not fill. Bytes of one value, text of a whole query
+# included; and of all that SQLite holds at once.
+LONGEST_VALUE = 32 << 20
+MEMORY = 256 << 20
+# Characters of a LIKE or GLOB pattern. The time of such a comparison grows with both of its texts, and the clock of a
+# statement cannot break one comparison off.
+LONGEST_PATTERN = 1_000
 
 
 class SqliteSettings(BaseModel):
@@ -42,7 +51,7 @@ class SqliteSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Annotated[str, Field(description="Below the stage's data folder", examples=["shop.db"])]
+    path: Annotated[str, Field(max_length=1_000, description="Below the stage's data folder", examples=["shop.db"])]
     datetime_format: Annotated[
         Literal["text", "iso", "epoch"],
         Field(
@@ -120,9 +129,10 @@ class SqliteSource:
         statement = _parse(query)
         columns = self._describe(query, statement)
         with self._statement(query.name) as connection:
-            sql = f"SELECT * FROM (\n{_text(statement)}\n) LIMIT {int(limit) + 1}"
-            rows = [[_shown(value) for value in row] for row in connection.execute(sql, self._bound(query, statement))]
-        return Preview(columns, rows[:limit], len(rows) > limit)
+            sql = first_rows(_text(statement), columns=len(columns), limit=limit)
+            with closing(connection.execute(sql, self._bound(query, statement))) as cursor:
+                rows, more = within_limits(([shown(value) for value in row] for row in cursor), limit)
+        return Preview(columns, rows, more)
 
     def export_csv(self, query: Query, options: CsvOptions, sink: Sink) -> int:
         statement = _parse(query)
@@ -158,7 +168,8 @@ class SqliteSource:
 
     def _bound(self, query: Query, statement: Statement) -> dict[str, Any]:
         statement.need_values(query.values, query.name)
-        return {name: _bindable(query.values[name], self._settings.datetime_format) for name in statement.parameters}
+        form = self._settings.datetime_format
+        return {name: _bindable(name, query.values[name], form) for name in sorted(statement.parameters)}
 
     @contextmanager
     def _statement(self, name: str) -> Iterator[sqlite3.Connection]:
@@ -175,7 +186,7 @@ class SqliteSource:
                     self._connection = self._connect()
                 with self._stopping.limited(*limits):
                     yield self._connection
-            except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
+            except (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError) as error:
                 if self._stopping.asked:
                     raise Stopped() from None
                 raise _refusal(error, name) from None
@@ -187,6 +198,9 @@ class SqliteSource:
             connection = sqlite3.connect(
                 f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
             )
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)
+            connection.execute(f"PRAGMA hard_heap_limit = {MEMORY}").fetchone()
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
             raise SourceUnreachable(f"The file {self._settings.path!r} cannot be opened: {error}") from None
@@ -219,23 +233,24 @@ def _declared_types(connection: sqlite3.Connection, statement: Statement) -> dic
     return {}
 
 
-def _bindable(value: Any, datetime_format: str) -> Any:
+def _bindable(name: str, value: Any, datetime_format: str) -> Any:
+    """The value as SQLite takes it; `QueryFailed` naming the parameter when it has no such value."""
     if isinstance(value, datetime):
         instant = value.astimezone(UTC)
         if datetime_format == "epoch":
             return int(instant.timestamp())
-        return instant.strftime("%Y-%m-%dT%H:%M:%SZ" if datetime_format == "iso" else "%Y-%m-%d %H:%M:%S")
+        # Four digits of year also before 1000.
+        if datetime_format == "iso":
+            return instant.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+        return instant.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        whole = isinstance(value, int)
+        if not (-(2**63) <= value < 2**63 if whole else abs(float(value)) < float("inf")):
+            raise QueryFailed(f"The value of {name} is too large a number for SQLite.", field=f"parameters.{name}")
+        return value if whole else float(value)
     return value
-
-
-def _shown(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    return None if value is None else str(value)
 
 
 def _text(statement: Statement) -> str:
@@ -247,6 +262,8 @@ def _parse(query: Query) -> Statement:
 
 
 def _refusal(error: Exception, name: str) -> RunError:
+    if isinstance(error, MemoryError):
+        return QueryFailed(f"Query {name!r} needs more memory than the {MEMORY >> 20} MiB that there are.")
     code, said = getattr(error, "sqlite_errorname", ""), str(error).rstrip(".")
     if code.startswith("SQLITE_READONLY"):
         return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}.")
