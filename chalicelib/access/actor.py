@@ -19,12 +19,23 @@ LADDER = (Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN)
 
 @dataclass(frozen=True)
 class Actor:
-    """The caller of a use case. `role` is a Role's value; `pool` a robot's own; `token_id` an API token's, if any."""
+    """The caller of a use case. `role` is a Role's value; `pool` a robot's own; `token_id` an API token's, if any;
+    `subject` that of a JWT, if any.
+
+    A name is for people: several tokens may have one name. `identity` tells callers apart.
+    """
 
     name: str
     role: str
     pool: str | None = None
     token_id: str | None = None
+    subject: str | None = None
+
+    @property
+    def identity(self) -> str:
+        if self.token_id is not None:
+            return f"token|{self.token_id}"
+        return f"name|{self.name}" if self.subject is None else f"subject|{self.subject}"
 
 
 def allows(held: str, needed: Role) -> bool:

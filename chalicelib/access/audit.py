@@ -45,12 +45,14 @@ def record(
 
     A request that is repeated after a crash comes with the same `now`, and its entry is there once.
     """
-    entry_id = ulid(now, f"{actor.name}|{action}|{record_type}|{record_id}")
+    entry_id = ulid(now, f"{actor.name}|{action}|{record_type}|{record_id}{_which(actor)}")
     entry = AuditRecord(
         month_bucket(entry_id),
         entry_id,
         at=now,
         actor=actor.name,
+        token_id=actor.token_id,
+        subject=actor.subject,
         role=actor.role,
         action=action,
         record_type=record_type,
@@ -59,6 +61,11 @@ def record(
         expires_at=utc(now) + timedelta(days=days_kept()),
     )
     store.add(entry)
+
+
+def _which(actor: Actor) -> str:
+    """Nothing for an actor known by name alone: the entries of older requests have ids without it."""
+    return "" if actor.token_id is None and actor.subject is None else f"|{actor.identity}"
 
 
 def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, list[Any]]:

@@ -38,7 +38,13 @@ def authorize(request: AuthRequest) -> AuthResponse | dict[str, Any]:
         log.event("A token was not accepted", level="WARN")
         return DENIED
     # All routes: API Gateway keeps the answer per token, not per route.
-    context = {"name": actor.name, "role": actor.role, "pool": actor.pool or "", "token_id": actor.token_id or ""}
+    context = {
+        "name": actor.name,
+        "role": actor.role,
+        "pool": actor.pool or "",
+        "token_id": actor.token_id or "",
+        "subject": actor.subject or "",
+    }
     return AuthResponse(routes=["*"], principal_id=actor.name, context=context)
 
 

@@ -57,7 +57,7 @@ def once(
     """The answer of `do(accepted_at, unique)`, or the stored one of an earlier request. `target`: method and path."""
     if not _KEY.fullmatch(key):
         raise Invalid("A key is 1 to 255 visible ASCII characters.", field=HEADER)
-    request_id = _digest(actor.role, actor.name, target, key)
+    request_id = _request_id(actor, target, key)
     record = _begin(request_id, _fingerprint(key, payload), now=now)
     if record.status is not None and record.headers is not None and record.body is not None:
         return Answer(int(record.status), record.body, {**record.headers, "Idempotent-Replayed": "true"})
@@ -78,6 +78,17 @@ def once(
     else:
         store.release(record, at=now)
     return answer
+
+
+def _request_id(actor: Actor, target: str, key: str) -> str:
+    """By the caller's token or subject: callers of one name do not get each other's answers.
+
+    A request that was accepted before this was so is known by the name; such records end with their 24 hours.
+    """
+    by_name = _digest(actor.role, actor.name, target, key)
+    if store.find(by_name) is not None:
+        return by_name
+    return _digest(actor.identity, actor.role, target, key)
 
 
 def _begin(request_id: str, fingerprint: str, *, now: datetime) -> RequestRecord:

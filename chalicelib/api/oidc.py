@@ -64,7 +64,7 @@ def verify(text: str, *, now: datetime) -> Actor:
         raise Unauthenticated from error
     if not _is_for(claims, audience) or not _in_time(claims, now):
         raise Unauthenticated
-    return Actor(name=_name(claims), role=_role(claims))
+    return Actor(name=_name(claims), role=_role(claims), subject=str(claims["sub"]))
 
 
 def forget_keys() -> None:

@@ -36,6 +36,7 @@ def read_actor(request: Request) -> Actor:
         role=found.get("role") or "",
         pool=found.get("pool") or None,
         token_id=found.get("token_id") or None,
+        subject=found.get("subject") or None,
     )
 
 

@@ -25,7 +25,7 @@ def floor_second(instant: datetime) -> datetime:
 
 
 def slot(instant: datetime) -> datetime:
-    """The instant, or `ValueError` when it can be no slot: the ids of jobs hold milliseconds since 1970, and windows and
+    """The instant, or `ValueError` when it can be no slot. The ids of jobs hold milliseconds since 1970; windows and
     offsets of zones must stay in the range of `datetime`.
     """
     if not FIRST_YEAR <= instant.year <= LAST_YEAR:

@@ -116,9 +116,13 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
 }
 
 
-def cancel_reason(requested_by: str | None) -> Reason:
-    """Why a job was canceled: `requested_by` names the actor who asked, or is `by_policy`."""
-    return Reason.BY_POLICY if requested_by == Reason.BY_POLICY else Reason.BY_USER
+def cancel_reason(requested_by: str | None, by_policy: bool | None) -> Reason:
+    """Why a job was canceled. `requested_by` names the actor who asked; in older records, which do not say whether it
+    was `by_policy`, it may be that word instead of a name.
+    """
+    if by_policy is None:
+        by_policy = requested_by == Reason.BY_POLICY
+    return Reason.BY_POLICY if by_policy else Reason.BY_USER
 
 
 def sources_of(move: Move, target: JobStatus) -> frozenset[JobStatus]:

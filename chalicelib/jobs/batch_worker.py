@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from chalicelib.access.actor import Actor
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
@@ -154,7 +153,7 @@ class PartRun:
         self.now = now
         self.batch = batch
         self.request = ActionRequest(
-            actor=Actor(name=str(batch.actor), role=str(batch.role)),
+            actor=batches.actor_of(batch),
             action=Action(str(batch.action)),
             requested_at=batch.created_at,
             priority=None if batch.priority is None else int(batch.priority),

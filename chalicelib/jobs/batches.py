@@ -120,8 +120,13 @@ def accept(request: BatchRequest, *, actor: Actor, now: datetime, key: str | Non
 
 def _record_audit(batch: BatchRecord) -> None:
     after = {"action": batch.action, "priority": batch.priority, "filter": batch.filter, "jobs": int(batch.total)}
-    actor = Actor(str(batch.actor), str(batch.role))
+    actor = actor_of(batch)
     audit.record(actor, "create", "batch", batch.batch_id, before=None, after=after, now=batch.created_at)
+
+
+def actor_of(batch: BatchRecord) -> Actor:
+    """Who asked for the batch, as the audit names them."""
+    return Actor(str(batch.actor), str(batch.role), token_id=batch.token_id, subject=batch.subject)
 
 
 def _store(batch_id: str, request: BatchRequest, *, actor: Actor, now: datetime) -> BatchRecord:
@@ -140,6 +145,8 @@ def _store(batch_id: str, request: BatchRequest, *, actor: Actor, now: datetime)
         filter=None if request.filter_document is None else dict(request.filter_document),
         actor=actor.name,
         role=actor.role,
+        token_id=actor.token_id,
+        subject=actor.subject,
         created_at=now,
         status=BatchStatus.RUNNING if job_ids else BatchStatus.DONE,
         ended_at=None if job_ids else now,

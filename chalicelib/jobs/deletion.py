@@ -24,8 +24,8 @@ LEASE = timedelta(seconds=60)
 # Columns that the audit leaves out: they steer the job and say nothing of what it was.
 INTERNAL_COLUMNS = frozenset(
     {
-        "acts", "active_task", "admitted", "buffered", "deleted_at", "deleted_by", "fence", "holds", "late",
-        "lease_shard", "lease_until", "month", "outlives_task", "rank", "ready_pool", "tokens_sent",
+        "acts", "active_task", "admitted", "buffered", "cancel_by_policy", "deleted_at", "deleted_by", "fence", "holds",
+        "late", "lease_shard", "lease_until", "month", "outlives_task", "rank", "ready_pool", "tokens_sent",
     }
 )  # fmt: skip
 
@@ -38,6 +38,7 @@ def begin(
     `at` is the time of the audit entry. `mark` makes the write of a request or a batch happen once.
     """
     by = {"name": actor.name, "role": actor.role, "batch": batch_id}
+    by |= {"token_id": actor.token_id, "subject": actor.subject}
     return job_updates.begin_delete(job, by=by, at=at, lease_until=now + LEASE, mark=mark)
 
 
@@ -49,7 +50,8 @@ def complete(job: JobRecord, *, before: Mapping[str, Any] | None = None) -> None
     """
     assert job.deleted_at is not None
     by = job.deleted_by
-    actor, after = Actor(by["name"], by["role"]), {"batch": by["batch"]} if by["batch"] else None
+    actor = Actor(by["name"], by["role"], token_id=by.get("token_id"), subject=by.get("subject"))
+    after = {"batch": by["batch"]} if by["batch"] else None
     shown = {name: value for name, value in (before or audit.snapshot(job)).items() if name not in INTERNAL_COLUMNS}
     audit.record(actor, "delete", "job", job.job_id, before=shown, after=after, now=job.deleted_at)
     remove_files_logs_and_runs(job)

@@ -172,7 +172,7 @@ def _repair_job(job_id: str, result: TurnResult, *, now: datetime) -> None:
 def _apply(repair: Repair, facts: Facts, *, now: datetime) -> bool:
     job = facts.job
     if repair.cancel:
-        reason = cancel_reason(job.cancel_requested_by)
+        reason = cancel_reason(job.cancel_requested_by, job.cancel_by_policy)
         return completion.end_without_run(job, JobStatus.CANCELED, reason, "Cancelled as it was asked for.", now=now)
     known = {int(run.run_no): run for run in facts.runs}
     repaired = [

@@ -196,7 +196,11 @@ def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
     )
     end = leases.deadline(job)
     if job.cancel_requested_at is not None:
-        run.status, run.reason, run.stopped_at = RunStatus.CANCELED, cancel_reason(job.cancel_requested_by), now
+        run.status, run.reason, run.stopped_at = (
+            RunStatus.CANCELED,
+            cancel_reason(job.cancel_requested_by, job.cancel_by_policy),
+            now,
+        )
         run.error = "The worker did not answer the cancel; its lease has run out."
     elif end is not None and end <= now:
         run.status, run.reason = RunStatus.CANCELED, Reason.DEADLINE

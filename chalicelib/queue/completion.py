@@ -70,7 +70,7 @@ def _retry(job: JobRecord, run: RunRecord, *, now: datetime) -> bool:
 def _reason_of_cancel(job: JobRecord, run: RunRecord) -> Reason:
     if run.status == RunStatus.CANCELED and run.reason is not None:
         return run.reason
-    return cancel_reason(job.cancel_requested_by)
+    return cancel_reason(job.cancel_requested_by, job.cancel_by_policy)
 
 
 def _past_deadline(job: JobRecord, run: RunRecord) -> str:
@@ -174,7 +174,7 @@ def _log_end_without_run(job: JobRecord, status: JobStatus, reason: Reason) -> N
 def preempt(other: JobRecord, job: JobRecord, *, now: datetime) -> None:
     """Make way for a later job of the task: end `other` while it waits, or ask its worker to stop."""
     if other.status in ACTIVE:
-        job_updates.request_cancel(other, by=Reason.BY_POLICY, now=now)
+        job_updates.request_cancel(other, by=Reason.BY_POLICY, now=now, by_policy=True)
     else:
         message = f"Made way for job {job.job_id} of the same task."
         end_without_run(other, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)

@@ -56,6 +56,9 @@ class AuditRecord(Record):
     entry_id = UnicodeAttribute(range_key=True)
     at = InstantAttribute()
     actor = UnicodeAttribute()
+    # Which of the callers of this name: the id of an API token, or the subject of a JWT.
+    token_id = UnicodeAttribute(null=True)
+    subject = UnicodeAttribute(null=True)
     role = UnicodeAttribute()
     action = UnicodeAttribute()
     record_type = UnicodeAttribute()

@@ -90,6 +90,8 @@ class BatchRecord(Record):
     filter = DocumentAttribute(null=True)
     actor = UnicodeAttribute(null=True)
     role = UnicodeAttribute(null=True)
+    token_id = UnicodeAttribute(null=True)
+    subject = UnicodeAttribute(null=True)
     created_at = InstantAttribute(null=True)
     status = EnumAttribute(BatchStatus, null=True)
     total = NumberAttribute(null=True)

@@ -160,6 +160,8 @@ class JobRecord(Record):
     ended_at = InstantAttribute(null=True)
     cancel_requested_at = InstantAttribute(null=True)
     cancel_requested_by = UnicodeAttribute(null=True)
+    # Whether a policy asked: an actor may have the name of one.
+    cancel_by_policy = BooleanAttribute(null=True)
     stopped_at = InstantAttribute(null=True)
     canceled_at = InstantAttribute(null=True)
     lateness_seconds = NumberAttribute(null=True)

@@ -177,6 +177,7 @@ def end_without_run(
         actions += [
             JobRecord.cancel_requested_at.set(now),
             JobRecord.cancel_requested_by.set(by),
+            JobRecord.cancel_by_policy.set(False),
             JobRecord.stopped_at.set(now),
         ]
     guard = (
@@ -196,7 +197,7 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
     """
     names = (
         "ended_at", "expires_at", "reason", "error", "canceled_at", "stopped_at", "cancel_requested_at",
-        "cancel_requested_by", "started_at", "first_started_at", "lateness_seconds",
+        "cancel_requested_by", "cancel_by_policy", "started_at", "first_started_at", "lateness_seconds",
     )  # fmt: skip
     actions = [
         JobRecord.not_before.set(now),

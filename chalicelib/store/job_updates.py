@@ -74,11 +74,15 @@ def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> b
     return written(job, [*actions, *marking], guard)
 
 
-def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None) -> bool:
+def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None, by_policy: bool = False) -> bool:
     """Flag an active job; the first request stands. False when the job changed since it was read."""
     marking, guard = marked_once(mark, JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
     if job.cancel_requested_at is None:
-        actions = [JobRecord.cancel_requested_at.set(now), JobRecord.cancel_requested_by.set(by)]
+        actions = [
+            JobRecord.cancel_requested_at.set(now),
+            JobRecord.cancel_requested_by.set(by),
+            JobRecord.cancel_by_policy.set(by_policy),
+        ]
         return written(job, [*actions, *marking], guard & JobRecord.cancel_requested_at.does_not_exist())
     return not marking or written(job, marking, guard)
 

@@ -112,7 +112,7 @@ class LiveRun:
             self._ask_to_stop(Stop(Reason.WORKER_LOST, "Another worker holds this job now.", final=False))
         elif job.cancel_requested_at is not None:
             by = job.cancel_requested_by or "an unknown user"
-            self._ask_to_stop(Stop(cancel_reason(by), f"Cancel requested by {by}."))
+            self._ask_to_stop(Stop(cancel_reason(by, job.cancel_by_policy), f"Cancel requested by {by}."))
 
     def _ask_to_stop(self, stop: Stop) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from chalicelib.api import idempotency
 from chalicelib.api.idempotency import Answer, once
 from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
 from tests.support.api_records import Make
-from tests.support.http import Http, as_role
+from tests.support.http import Http, a_token, as_role
 from tests.support.world import World
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -198,3 +198,31 @@ def test_a_key_belongs_to_its_caller(make: Make, admin: Http) -> None:
     body = make.report_body()
     mine = admin.post("/reports", body, key="k-1").json
     assert as_role(Role.EDITOR).post("/reports", body, key="k-1").json["report_id"] != mine["report_id"]
+
+
+def test_two_tokens_of_one_name_have_their_own_answers(make: Make, world: World) -> None:
+    body = make.report_body()
+    first, second = (Http(f"Bearer {a_token(Role.EDITOR, name='ci')}") for _ in range(2))
+    made = [http.post("/reports", body, key="k-1") for http in (first, second, first)]
+    assert [reply.status for reply in made] == [201, 201, 201]
+    assert made[2].raw == made[0].raw
+    assert made[1].json["report_id"] != made[0].json["report_id"]
+
+
+def test_two_people_of_one_name_have_their_own_answers() -> None:
+    work = Work()
+    for subject in ("a-1", "a-2", "a-1"):
+        ask(work, actor=Actor("wei", "editor", subject=subject))
+    assert len(work.asked) == 2
+
+
+def test_no_subject_passes_for_a_token() -> None:
+    """A subject may be any text, the id of a token too."""
+    work = Work()
+    for actor in (
+        Actor("wei", "editor", token_id="01A"),
+        Actor("wei", "editor", subject="01A"),
+        Actor("01A", "editor"),
+    ):
+        ask(work, actor=actor)
+    assert len(work.asked) == 3

@@ -105,6 +105,14 @@ def test_a_person_is_named_by_a_verified_address_only(issuer: Issuer, verified: 
     assert oidc.verify(token(**claims), now=NOW).name == name
 
 
+def test_a_person_is_known_by_the_subject(issuer: Issuer) -> None:
+    """Names may be chosen, and come again; the issuer gives a subject once."""
+    first, second = (oidc.verify(token(sub=subject), now=NOW) for subject in ("a-1", "a-2"))
+    assert (first.subject, second.subject) == ("a-1", "a-2")
+    assert first.name == second.name
+    assert first.identity != second.identity
+
+
 def test_an_access_token_names_its_client(issuer: Issuer) -> None:
     access = {"token_use": "access", "aud": None, "client_id": "console", "cognito:username": None, "username": "li"}
     assert oidc.verify(token(**access), now=NOW).name == "li"

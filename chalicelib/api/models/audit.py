@@ -23,6 +23,8 @@ class AuditRow(Answer):
     entry_id: str
     at: Instant
     actor: str
+    token_id: Annotated[str | None, Field(description="Of the API token that was used; several may have one name")]
+    subject: Annotated[str | None, Field(description="The `sub` of the JWT that was used")]
     role: str
     action: str
     record_type: str

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from chalicelib.core.local_time import zone
 
-
 # No control characters: libpq refuses a NUL by an error that is not its own.
 PRINTED = r"^[^\x00-\x1f\x7f]*$"
 
