@@ -130,7 +130,10 @@ def _calendar(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
 
 
 def _cron(given: Mapping[str, Any], tz: ZoneInfo) -> dict[str, Any]:
-    return {"expression": str(cron.parse(_needed(given, "expression")))}
+    expression = _needed(given, "expression")
+    if not isinstance(expression, str):
+        raise InvalidSchedule("A cron expression is text.", field="schedule.expression")
+    return {"expression": str(cron.parse(expression))}
 
 
 _READERS = {"now": _now, "once": _once, "interval": _interval, "calendar": _calendar, "cron": _cron}
