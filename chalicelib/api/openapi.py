@@ -21,7 +21,7 @@ REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "A serverless task centre. Instants are RFC 3339 in UTC with `Z`. Every error has the shape of `ErrorBody`. "
     "`Idempotency-Key` on a POST makes it safe to repeat for 24 hours; `If-Match` with an ETag refuses an edit of "
-    "what somebody else edited first, on the operations that show it; the others refuse the header with 422."
+    "what another request edited first, on the operations that show it; the others refuse the header with 422."
 )
 _PATH_ID = re.compile(r"\{(\w+)\}")
 _DESCRIPTIONS = {400: "Malformed", 401: "No valid token", 403: "The role may not do this", 404: "No such record",

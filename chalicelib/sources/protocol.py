@@ -91,9 +91,9 @@ class Source(Protocol):
 
     def cancel(self) -> None:
         """Stop the statement, from another thread. Returns at once. The method in progress raises `Stopped` within
-        `stopping.PATIENCE_SECONDS` (or the source's own setting of it), whatever the network does, and so does every
-        later method. `may_still_run` of the error says whether the server could not be told: the statement may still
-        run there. The same holds for the statement timeout, which raises `StatementTimedOut`.
+        `stopping.PATIENCE_SECONDS` (or the source's own setting of it), whichever fault the network has, and so does
+        every later method. `may_still_run` of the error says whether the server could not be told: the statement may
+        still run there. The same holds for the statement timeout, which raises `StatementTimedOut`.
         """
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Ends work on a source, whatever the network does: by a stop from another thread, or by a clock of the work itself.
+"""Ends work on a source also when the network fails: by a stop from another thread, or by a clock of the work itself.
 
 Each kind of source brings two things. `ask` has the server end the statement. `break_off` ends the connection from this
 side, so that a call that waits for the server raises. A stop asks first, and breaks off what the server did not end

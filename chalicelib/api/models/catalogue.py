@@ -25,7 +25,7 @@ Settings = Annotated[Object, ShownAsOneOf(settings_models)]
 
 
 class SearchQuery(PageQuery):
-    search: Annotated[str | None, Field(max_length=200, description="Part of the name, whatever its case")] = None
+    search: Annotated[str | None, Field(max_length=200, description="Part of the name, in any case of letters")] = None
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------

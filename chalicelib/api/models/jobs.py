@@ -273,7 +273,7 @@ class LogDownloadQuery(Query):
 
 
 class LogLink(Answer):
-    """A link to the lines so far, that anybody may open until it expires."""
+    """A link to the lines so far, that opens without a token until it expires."""
 
     name: str
     url: str
@@ -290,7 +290,7 @@ class DownloadQuery(Query):
 
 
 class Link(Answer):
-    """A link that anybody may open until it expires."""
+    """A link that opens without a token until it expires."""
 
     name: str
     url: str

@@ -24,7 +24,7 @@ class PoolOut(Answer):
     description: str
     paused: bool
     note: str
-    revision: Annotated[int, Field(description="0 while nobody has said anything of it")]
+    revision: Annotated[int, Field(description="0 until the pool is first changed")]
     updated_at: Instant | None
     waiting: int
     assigned: int

@@ -145,7 +145,7 @@ class ToDateWindow(_Window):
 
 
 class SincePreviousFireWindow(_Window):
-    """From the slot before: windows that tile, whatever the schedule."""
+    """From the slot before: windows that tile for every schedule."""
 
     type: Literal["since_previous_fire"]
 

@@ -156,7 +156,7 @@ class TaskOut(TaskRow):
 
 
 class TaskQuery(PageQuery):
-    search: Annotated[str | None, Field(max_length=200, description="Part of the name, whatever its case")] = None
+    search: Annotated[str | None, Field(max_length=200, description="Part of the name, in any case of letters")] = None
     kind: str | None = None
     group: str | None = None
     creator: str | None = None

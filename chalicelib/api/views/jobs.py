@@ -166,7 +166,7 @@ def cancel_job(call: Call, job_id: str) -> Any:
     "/jobs/{job_id}/rerun",
     answer=JobOut,
     errors=(JobNotFound, WrongState),
-    summary="Put an ended job into the line again, with the same window and parameters",
+    summary="Put an ended job into its queue again, with the same window and parameters",
 )
 def rerun_job(call: Call, job_id: str) -> Any:
     return job_detail.columns_of(actions.rerun(job_id, actor=call.actor, now=call.now, mark=call.key))

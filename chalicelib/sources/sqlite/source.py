@@ -268,5 +268,5 @@ def _refusal(error: Exception, name: str) -> RunError:
     if code.startswith("SQLITE_READONLY"):
         return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}.")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return QueryInterrupted(f"The file is locked by somebody who writes to it: {said}.")
+        return QueryInterrupted(f"The file is locked by a program that writes to it: {said}.")
     return QueryFailed(f"The database refused query {name!r}: {said}.")
