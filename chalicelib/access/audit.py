@@ -9,8 +9,10 @@ from typing import Any
 
 from chalicelib import retention
 from chalicelib.access.actor import Actor
+from chalicelib.core.bounds import shrunk
 from chalicelib.core.ids import month_bucket, months_between, ulid
 from chalicelib.core.instants import rfc3339, utc
+from chalicelib.core.record_bounds import CHANGES_BYTES
 from chalicelib.errors import Invalid
 from chalicelib.masking import masked
 from chalicelib.paging import TOTAL_LIMIT, Page, check
@@ -22,8 +24,8 @@ from chalicelib.store.base import Record
 LEAST_DAYS = 800
 # Characters of a text: the audit tells what changed and is no second store of definitions.
 VALUE_LIMIT = 4_000
-# Characters of a document as JSON; of a longer one the beginning is kept as text. Two of each field must fit an item,
-# and a hundred entries an answer.
+# Characters of a document as JSON; of a longer one the beginning is kept as text. An entry as a whole is cut to
+# `CHANGES_BYTES`.
 DOCUMENT_LIMIT = 16_000
 # Columns that every edit changes by itself.
 NOT_SHOWN = frozenset(
@@ -57,7 +59,7 @@ def record(
         action=action,
         record_type=record_type,
         record_id=record_id,
-        changes=changes(before, after),
+        changes=shrunk(changes(before, after), CHANGES_BYTES),
         expires_at=utc(now) + timedelta(days=days_kept()),
     )
     store.add(entry)

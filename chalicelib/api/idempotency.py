@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.access.actor import Actor
+from chalicelib.core.record_bounds import ANSWER_BYTES
 from chalicelib.errors import CarillonError, Invalid, Unavailable, WrongState
 from chalicelib.store import idempotency as store
 from chalicelib.store.idempotency import RequestRecord
@@ -27,8 +28,6 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)
 # A request executes at most this long: API Gateway gives up after 29 s, and the function a second later.
 LEASE = timedelta(seconds=35)
-# A DynamoDB item holds 400 KB. A longer answer is not stored: a repeat executes the request again.
-ANSWER_LIMIT = 300_000
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -73,7 +72,8 @@ def once(
         store.release(record, at=now)
         raise
     kept = answer.body if answer.kept_body is None else answer.kept_body
-    if keep_answer and len(kept.encode()) <= ANSWER_LIMIT:
+    # A repeat of a request with a longer answer executes it again.
+    if keep_answer and len(kept.encode()) <= ANSWER_BYTES:
         store.keep_answer(record, status=answer.status, headers=answer.headers, body=kept)
     else:
         store.release(record, at=now)

@@ -19,6 +19,7 @@ import jwt
 
 from chalicelib import clock, log
 from chalicelib.access.actor import LADDER, Actor
+from chalicelib.core.record_bounds import ACTOR_CHARACTERS
 from chalicelib.errors import Unauthenticated
 from chalicelib.settings import settings
 
@@ -149,8 +150,13 @@ def _in_time(claims: dict[str, Any], now: datetime) -> bool:
 def _name(claims: dict[str, Any]) -> str:
     """A name that people recognise: user names of a pool that signs in by e-mail address are generated."""
     if claims.get("email") and claims.get("email_verified") in (True, "true"):
-        return str(claims["email"])
-    return str(claims.get("cognito:username") or claims.get("username") or claims["sub"])
+        name = str(claims["email"])
+    else:
+        name = str(claims.get("cognito:username") or claims.get("username") or claims["sub"])
+    # OpenID allows no longer subject, and the indexes no longer key.
+    if len(name) > ACTOR_CHARACTERS:
+        raise Unauthenticated
+    return name
 
 
 def _role(claims: dict[str, Any]) -> str:

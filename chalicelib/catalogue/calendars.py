@@ -28,6 +28,7 @@ def replace(
 ) -> CalendarRecord:
     calendar = records.current(CalendarRecord, calendar_id, revision)
     _check_calendar(body)
+    records.require_room_for(calendar, body)
     before = audit.snapshot(calendar)
     store.overwrite(calendar, {**body, "updated_at": now}, revision=int(calendar.revision))
     records.record_change(actor, "update", calendar, before=before, after=audit.snapshot(calendar), now=now)

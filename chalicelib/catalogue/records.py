@@ -13,6 +13,7 @@ from chalicelib.errors import StaleRevision, StillReferenced
 from chalicelib.paging import Page, cut
 from chalicelib.store import catalogue as store
 from chalicelib.store.catalogue import CalendarRecord, ReportRecord, SourceRecord
+from chalicelib.store.record_sizes import require_room
 
 R = TypeVar("R", ReportRecord, SourceRecord, CalendarRecord)
 AnyRecord = ReportRecord | SourceRecord | CalendarRecord
@@ -38,9 +39,19 @@ def current(model: type[R], record_id: str, revision: int | None) -> R:
 
 
 def new(model: type[R], columns: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None) -> R:
-    """A record that is not written yet. With the same `key` (an idempotency key) and `now` it has the same id."""
+    """A record that is not written yet. With the same `key` (an idempotency key) and `now` it has the same id.
+
+    Raises RecordTooLarge, which names the field.
+    """
     record_id = ulid(now, None if key is None else f"{TYPES[model]}|{key}")
-    return model(record_id, creator=actor.name, created_at=now, updated_at=now, **columns)
+    record = model(record_id, creator=actor.name, created_at=now, updated_at=now, **columns)
+    require_room(record)
+    return record
+
+
+def require_room_for(record: R, columns: Mapping[str, Any]) -> None:
+    """Raise RecordTooLarge, which names the field, when the record would be too large with these columns."""
+    require_room(type(record)(**{**record.attribute_values, **columns}))
 
 
 def insert(record: R) -> R:

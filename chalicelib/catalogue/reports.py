@@ -30,6 +30,7 @@ def replace(
 ) -> ReportRecord:
     report = records.current(ReportRecord, report_id, revision)
     check(body)
+    records.require_room_for(report, body)
     before, source_id = audit.snapshot(report), report.source_id
     store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
     if report.source_id != source_id:

@@ -44,6 +44,7 @@ def replace(
     """A password that is left out stays, unless the address changes; null removes it."""
     source = records.current(SourceRecord, source_id, revision)
     before, columns = audit.snapshot(source), _columns(body)
+    records.require_room_for(source, columns)
     keeps = "password" not in body
     moves = address_of(source.kind, source.settings) != address_of(body["kind"], columns["settings"])
     if keeps and source.has_secret and moves:

@@ -16,6 +16,7 @@ from typing import Any
 from chalicelib import retention
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
+from chalicelib.core.ids import ulid
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
 from chalicelib.errors import WrongState
 from chalicelib.jobs import deletion
@@ -61,14 +62,19 @@ def cancel(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None)
 
     Cancelling an active job twice is no error; the first request stands.
     """
-    return act(job_id, ActionRequest(actor, Action.CANCEL, now, mark=mark), now=now)
+    return act(job_id, ActionRequest(actor, Action.CANCEL, now, mark=_dated(mark, now)), now=now)
 
 
 def rerun(job_id: str, *, actor: Actor, now: datetime, mark: str | None = None) -> JobRecord:
     """Put an ended job into its queue again, with the same window and parameters, and send its token."""
-    job = act(job_id, ActionRequest(actor, Action.RERUN, now, mark=mark), now=now)
+    job = act(job_id, ActionRequest(actor, Action.RERUN, now, mark=_dated(mark, now)), now=now)
     leases.send_token(job, now=now)
     return job
+
+
+def _dated(mark: str | None, accepted_at: datetime) -> str | None:
+    """The mark of a request, begun with its time as a batch's id is: a job forgets the oldest of many."""
+    return None if mark is None else ulid(accepted_at, mark)
 
 
 def set_priority(job_id: str, priority: int, *, actor: Actor, now: datetime) -> JobRecord:

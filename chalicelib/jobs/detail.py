@@ -64,9 +64,18 @@ def _definition(job: JobRecord, runs: Sequence[RunRecord | None]) -> dict[str, A
     for run in runs:
         if run is not None and run.definition is not None:
             return {"frozen": True, "run_no": run.run_no, "document": run.definition}
-    # Carillon may no longer have the job's kind, nor the job its spec (`store/job_transitions.py`).
-    current = kind_of(job.kind).definition(job.spec) if job.kind in KINDS and job.spec else {}
-    return {"frozen": False, "run_no": None, "document": current}
+    return {"frozen": False, "run_no": None, "document": _definition_now(job)}
+
+
+def _definition_now(job: JobRecord) -> dict[str, Any]:
+    """Empty where Carillon has the job's kind no longer, or the kind cannot read the spec: a job that found no room for
+    its end has lost it (store/job_transitions.py)."""
+    if job.kind not in KINDS:
+        return {}
+    try:
+        return kind_of(job.kind).definition(job.spec)
+    except ValueError:
+        return {}
 
 
 def runs(job_id: str, *, limit: int | None = DEFAULT_RUNS) -> list[RunRecord]:

@@ -5,19 +5,16 @@ A kind never touches job, run or log tables: it reads `RunContext`, and returns 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from chalicelib.core.bounds import json_bytes
+from chalicelib.core.record_bounds import MANIFESTS_BYTES
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-# Manifests up to this size, as JSON, stand in the records of the run and of its job. Longer ones stay in the bucket.
-MANIFESTS_BYTES = 4_096
-# The record of a run holds its definition. It is written three times and read with the job, so it stays small.
-DEFINITION_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class Outcome:
 
     @property
     def _are_small(self) -> bool:
-        return len(json.dumps(self.files)) <= MANIFESTS_BYTES
+        return json_bytes(self.files) <= MANIFESTS_BYTES
 
 
 @dataclass(frozen=True)
@@ -136,8 +133,8 @@ class Kind(Protocol):
         """
 
     def definition(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """What a job of a canonical spec would run now, for people to read: a JSON document of at most
-        `DEFINITION_BYTES`, without secrets. Empty when what it needs does not exist.
+        """What a job of a canonical spec would run now, for people to read: a JSON document without secrets. Empty when
+        what it needs does not exist. A run's own is cut to `DEFINITION_BYTES` (core/record_bounds.py).
         """
 
     def run(self, context: RunContext) -> Outcome:

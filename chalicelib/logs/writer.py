@@ -12,6 +12,7 @@ from chalicelib.clock import Clock
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.log_gzip import RunPacker
 from chalicelib.core.log_lines import LogLine, as_json
+from chalicelib.core.record_bounds import CHUNK_BYTES
 from chalicelib.logs import archive as log_archive
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
@@ -20,8 +21,10 @@ from chalicelib.store.job_record import JobRecord
 FLUSH_AFTER = timedelta(seconds=2)
 # Characters. A line with a database's error can be long; a chunk must hold many such lines.
 LINE_LIMIT = 1_500
+# S3 has no longer key.
+KEY_LIMIT = 1_024
 # The buffer is flushed at this size; one more line still fits the chunk, even with each letter escaped.
-FULL_BYTES = log_store.CHUNK_BYTES - 32 * 1024
+FULL_BYTES = CHUNK_BYTES - 32 * 1024
 
 
 @dataclass
@@ -46,7 +49,7 @@ class RunLog:
         text = message if len(message) <= LINE_LIMIT else message[:LINE_LIMIT] + " …"
         # Text that cannot be UTF-8 (half a surrogate pair) must not stop the log.
         text = text.encode("utf-8", "replace").decode()
-        line = LogLine(0, rfc3339(self.clock.now()), level, type, text, picture)
+        line = LogLine(0, rfc3339(self.clock.now()), level, type, text, picture and picture[:KEY_LIMIT])
         with self._buffer_lock:
             self._buffer.append(line)
             self._buffer_bytes += _size(line)
@@ -77,7 +80,7 @@ class RunLog:
         """The lines to write next, taken from the buffer: as many as fit a chunk."""
         with self._buffer_lock:
             if not self._chunk:
-                count = len(self._buffer) if self._buffer_bytes <= log_store.CHUNK_BYTES else self._count_that_fits()
+                count = len(self._buffer) if self._buffer_bytes <= CHUNK_BYTES else self._count_that_fits()
                 self._chunk, self._buffer = self._buffer[:count], self._buffer[count:]
                 self._buffer_bytes = sum(map(_size, self._buffer))
             return self._chunk
@@ -85,7 +88,7 @@ class RunLog:
     def _count_that_fits(self) -> int:
         """How many buffered lines fit a chunk. There are more only after the table refused writes for a while."""
         sizes = accumulate(map(_size, self._buffer))
-        return max(1, sum(1 for size in sizes if size <= log_store.CHUNK_BYTES))
+        return max(1, sum(1 for size in sizes if size <= CHUNK_BYTES))
 
     def archive(self) -> None:
         """Flush, and write the archive. Call it before the run's end is written."""

@@ -17,12 +17,15 @@ from chalicelib.core.rank import rank
 from chalicelib.core.schedules.fires import runs_on, upcoming
 from chalicelib.core.schedules.jitter import jitter
 from chalicelib.core.schedules.window import resolve, window_is_empty
+from chalicelib.errors import RecordTooLarge
 from chalicelib.log import event
 from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import IN_JOB, TaskRecord
+
+TOO_LARGE = "The task is too large: the record of a job does not hold its spec and parameters. Shorten them."
 
 
 @dataclass(frozen=True)
@@ -173,11 +176,21 @@ def record(job: JobRecord, *, task: TaskRecord) -> bool:
     A job recorded by an earlier revision of the task is replaced, unless its slot is from before the last edit, or is
     not run now, or the job has been admitted.
     """
-    at = job.scheduled_for
-    if not (jobs.insert(job) or (at > task.updated_at and is_open(job) and jobs.replan(job))):
+    try:
+        recorded = _put(job, task=task)
+    except RecordTooLarge:
+        # A task of before there was a byte budget: its slots are recorded, and do not run.
+        job.spec, job.parameters, job.description, job.error = {}, {}, "", TOO_LARGE
+        record_not_run(job, JobStatus.FAILED, Reason.UNCLAIMABLE, now=job.created_at)
+        recorded = _put(job, task=task)
+    if not recorded:
         return False
-    event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=at, status=job.status)
+    event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=job.scheduled_for, status=job.status)
     return True
+
+
+def _put(job: JobRecord, *, task: TaskRecord) -> bool:
+    return jobs.insert(job) or (job.scheduled_for > task.updated_at and is_open(job) and jobs.replan(job))
 
 
 def missed_since(task: TaskRecord, slot: Slot, job: JobRecord) -> datetime | None:

@@ -16,7 +16,9 @@ from pynamodb.attributes import NumberAttribute, TTLAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
+from chalicelib.core.bounds import shortened
 from chalicelib.core.ids import month_bucket
+from chalicelib.core.record_bounds import OUTCOME_MESSAGE_BYTES
 from chalicelib.errors import BatchNotFound
 from chalicelib.store.base import (
     DocumentAttribute,
@@ -138,7 +140,7 @@ def parts_of(job_ids: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
 
 def put_part(batch_id: str, number: int, job_ids: Sequence[str], *, expires_at: datetime) -> None:
     """Freeze the jobs of a part. Only before the batch itself is there."""
-    BatchRecord(batch_id, number, job_ids=list(job_ids), expires_at=expires_at).save()
+    saved(BatchRecord(batch_id, number, job_ids=list(job_ids), expires_at=expires_at), None)
 
 
 def insert(batch: BatchRecord) -> bool:
@@ -193,12 +195,17 @@ def acquire(batch: BatchRecord, *, holder: str, now: datetime, until: datetime) 
 def open_part(part: BatchRecord, before: list[StateBefore | None]) -> None:
     """Note the jobs' state before anything is done to them, once, and count the try."""
     opened = BatchRecord.before
-    part.update([opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)])
+    written(part, [opened.set(opened | before), BatchRecord.tries.set((BatchRecord.tries | 0) + 1)], None)
 
 
 def close_part(part: BatchRecord, outcomes: list[OutcomeRow]) -> bool:
     """Write the outcomes; False when the part has outcomes, which then stand."""
-    return written(part, [BatchRecord.outcomes.set(outcomes)], BatchRecord.outcomes.does_not_exist())
+    rows = [row if row.message is None else row._replace(message=_cut(row.message)) for row in outcomes]
+    return written(part, [BatchRecord.outcomes.set(rows)], BatchRecord.outcomes.does_not_exist())
+
+
+def _cut(message: str) -> str:
+    return shortened(message, OUTCOME_MESSAGE_BYTES)
 
 
 def note_closed(batch: BatchRecord, counts: dict[str, int], *, until: datetime) -> bool:

@@ -11,7 +11,8 @@ from datetime import datetime
 from pynamodb.attributes import UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.expressions.condition import Condition, size
 
-from chalicelib.store.base import InstantAttribute, Record, table_name, written
+from chalicelib.core.record_bounds import HOLDERS_MOST
+from chalicelib.store.base import InstantAttribute, Record, deleted, table_name, written
 from chalicelib.store.pools import RESERVED
 
 
@@ -51,14 +52,19 @@ def acquire(limit: str, permit: str, *, capacity: int) -> bool:
 
 
 def acquire_beyond(limit: str, permit: str) -> None:
-    """Take a permit even where all are taken: for a run that was claimed before the limit was set."""
-    LimitRecord(_key(limit)).update([LimitRecord.holders.add({permit})])
+    """Take a permit even where all are taken: for a run that was claimed before the limit was set.
+
+    No limit has more than HOLDERS_MOST, for all of which its record has room: further runs go on without one.
+    """
+    column = LimitRecord.holders
+    room: Condition = column.does_not_exist() | (size(column) < HOLDERS_MOST)
+    written(LimitRecord(_key(limit)), [column.add({permit})], room)
 
 
 def release(limit: str, permits: set[str]) -> int:
     """Give permits back; how many are still taken."""
     record = LimitRecord(_key(limit))
-    record.update([LimitRecord.holders.delete(permits)])
+    written(record, [LimitRecord.holders.delete(permits)], None)
     return len(record.holders or ())
 
 
@@ -69,7 +75,7 @@ def begin_check(limit: str, *, now: datetime, not_since: datetime) -> bool:
 
 
 def remove(limit: str) -> None:
-    LimitRecord(_key(limit)).delete()
+    deleted(LimitRecord(_key(limit)), None)
 
 
 def _key(limit: str) -> str:

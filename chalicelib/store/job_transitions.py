@@ -13,10 +13,12 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
+from chalicelib.core.bounds import shortened
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.prices import add_run
 from chalicelib.core.queue_keys import minute_key
 from chalicelib.core.rank import rank as rank_of
+from chalicelib.core.record_bounds import ERROR_BYTES, SUMMARY_BYTES
 from chalicelib.errors import RecordTooLarge
 from chalicelib.log import event
 from chalicelib.store.base import set_or_remove, written
@@ -102,7 +104,7 @@ def wait_again(
         JobRecord.ready_pool.set(minute_key(job.pool, not_before)),
         JobRecord.lease_until.set(lease_until),
         JobRecord.tokens_sent.set(1),
-        set_or_remove(JobRecord.error, error),
+        set_or_remove(JobRecord.error, _shown(error)),
         *([] if cost is None else [JobRecord.cost.set(cost)]),
     ]
     # The rank above was computed from the priority as it was read.
@@ -125,13 +127,17 @@ def _end(job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guar
         return _transition(job, move, target, [*shed, *actions], guard)
 
 
+def _shown(error: str | None) -> str | None:
+    return None if error is None else shortened(error, ERROR_BYTES)
+
+
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
     return [
         JobRecord.facets.set(facets(job, target, reason)),
         JobRecord.ended_at.set(now),
         JobRecord.expires_at.set(retention.expires_at(job.kind, now)),
         set_or_remove(JobRecord.reason, reason),
-        set_or_remove(JobRecord.error, error),
+        set_or_remove(JobRecord.error, _shown(error)),
         *([JobRecord.canceled_at.set(now)] if target == JobStatus.CANCELED else []),
         JobRecord.ready_pool.remove(),
         JobRecord.lease_shard.remove(),
@@ -147,7 +153,8 @@ def end_with_run(
 ) -> bool:
     """assigned or running -> ended, with what the ended run left; this write makes its files visible."""
     actions = _ending(job, reason, error, now, target)
-    left = {name: getattr(run, name) for name in ("stopped_at", "rows", "bytes", "summary")}
+    left = {name: getattr(run, name) for name in ("stopped_at", "rows", "bytes")}
+    left["summary"] = None if run.summary is None else shortened(run.summary, SUMMARY_BYTES)
     left["files"] = run.files if target == JobStatus.SUCCEEDED else None
     left["cost"] = add_run(job.cost, run.cost)
     actions += [getattr(JobRecord, name).set(value) for name, value in left.items() if value is not None]
@@ -185,7 +192,7 @@ def end_without_run(
         if only_planned
         else None
     )
-    marking, guard = marked_once(mark, guard)
+    marking, guard = marked_once(job, mark, guard)
     return _end(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
 
 
@@ -216,5 +223,5 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
         *[getattr(JobRecord, name).remove() for name in names],
     ]
     as_read = (JobRecord.run_no == job.run_no) & (JobRecord.priority == job.priority)
-    marking, guard = marked_once(mark, as_read & JobRecord.deleted_at.does_not_exist())
+    marking, guard = marked_once(job, mark, as_read & JobRecord.deleted_at.does_not_exist())
     return _transition(job, Move.RERUN, JobStatus.WAITING, [*actions, *marking], guard)

@@ -70,13 +70,13 @@ def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> b
     """Effective at the next claim; False when the job ended meanwhile."""
     actions = [JobRecord.priority.set(priority), JobRecord.rank.set(rank_of(job.enqueued_at, priority))]
     open_ = JobRecord.status.is_in(JobStatus.WAITING, *sorted(ACTIVE)) & (JobRecord.enqueued_at == job.enqueued_at)
-    marking, guard = marked_once(mark, open_)
+    marking, guard = marked_once(job, mark, open_)
     return written(job, [*actions, *marking], guard)
 
 
 def request_cancel(job: JobRecord, *, by: str, now: datetime, mark: str | None = None, by_policy: bool = False) -> bool:
     """Flag an active job; the first request stands. False when the job changed since it was read."""
-    marking, guard = marked_once(mark, JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
+    marking, guard = marked_once(job, mark, JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job))
     if job.cancel_requested_at is None:
         actions = [
             JobRecord.cancel_requested_at.set(now),
@@ -106,7 +106,7 @@ def begin_delete(
         JobRecord.lease_until.set(lease_until),
     ]
     as_read = (JobRecord.status == job.status) & (JobRecord.run_no == job.run_no) & JobRecord.ended_at.exists()
-    marking, guard = marked_once(mark, as_read & JobRecord.deleted_at.does_not_exist())
+    marking, guard = marked_once(job, mark, as_read & JobRecord.deleted_at.does_not_exist())
     return written(job, [*actions, *marking], guard)
 
 

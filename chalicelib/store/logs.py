@@ -16,12 +16,10 @@ from datetime import datetime, timedelta
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
 from chalicelib.core.log_lines import ALERTS, LogLine, as_json, from_json
-from chalicelib.store.base import Record, saved, table_name
+from chalicelib.store.base import Record, deleted, saved, table_name
 
-# An item holds 400 KB. Chunks are compressed, ten to one as a rule, and never larger than their lines, of which a chunk
-# has at most so many, and so many bytes.
+# A chunk has at most so many lines, and CHUNK_BYTES before it is compressed, ten to one as a rule.
 CHUNK_LINES = 2_000
-CHUNK_BYTES = 300 * 1024
 # Longer than any run and its repair take: by then the lines are in the archive.
 KEPT = timedelta(days=7)
 # Chunks asked for at once when reading on: twice as many each time, so that a page of small chunks takes few calls and
@@ -64,7 +62,7 @@ def append(
     alerts = [line for line in numbered if line.level in ALERTS]
     # The log of a job without a run has few lines: readers find the alerts among them.
     if alerts and expires_at is None:
-        _chunk(key_of(job_id, run_no, alerts=True), alerts, kept).save()
+        saved(_chunk(key_of(job_id, run_no, alerts=True), alerts, kept), None)
     return numbered
 
 
@@ -123,4 +121,4 @@ def remove(job_id: str, run_no: int) -> None:
     for alerts in (False, True):
         key = key_of(job_id, run_no, alerts=alerts)
         for record in LogRecord.query(key, attributes_to_get=["run", "sequence"]):
-            record.delete()
+            deleted(record, None)

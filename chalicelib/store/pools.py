@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, size
 
-from chalicelib.errors import StaleRevision
-from chalicelib.store.base import InstantAttribute, Record, read_many, saved, table_name
+from chalicelib.core.record_bounds import REGISTERED_MOST
+from chalicelib.errors import Invalid, StaleRevision
+from chalicelib.store.base import InstantAttribute, Record, read_many, saved, table_name, written
 
 # Begins the ids of items that are no pools: ids in the API have no `~`.
 RESERVED = "~"
@@ -73,9 +74,18 @@ def put(pool: PoolRecord, *, expected_revision: int, now: datetime) -> None:
 
 
 def register(limit: str) -> None:
-    """Have every worker ask for a permit of this limit, from its next claim on."""
-    PoolRecord(REGISTER).update([PoolRecord.limited.add({limit})])
+    """Have every worker ask for a permit of this limit, from its next claim on.
+
+    Raises Invalid where REGISTERED_MOST are registered: each claim reads them all, from one record.
+    """
+    limited = PoolRecord.limited
+    room: Condition = limited.does_not_exist() | (size(limited) < REGISTERED_MOST) | limited.contains(limit)
+    if not written(PoolRecord(REGISTER), [limited.add({limit})], room):
+        raise Invalid(
+            f"{REGISTERED_MOST:,} tasks and sources have, or had, a limit; no more can have one.",
+            field="max_concurrency",
+        )
 
 
 def unregister(limit: str) -> None:
-    PoolRecord(REGISTER).update([PoolRecord.limited.delete({limit})])
+    written(PoolRecord(REGISTER), [PoolRecord.limited.delete({limit})], None)

@@ -8,16 +8,22 @@ from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 
+from chalicelib.core.bounds import shortened, shrunk
 from chalicelib.core.lifecycle import RUN_OPEN, Reason, RunStatus
+from chalicelib.core.record_bounds import DEFINITION_BYTES, ERROR_BYTES, SUMMARY_BYTES
 from chalicelib.store.base import (
     DocumentAttribute,
     EnumAttribute,
     InstantAttribute,
     Record,
+    deleted,
     saved,
     table_name,
     written,
 )
+
+# Texts for people, cut to what a record holds.
+TEXTS = {"error": ERROR_BYTES, "summary": SUMMARY_BYTES}
 
 
 class RunRecord(Record):
@@ -74,10 +80,10 @@ def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
 
 
 def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) -> bool:
-    """Record what an open run executes, as its kind says; False when the run has ended."""
+    """Record what an open run executes, as its kind says, long texts cut; False when the run has ended."""
     return written(
         RunRecord(job_id, run_no),
-        [RunRecord.definition.set(definition)],
+        [RunRecord.definition.set(shrunk(definition, DEFINITION_BYTES))],
         (RunRecord.fence == fence) & RunRecord.status.is_in(*sorted(RUN_OPEN)),
     )
 
@@ -106,6 +112,8 @@ def end(run: RunRecord, *, made: bool = False) -> bool:
         "expires_at",
     ):
         value = getattr(run, name)
+        if name in TEXTS and value is not None:
+            value = shortened(value, TEXTS[name])
         if value is not None:
             actions.append(getattr(RunRecord, name).set(value))
     actions.append(RunRecord.fence.set(run.fence))
@@ -126,4 +134,4 @@ def newest(job_id: str, limit: int | None) -> Iterable[RunRecord]:
 
 
 def remove(job_id: str, run_no: int) -> None:
-    RunRecord(job_id, run_no).delete()
+    deleted(RunRecord(job_id, run_no), None)

@@ -8,8 +8,10 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
+from chalicelib.core.bounds import shortened
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.core.record_bounds import NOTE_BYTES
 from chalicelib.errors import StaleRevision, TaskNotFound
 from chalicelib.store.base import deleted, read_many, saved, set_or_remove, written
 from chalicelib.store.task_record import DEFINITION, LISTING, TaskRecord
@@ -122,7 +124,7 @@ def note_rule(task: TaskRecord, *, expression: str | None, state: str | None) ->
 
 def note(task: TaskRecord, text: str) -> None:
     """Show a note on the task; it is no edit, so the revision stays."""
-    written(task, [TaskRecord.note.set(text)], TaskRecord.revision == task.revision)
+    written(task, [TaskRecord.note.set(shortened(text, NOTE_BYTES))], TaskRecord.revision == task.revision)
 
 
 def set_source(task_id: str, source_id: str) -> None:

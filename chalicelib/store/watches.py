@@ -60,13 +60,12 @@ def find(kind: Watched, subject: str) -> WatchRecord | None:
 
 def keep(kind: Watched, subject: str, *, until: datetime) -> None:
     """Have `sweep` take the subject up after an instant; replaces the one the entry had."""
-    WatchRecord(entry_id(kind, subject)).update(
-        [
-            WatchRecord.lease_shard.set(lease_shard(subject)),
-            WatchRecord.lease_until.set(until),
-            WatchRecord.expires_at.remove(),
-        ]
-    )
+    actions = [
+        WatchRecord.lease_shard.set(lease_shard(subject)),
+        WatchRecord.lease_until.set(until),
+        WatchRecord.expires_at.remove(),
+    ]
+    written(WatchRecord(entry_id(kind, subject)), actions, None)
 
 
 def begin(kind: Watched, subject: str, *, at: datetime) -> None:

@@ -13,7 +13,7 @@ from chalicelib.scheduling import tick
 from chalicelib.store import tasks as store
 from chalicelib.store.revisions import again_when_overtaken
 from chalicelib.store.task_record import GIVEN, TaskRecord
-from chalicelib.tasks import rule_events, rule_sync, saving, validation
+from chalicelib.tasks import room, rule_events, rule_sync, saving, validation
 
 
 def get(task_id: str) -> TaskRecord:
@@ -28,6 +28,7 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
     columns = validation.accept(body, now=now)
     task_id = ulid(now, None if key is None else f"task|{key}")
     task = TaskRecord(task_id, creator=actor.name, created_at=now, updated_at=now, **columns)
+    room.require_room(task, now=now)
     return saving.create(task, actor=actor, now=now)
 
 
@@ -38,6 +39,7 @@ def replace(task_id: str, body: Mapping[str, Any], *, revision: int | None, acto
     """
     task = _current(task_id, revision, now=now)
     columns = validation.accept(body, now=now, known=task)
+    room.require_room(store.changed(task, **columns), now=now)
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
@@ -47,13 +49,16 @@ def patch(task_id: str, changes: Mapping[str, Any], *, revision: int | None, act
     task = _current(task_id, revision, now=now)
     body = {name: getattr(task, name) for name in GIVEN} | dict(changes)
     columns = validation.accept(body, now=now, known=task)
+    room.require_room(store.changed(task, **columns), now=now)
     return saving.save(task, columns, "update", saving.EDITED, actor=actor, now=now)
 
 
 @again_when_overtaken
 def enable(task_id: str, *, note: str | None = None, actor: Actor, now: datetime) -> TaskRecord:
     """Let the schedule fire again, from now on: time spent disabled is no misfire."""
-    validation.check_start(store.get(task_id), {})
+    task = store.get(task_id)
+    validation.check_start(task, {})
+    room.require_room(task, now=now)
     return _switch(task_id, True, note, "enable", actor=actor, now=now)
 
 

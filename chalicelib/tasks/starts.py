@@ -20,7 +20,7 @@ from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import TaskRecord
-from chalicelib.tasks import validation
+from chalicelib.tasks import room, validation
 
 
 def run(
@@ -61,7 +61,7 @@ def start(
     operator: str | None,
     now: datetime,
 ) -> JobRecord:
-    """Put one job into the queue at once; the job that has this id already, if one has."""
+    """Put one job into the queue at once; the job that has this id already, if one has. Raises RecordTooLarge."""
     window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
     job = slots.build_job(
         task,
@@ -73,6 +73,7 @@ def start(
         operator=operator,
         now=now,
     )
+    room.require_room_for_job(job, started_with=bool(parameters))
     if slots.is_empty(task, window):
         slots.record_not_run(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
     else:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib.access.actor import Actor, Role
-from chalicelib.api import idempotency
 from chalicelib.api.idempotency import Answer, once
+from chalicelib.core.record_bounds import ANSWER_BYTES
 from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
 from tests.support.api_records import Make
 from tests.support.http import Http, a_token, as_role
@@ -155,7 +155,7 @@ def test_an_answer_too_large_to_keep_is_made_again() -> None:
 
     def large(at: datetime, unique: str) -> Answer:
         calls.append(1)
-        return Answer(200, "x" * (idempotency.ANSWER_LIMIT + 1))
+        return Answer(200, "x" * (ANSWER_BYTES + 1))
 
     assert ask(Work(), do=large) == ask(Work(), do=large, now=NOW + timedelta(seconds=1))
     assert len(calls) == 2

@@ -13,7 +13,8 @@ import pytest
 
 from chalicelib.clock import Clock
 from chalicelib.core.item_size import item_bytes
-from chalicelib.kinds.protocol import MANIFESTS_BYTES, Outcome
+from chalicelib.core.record_bounds import MANIFESTS_BYTES
+from chalicelib.kinds.protocol import Outcome
 from chalicelib.queue.claim import Worker
 from chalicelib.store import jobs, runs
 from chalicelib.worker.worker import handle
