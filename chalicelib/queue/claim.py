@@ -31,8 +31,6 @@ LOST_IN_READ = 2
 # A worker gives up its search after this time. Jobs that could not be claimed have left the queue by then, so the next
 # worker starts behind them.
 SEARCH_TIME = timedelta(seconds=20)
-# A lease lasts this much longer than its worker: the worker's clock and ours may differ.
-LEASE_MARGIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,7 @@ def _claim(job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worke
     holds = permits.acquire(job, fence, now=now)
     if holds is None:
         return False
-    lease_until = worker.until + LEASE_MARGIN
+    lease_until = leases.worker_lease(worker.until, now=now)
     if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
         crowd.lost += 1
         concurrency.release(job, fence, holds, now=now)

@@ -1,7 +1,9 @@
-"""Leases of waiting jobs, and the clocks that run while a job waits.
+"""Leases of waiting and of running jobs, and the clocks that run while a job waits.
 
 While a job waits, its token in SQS holds its lease. When a token is lost, the lease expires and `sweep` sends another
 token. Each lease is twice as long as the one before, so that a long backlog is not flooded with tokens.
+
+While a job runs, its worker holds its lease, and renews it (`worker/held_lease.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,26 @@ LONGEST_LEASE = timedelta(hours=1)
 LONGEST_PARKED = timedelta(minutes=10)
 # SQS delays a message by at most 900 s; one minute of them is for `sweep`, which runs once a minute.
 LONGEST_DELAY = timedelta(seconds=sqs.DELAY_LIMIT_SECONDS - 60)
+
+# A worker's lease. `sweep` comes each minute: a lost worker is found after 105 s at most, and its job runs again within
+# two minutes.
+WORKER_LEASE = timedelta(seconds=45)
+# A run shorter than this writes no renewal. From here on a renewal that fails is tried each second for 20 s.
+RENEW_EVERY = timedelta(seconds=20)
+# A worker whose lease was not renewed stops its run so long before the lease ends: room for two clocks that differ.
+STOP_BEFORE = timedelta(seconds=5)
+# No lease outlasts its worker's function by more: time for its last writes to arrive.
+LEASE_MARGIN = timedelta(seconds=30)
+
+
+def longest_lease(worker_until: datetime) -> datetime:
+    """When the last lease of a worker ends whose function ends at `worker_until`."""
+    return worker_until + LEASE_MARGIN
+
+
+def worker_lease(worker_until: datetime, *, now: datetime) -> datetime:
+    """Until when a worker that lives now may be believed alive."""
+    return min(now + WORKER_LEASE, longest_lease(worker_until))
 
 
 def token_lease(

@@ -66,6 +66,17 @@ def token_sent_again(job: JobRecord, *, lease_until: datetime) -> bool:
     return written(job, actions, _unclaimed(job))
 
 
+def renew_lease(job: JobRecord, *, lease_until: datetime) -> JobRecord | None:
+    """Have `sweep` leave an active job to the run that `job` was read with until then: the job as it is now.
+
+    None, and nothing changes, when that run does not hold the job any more. `job` stays as it is: its worker's other
+    thread reads it.
+    """
+    found = JobRecord(job.job_id)
+    held = JobRecord.status.is_in(*sorted(ACTIVE)) & held_by_run(job)
+    return found if written(found, [JobRecord.lease_until.set(lease_until)], held) else None
+
+
 def set_priority(job: JobRecord, priority: int, *, mark: str | None = None) -> bool:
     """Effective at the next claim; False when the job ended meanwhile."""
     actions = [JobRecord.priority.set(priority), JobRecord.rank.set(rank_of(job.enqueued_at, priority))]

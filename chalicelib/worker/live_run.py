@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
-from pynamodb.exceptions import PynamoDBException
-
 from chalicelib.clock import Clock
-from chalicelib.core.lifecycle import Reason, cancel_reason
+from chalicelib.core.lifecycle import ACTIVE, Reason, cancel_reason
 from chalicelib.errors import Stopped
 from chalicelib.kinds.protocol import JobFacts
 from chalicelib.log import event
 from chalicelib.logs.writer import RunLog
+from chalicelib.retrying import SERVICE_ERRORS
 from chalicelib.store import jobs, runs
 from chalicelib.store.job_record import JobRecord
+from chalicelib.worker.held_lease import HeldLease, Keeping
 
 # The watch checks this often, so that a statement is stopped within two seconds of a cancel.
 WATCH_SECONDS = 1.0
@@ -32,6 +31,16 @@ class Stop:
     message: str
     # True for a cancel and the deadline, which end the job; False for a lost lease and the end of the worker's time.
     final: bool = True
+    # True where another attempt would meet the same: it is not tried again.
+    permanent: bool = True
+
+
+LOST = Stop(Reason.WORKER_LOST, "Another process has ended this run: its lease was lost.", final=False)
+# What a lease that is kept no longer asks of the work.
+WITHOUT_LEASE = {
+    Keeping.OVER: Stop(Reason.WORKER_LOST, "The lease could not be renewed in time.", final=False, permanent=False),
+    Keeping.LOST: LOST,
+}
 
 
 @dataclass
@@ -41,6 +50,7 @@ class LiveRun:
     facts: JobFacts
     job: JobRecord
     clock: Clock
+    lease: HeldLease
     # When the worker itself must be done, and when the whole job must be.
     worker_until: datetime
     deadline: datetime | None = None
@@ -50,6 +60,9 @@ class LiveRun:
     run_log: RunLog = field(init=False)
     _interrupt: Callable[[], None] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    # While the watch checks for a stop; after `end_watch` it only keeps the lease.
+    _checking: threading.Lock = field(default_factory=threading.Lock)
+    _closing: bool = False
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -76,6 +89,8 @@ class LiveRun:
             self._interrupt_work()
 
     def check(self) -> None:
+        # The watch may get no time: then the work keeps its own lease.
+        self.keep_lease(by_watch=False)
         if self.stop is not None:
             raise Stopped(self.stop.message)
 
@@ -87,15 +102,24 @@ class LiveRun:
         self._thread.start()
 
     def end_watch(self) -> None:
-        """End the watch; no interrupt comes after this returns."""
-        self._over.set()
+        """End the checks; no interrupt comes after this returns. The lease is kept until `close`."""
+        with self._checking:
+            self._closing = True
         with self._lock:
             self._interrupt = None
+
+    def close(self) -> None:
+        """Keep the lease no longer: the run's end is written, or its worker gives up."""
+        self._over.set()
         if self._thread is not None:
             self._thread.join()
 
+    def keep_lease(self, *, by_watch: bool = True) -> None:
+        """Renew the lease if that is due; ask the work to stop where it ran out or was lost."""
+        self._stop_without(self.lease.keep(by_watch=by_watch))
+
     def check_for_stop(self) -> None:
-        """Check once: the clocks first, which costs nothing, then the job's record."""
+        """Check once: the clocks first, which costs nothing, then the lease and the job's record."""
         now = self.clock.now()
         if self.deadline is not None and now >= self.deadline:
             seconds = self.job.deadline_seconds
@@ -104,12 +128,22 @@ class LiveRun:
             message = "The worker's own time ran out before the work was done."
             self._ask_to_stop(Stop(Reason.ERROR, message, final=False))
         else:
-            self._check_record()
+            keeping = self.lease.keep()
+            try:
+                # A cancel says more than a lease that ran out.
+                self._check_record()
+            finally:
+                self._stop_without(keeping)
+
+    def _stop_without(self, keeping: Keeping) -> None:
+        stop = WITHOUT_LEASE.get(keeping)
+        if stop is not None:
+            self._ask_to_stop(stop)
 
     def _check_record(self) -> None:
-        job = jobs.find(self.facts.job_id)
-        if job is None or job.fence != self.job.fence:
-            self._ask_to_stop(Stop(Reason.WORKER_LOST, "Another worker holds this job now.", final=False))
+        job = self.lease.take_found() or jobs.find(self.facts.job_id)
+        if job is None or job.fence != self.job.fence or job.status not in ACTIVE:
+            self._ask_to_stop(LOST)
         elif job.cancel_requested_at is not None:
             by = job.cancel_requested_by or "an unknown user"
             self._ask_to_stop(Stop(cancel_reason(by, job.cancel_by_policy), f"Cancel requested by {by}."))
@@ -128,12 +162,25 @@ class LiveRun:
             if interrupt is not None:
                 interrupt()
 
+    def check_unless_unanswered(self) -> None:
+        """Check once. A table that does not answer for a moment is no reason to stop: the next check comes soon."""
+        try:
+            self.check_for_stop()
+        except SERVICE_ERRORS as error:
+            event("watch could not read the job", level="WARN", job_id=self.facts.job_id, error=str(error))
+
     def _keep_watch(self) -> None:
         while not self._over.wait(WATCH_SECONDS):
-            try:
-                self.check_for_stop()
-                if self.run_log.flush_due:
-                    self.run_log.flush()
-            except (PynamoDBException, BotoCoreError) as error:
-                # A table that does not answer for a moment must not end the watch: the next check comes in a second.
-                event("watch could not read the job", level="WARN", job_id=self.facts.job_id, error=str(error))
+            with self._checking:
+                if self._closing:
+                    self.keep_lease()
+                else:
+                    self.check_unless_unanswered()
+                    self._flush_log()
+
+    def _flush_log(self) -> None:
+        try:
+            if self.run_log.flush_due:
+                self.run_log.flush()
+        except SERVICE_ERRORS as error:
+            event("log not written yet", level="WARN", job_id=self.facts.job_id, error=str(error))

@@ -41,7 +41,9 @@ def stopped_or_failed(live: LiveRun, error: RunError) -> RunRecord:
         return _ended(live, RunStatus.CANCELED, stop.reason, stop.message, left=error.may_still_run)
     if isinstance(error, Stopped) and stop is not None:
         live.log("ERROR", stop.message)
-        return _ended(live, RunStatus.FAILED, stop.reason, stop.message, permanent=True, left=error.may_still_run)
+        return _ended(
+            live, RunStatus.FAILED, stop.reason, stop.message, permanent=stop.permanent, left=error.may_still_run
+        )
     live.log("ERROR", error.message)
     reason = Reason.STATEMENT if isinstance(error, StatementTimedOut) else getattr(error, "reason", Reason.ERROR)
     left = error.may_still_run

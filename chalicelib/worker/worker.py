@@ -21,6 +21,7 @@ from chalicelib.store import job_transitions, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.worker import metering, run_end
+from chalicelib.worker.held_lease import HeldLease
 from chalicelib.worker.live_run import LiveRun
 
 # Kept back from the worker's own time for writing the run's end.
@@ -51,16 +52,20 @@ def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = No
         facts=_facts(job),
         job=job,
         clock=worker.clock,
+        lease=HeldLease(job, worker.clock, worker.until),
         worker_until=worker.until - CLOSING_TIME,
         deadline=leases.deadline(job),
     )
     live.log("INFO", f"Attempt {int(job.attempts_spent)} begins on worker {worker.name}.", type="run")
-    live.check_for_stop()
+    live.check_unless_unanswered()
     if worker.watched:
         live.start_watch()
-    run = _run_kind(live)
-    live.end_watch()
-    run_end.record(live, run, meter=meter)
+    try:
+        run = _run_kind(live)
+        live.end_watch()
+        run_end.record(live, run, meter=meter)
+    finally:
+        live.close()
 
 
 def _start(job: JobRecord, *, worker: Worker) -> bool:

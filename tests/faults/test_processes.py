@@ -127,9 +127,10 @@ def test_a_worker_killed_in_the_middle_of_an_export_is_replaced(
 
         query["sql"] = "SELECT count(*) FROM flights"
         reports.replace(str(report_id), report, revision=None, actor=ADMIN, now=now)
-        sweep.sweep(now=now + lease)
+        held_until = job_store.get(job.job_id).lease_until
+        sweep.sweep(now=held_until)
         assert job_store.get(job.job_id).status == JobStatus.RUNNING, "its lease has not expired"
-        later = datetime.now(UTC) + lease + claim.LEASE_MARGIN + timedelta(seconds=1)
+        later = held_until + timedelta(seconds=1)
         sweep.sweep(now=later)
         second = claim.Worker("second", later + timedelta(minutes=15), Clock(now=lambda: later))
         worker.handle(body_of(job), worker=second)

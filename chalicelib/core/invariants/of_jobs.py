@@ -13,7 +13,8 @@ from chalicelib.core.queue_keys import limit_of_key, minute_key
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN, rank
 from chalicelib.core.retry import Retry
 
-# No lease lasts longer, from now or from the job's time: that of a token lasts an hour, that of a worker 15 minutes.
+# No lease lasts longer, from now or from the job's time: that of a token lasts an hour, that of a worker a minute, and
+# 15 minutes in records of before.
 LONGEST_LEASE = timedelta(hours=2)
 
 
