@@ -8,10 +8,13 @@
     ├── NotFound               404
     │   ├── TaskNotFound · JobNotFound · RunNotFound · FileNotAvailable
     │   └── ReportNotFound · SourceNotFound · PoolNotFound · TokenNotFound · BatchNotFound
+    ├── MethodNotAllowed       405  the address exists, with other methods
     ├── Conflict               409  the record is in the wrong state
     │   ├── WrongState
+    │   ├── RequestInProgress       the first request of an Idempotency-Key is still being answered
     │   ├── NameTaken
-    │   └── StillReferenced
+    │   ├── StillReferenced
+    │   └── BreaksTasks             jobs of tasks that use the record would fail with the edit
     ├── StaleRevision          412  the record was edited since it was read
     ├── Invalid                422  a field's value cannot be accepted
     │   ├── InvalidSchedule         also a ValueError; the pure rules raise it
@@ -126,6 +129,15 @@ class BatchNotFound(NotFound):
     """There is no such batch."""
 
 
+class MethodNotAllowed(CarillonError):
+    """This address has no such method."""
+
+    def __init__(self, allowed: list[str]):
+        """`allowed` are the methods that the address has."""
+        super().__init__(f"This address has no such method; it has {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
 class Conflict(CarillonError):
     """The record's state does not allow this."""
 
@@ -134,12 +146,20 @@ class WrongState(Conflict):
     """The record's status does not allow this."""
 
 
+class RequestInProgress(Conflict):
+    """The first request with this key is still being answered."""
+
+
 class NameTaken(Conflict):
     """Another record has this name."""
 
 
 class StillReferenced(Conflict):
     """Another record still uses this one."""
+
+
+class BreaksTasks(Conflict):
+    """Jobs of tasks that use this record would fail with the edit."""
 
 
 class StaleRevision(CarillonError):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.api import openapi
+from chalicelib.api.errors import codes
 from chalicelib.api.roles import ROLES
 from chalicelib.settings import Settings, variable
 from chalicelib.sources.registry import SOURCES, settings_models
@@ -100,6 +101,13 @@ def test_every_setting_stands_in_the_reference_with_its_default() -> None:
 def test_every_route_stands_in_the_reference_with_its_role() -> None:
     told = {row[0].strip("`"): row[1] for row in rows(section("reference/roles.md", "## Routes")) if "`" in row[0]}
     assert told == {f"{method} {path}": role.value if role else "none needed" for (method, path), role in ROLES.items()}
+
+
+def test_every_error_code_stands_in_the_reference_with_its_status() -> None:
+    told = {
+        row[0].strip("`"): int(row[1]) for row in rows((ROOT / "docs/reference/errors.md").read_text()) if "`" in row[0]
+    }
+    assert told == codes()
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -15,14 +15,14 @@ from chalice.app import Request, Response
 
 from chalicelib import clock, log
 from chalicelib.access import tokens
-from chalicelib.access.actor import Actor, allows
+from chalicelib.access.actor import Actor
 from chalicelib.api import BASE, errors, idempotency, routes
 from chalicelib.api.authorizer import authorize
 from chalicelib.api.idempotency import Answer
 from chalicelib.api.operation import Call, Operation
 from chalicelib.api.request import read_actor, read_body, read_ids, read_json, read_query, read_revision
-from chalicelib.api.roles import OPEN, ROLES
-from chalicelib.errors import Forbidden
+from chalicelib.api.roles import OPEN, ROLES, may
+from chalicelib.errors import Forbidden, Invalid, MethodNotAllowed
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,6 +34,8 @@ HEADERS = {
 }
 # The methods that change nothing.
 SAFE = frozenset({"GET", "HEAD"})
+# An address answers each of these: those that it does not have with 405. API Gateway answers any other with 404.
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Blueprint(chalice.app.Blueprint):
@@ -48,6 +50,16 @@ class Blueprint(chalice.app.Blueprint):
         if ROLES[method, path] is not OPEN:
             options["authorizer"] = authorize
         self.route(path, **options)(handle)
+
+    def refuse_other_methods(self, path: str) -> None:
+        allowed = [method for method, known in ROLES if known == path]
+
+        def refuse(**values: str) -> Response:
+            answer = errors.answer(MethodNotAllowed(allowed))
+            return Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
+
+        others = [method for method in METHODS if method not in allowed]
+        self.route(path, methods=others, content_types=[], name=f"other methods of {path}")(refuse)
 
     def _handle(self, method: str, path: str, values: dict[str, str]) -> Response:
         request, started = self.current_request, clock.monotonic()
@@ -85,6 +97,10 @@ def _answer(operation: Operation, request: Request, caller: Actor, values: dict[
 
     now = clock.now()
     key = request.headers.get(idempotency.HEADER)
+    if key is not None and operation.method not in ("POST", *SAFE):
+        # A repeat of an edit does no harm, and If-Match tells whether the first was done. To ignore the key would let
+        # the caller believe that the first answer comes again.
+        raise Invalid("Only a POST takes an Idempotency-Key; send If-Match.", field=idempotency.HEADER)
     if operation.method != "POST" or key is None:
         return do(now, None)
     target = f"POST {operation.path.format(**ids)}"
@@ -99,7 +115,7 @@ def _check_role(method: str, path: str, caller: Actor) -> None:
         needed = ROLES[method, path]
     except KeyError:
         raise Forbidden("No role may do this.") from None
-    if needed is not OPEN and not allows(caller.role, needed):
+    if needed is not OPEN and not may(caller.role, needed):
         raise Forbidden(f"This needs the role {needed}; the token's role is {caller.role or 'none'}.")
 
 
@@ -129,3 +145,5 @@ def _text(shown: BaseModel, left_out: tuple[str, ...]) -> str:
 bp = Blueprint(__name__)
 for _method, _path in ROLES:
     bp.add_route(_method, _path)
+for _path in dict.fromkeys(path for _, path in ROLES):
+    bp.refuse_other_methods(_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,6 +22,7 @@ STATUS: dict[type[errors.CarillonError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.StaleRevision: 412,
     errors.Invalid: 422,
@@ -40,9 +41,23 @@ FIELD: dict[type[errors.RunError], str] = {
     errors.QueryFailed: "sql",
     errors.StatementTimedOut: "sql",
 }
-RETRY_AFTER = {429: "1", 503: "1"}
 # Problems that one answer lists: a caller may send fields by the thousand, and each has a sentence.
 MOST_PROBLEMS = 100
+# Seconds after which the caller may try again.
+RETRY_AFTER: dict[type[errors.CarillonError], str] = {
+    errors.RequestInProgress: "1",
+    errors.TooManyRequests: "1",
+    errors.Unavailable: "1",
+}
+# What a 401 asks for, as RFC 6750 says. The gateway's own 401 says the same (infra/gateway.json).
+CHALLENGE = 'Bearer realm="carillon"'
+INTERNAL = "InternalError"
+# So many problems stand in the message too.
+TOLD = 3
+# Errors of a run, or of a timer, which no request is answered with.
+NEVER_ANSWERED = frozenset(
+    {errors.FiringIncomplete, errors.PreconditionMissing, errors.EmptyResult, errors.FileNotWritten, errors.Stopped}
+)
 
 # Error codes of DynamoDB, SQS, S3 and Secrets Manager after which a later try may succeed.
 TRANSIENT = frozenset(
@@ -63,6 +78,18 @@ def status_of(error: type[errors.CarillonError]) -> int:
     raise LookupError(f"{error.__name__} has no status")
 
 
+def codes() -> dict[str, int]:
+    """Each `Code` that an answer may have, with its status."""
+    found = {error.__name__: status_of(error) for error in _below(errors.CarillonError) if error not in NEVER_ANSWERED}
+    return dict(sorted({**found, INTERNAL: 500}.items(), key=lambda item: (item[1], item[0])))
+
+
+def _below(base: type[errors.CarillonError]) -> Iterator[type[errors.CarillonError]]:
+    for error in base.__subclasses__():
+        yield error
+        yield from _below(error)
+
+
 def answer(error: Exception) -> Answer:
     """The answer to any error. The details of an unexpected error go to the log, never to the caller."""
     if isinstance(error, ValidationError):
@@ -78,20 +105,41 @@ def answer(error: Exception) -> Answer:
                 f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
             ],
         )
-        return _error_answer(500, "InternalError", "Something went wrong here; it was logged.")
+        return _error_answer(500, INTERNAL, "Something went wrong here; it was logged.")
     status = status_of(type(error))
     problems = [{"field": item.field, "message": item.message} for item in error.problems[:MOST_PROBLEMS]]
     if not problems and isinstance(error, errors.RunError):
         problems = [{"field": FIELD.get(type(error), "source"), "message": error.message}]
-    return _error_answer(status, type(error).__name__, error.message, problems)
+    shown = _error_answer(status, type(error).__name__, _reasons(error), problems)
+    shown.headers.update(_headers(error))
+    return shown
+
+
+def _reasons(error: errors.CarillonError) -> str:
+    """The error's message, with the reasons that stand in its problems alone."""
+    unsaid = [item for item in error.problems if item.message.rstrip(".") not in error.message]
+    if not unsaid:
+        return error.message
+    told = [f"{item.field}: {item.message}" for item in unsaid[:TOLD]]
+    more = [f"And {len(unsaid) - TOLD} more."] if len(unsaid) > TOLD else []
+    return " ".join([error.message, *told, *more])
+
+
+def _headers(error: errors.CarillonError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for kind, seconds in RETRY_AFTER.items():
+        if isinstance(error, kind):
+            found["Retry-After"] = seconds
+    if isinstance(error, errors.Unauthenticated):
+        found["WWW-Authenticate"] = CHALLENGE
+    if isinstance(error, errors.MethodNotAllowed):
+        found["Allow"] = ", ".join(error.allowed)
+    return found
 
 
 def _error_answer(status: int, code: str, message: str, problems: list[dict[str, str]] | None = None) -> Answer:
     body = json.dumps({"Code": code, "Message": message, "Errors": problems or []}, ensure_ascii=False)
-    headers = {"Content-Type": "application/json"}
-    if status in RETRY_AFTER:
-        headers["Retry-After"] = RETRY_AFTER[status]
-    return Answer(status, body, headers)
+    return Answer(status, body, {"Content-Type": "application/json"})
 
 
 def from_validation_error(error: ValidationError, *, depth: int | None = None) -> errors.CarillonError:

@@ -19,7 +19,7 @@ from typing import Any
 
 from chalicelib.access.actor import Actor
 from chalicelib.core.record_bounds import ANSWER_BYTES
-from chalicelib.errors import CarillonError, Invalid, Unavailable, WrongState
+from chalicelib.errors import CarillonError, Invalid, RequestInProgress, Unavailable
 from chalicelib.store import idempotency as store
 from chalicelib.store.idempotency import RequestRecord
 
@@ -103,7 +103,7 @@ def _begin(request_id: str, fingerprint: str, *, now: datetime) -> RequestRecord
         return known
     # No record: the first request was refused between the two calls; to this caller it still executes.
     if known is None or known.lease_until > now or not store.take_over(known, now=now, lease=LEASE):
-        raise WrongState("The first request with this key is still being answered.", field=HEADER)
+        raise RequestInProgress(field=HEADER)
     return known
 
 

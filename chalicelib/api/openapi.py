@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from chalicelib import errors
 from chalicelib.api import BASE, VERSION, routes
-from chalicelib.api.errors import status_of
+from chalicelib.api import errors as answers
 from chalicelib.api.models.errors import ErrorBody
 from chalicelib.api.operation import Operation
 from chalicelib.api.roles import ROLES
@@ -74,6 +74,7 @@ def _models(operations: list[Operation]) -> dict[tuple[type[BaseModel], Any], No
 def _schemas(operations: list[Operation]) -> dict[str, Any]:
     _, document = models_json_schema(list(_models(operations)), ref_template=REFERENCE)
     schemas: dict[str, Any] = document["$defs"]
+    schemas[ErrorBody.__name__]["properties"]["Code"]["enum"] = list(answers.codes())
     return schemas
 
 
@@ -185,10 +186,10 @@ def _error_codes(operation: Operation) -> dict[int, list[str]]:
     if "{" in operation.path:
         found.append(errors.NotFound)
     if operation.method == "POST":
-        found.append(errors.WrongState)
+        found += [errors.WrongState, errors.RequestInProgress]
     if operation.takes_revision:
         found.append(errors.StaleRevision)
     codes: dict[int, list[str]] = {}
     for error in dict.fromkeys(found):
-        codes.setdefault(status_of(error), []).append(error.__name__)
+        codes.setdefault(answers.status_of(error), []).append(error.__name__)
     return codes

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from chalicelib.access.actor import Role
+from enum import StrEnum
+
+from chalicelib.access.actor import Role, allows
 
 OPEN = None  # needs no token, and shows no data of the stage
 
+
+class Anyone(StrEnum):
+    """Needs a token of some role, a robot's too."""
+
+    ANY = "any"
+
+
+ANY = Anyone.ANY
+
 V, O, E, A = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN  # noqa: E741 - columns of a table
 
-ROLES: dict[tuple[str, str], Role | None] = {
+ROLES: dict[tuple[str, str], Role | Anyone | None] = {
     ("GET", "/health"): OPEN,
     ("HEAD", "/health"): OPEN,
     ("GET", "/openapi.json"): OPEN,
-    ("GET", "/me"): V,
+    ("GET", "/me"): ANY,
     ("GET", "/tasks"): V,
     ("POST", "/tasks"): E,
     ("GET", "/tasks/{task_id}"): V,
@@ -43,6 +54,7 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("POST", "/reports"): E,
     ("GET", "/reports/{report_id}"): V,
     ("PUT", "/reports/{report_id}"): E,
+    ("PATCH", "/reports/{report_id}"): E,
     ("DELETE", "/reports/{report_id}"): E,
     # A preview runs SQL on a source, as an export does.
     ("POST", "/reports/{report_id}/preview"): E,
@@ -50,12 +62,14 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("POST", "/sources"): A,
     ("GET", "/sources/{source_id}"): V,
     ("PUT", "/sources/{source_id}"): A,
+    ("PATCH", "/sources/{source_id}"): A,
     ("DELETE", "/sources/{source_id}"): A,
     ("POST", "/sources/{source_id}/test"): E,
     ("GET", "/calendars"): V,
     ("POST", "/calendars"): E,
     ("GET", "/calendars/{calendar_id}"): V,
     ("PUT", "/calendars/{calendar_id}"): E,
+    ("PATCH", "/calendars/{calendar_id}"): E,
     ("DELETE", "/calendars/{calendar_id}"): E,
     ("GET", "/pools"): V,
     ("GET", "/pools/{pool_id}"): V,
@@ -66,3 +80,8 @@ ROLES: dict[tuple[str, str], Role | None] = {
     ("DELETE", "/tokens/{token_id}"): A,
     ("GET", "/audit"): A,
 }
+
+
+def may(held: str, needed: Role | Anyone) -> bool:
+    """Whether a caller of that role may use a route that needs a token."""
+    return held in frozenset(Role) if isinstance(needed, Anyone) else allows(held, needed)

@@ -16,6 +16,8 @@ from chalicelib.store import tasks
 from chalicelib.store.catalogue import CalendarRecord
 from chalicelib.store.revisions import again_when_overtaken
 
+FIELDS = ("name", "description", "country", "days", "covers_from", "covers_to")
+
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> CalendarRecord:
     """`body`: name, description, country, days, covers_from, covers_to. Made once per `key` and `now`."""
@@ -33,6 +35,16 @@ def replace(
     store.overwrite(calendar, {**body, "updated_at": now}, revision=int(calendar.revision))
     records.record_change(actor, "update", calendar, before=before, after=audit.snapshot(calendar), now=now)
     return calendar
+
+
+@again_when_overtaken
+def patch(
+    calendar_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> CalendarRecord:
+    """Change the named fields and leave the others."""
+    calendar = records.current(CalendarRecord, calendar_id, revision)
+    body = records.merged(calendar, FIELDS, changes)
+    return replace(calendar_id, body, revision=int(calendar.revision), actor=actor, now=now)
 
 
 @again_when_overtaken

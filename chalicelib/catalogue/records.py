@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -64,6 +64,11 @@ def create(model: type[R], columns: Mapping[str, Any], *, actor: Actor, now: dat
     record = insert(new(model, columns, actor=actor, now=now, key=key))
     record_change(actor, "create", record, before=None, after=audit.snapshot(record), now=now)
     return record
+
+
+def merged(record: AnyRecord, fields: Iterable[str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a PUT that does what a PATCH asks for: the record's fields, and in their place the changes."""
+    return {name: getattr(record, name) for name in fields} | dict(changes)
 
 
 def delete(record: R, *, actor: Actor, now: datetime) -> None:

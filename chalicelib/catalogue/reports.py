@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,9 @@ from chalicelib.store import tasks
 from chalicelib.store.catalogue import ReportRecord
 from chalicelib.store.revisions import again_when_overtaken
 
+FIELDS = ("name", "description", "source_id", "queries", "parameters")
+Approve = Callable[[str, Mapping[str, Any]], None]
+
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> ReportRecord:
     """`body`: name, description, source_id, queries, parameters. Made once per `key` and `now`."""
@@ -26,11 +29,20 @@ def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | N
 
 
 def replace(
-    report_id: str, body: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+    report_id: str,
+    body: Mapping[str, Any],
+    *,
+    revision: int | None,
+    actor: Actor,
+    now: datetime,
+    approve: Approve | None = None,
 ) -> ReportRecord:
+    """`approve` gets the id and the checked body before it is written, and may raise."""
     report = records.current(ReportRecord, report_id, revision)
     check(body)
     records.require_room_for(report, body)
+    if approve is not None:
+        approve(report_id, body)
     before, source_id = audit.snapshot(report), report.source_id
     store.overwrite(report, {**body, "updated_at": now}, revision=int(report.revision))
     if report.source_id != source_id:
@@ -38,6 +50,22 @@ def replace(
             tasks.set_source(task.task_id, report.source_id)
     records.record_change(actor, "update", report, before=before, after=audit.snapshot(report), now=now)
     return report
+
+
+@again_when_overtaken
+def patch(
+    report_id: str,
+    changes: Mapping[str, Any],
+    *,
+    revision: int | None,
+    actor: Actor,
+    now: datetime,
+    approve: Approve | None = None,
+) -> ReportRecord:
+    """Change the named fields and leave the others; a list is replaced whole."""
+    report = records.current(ReportRecord, report_id, revision)
+    body = records.merged(report, FIELDS, changes)
+    return replace(report_id, body, revision=int(report.revision), actor=actor, now=now, approve=approve)
 
 
 @again_when_overtaken

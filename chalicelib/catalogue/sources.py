@@ -22,6 +22,8 @@ from chalicelib.store import tasks
 from chalicelib.store.catalogue import SourceRecord
 from chalicelib.store.revisions import again_when_overtaken
 
+FIELDS = ("name", "description", "kind", "settings", "max_concurrency")
+
 
 def create(body: Mapping[str, Any], *, actor: Actor, now: datetime, key: str | None = None) -> SourceRecord:
     """`body`: name, description, kind, settings, password, max_concurrency. Made once per `key` and `now`."""
@@ -65,6 +67,16 @@ def replace(
         actor, "update", source, before=before, after={**audit.snapshot(source), **_password(body)}, now=now
     )
     return source
+
+
+@again_when_overtaken
+def patch(
+    source_id: str, changes: Mapping[str, Any], *, revision: int | None, actor: Actor, now: datetime
+) -> SourceRecord:
+    """Change the named fields and leave the others; `settings` are replaced whole, and a password as `replace` says."""
+    source = records.current(SourceRecord, source_id, revision)
+    body = records.merged(source, FIELDS, changes)
+    return replace(source_id, body, revision=int(source.revision), actor=actor, now=now)
 
 
 @again_when_overtaken

@@ -125,11 +125,18 @@ class Kind(Protocol):
         """What the jobs of a canonical spec work on."""
 
     def check_parameters(
-        self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
+        self,
+        spec: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        has_window: bool,
+        complete: bool,
+        candidate: Mapping[str, Any] | None = None,
     ) -> None:
         """Raise `Invalid` for what would fail every run: a wrong value (`parameters.<name>`, `spec.parameters.<name>`),
         or a missing `window` that the work needs. `parameters` are those of the task and of a start by hand. With
-        `complete`, a missing one is wrong too.
+        `complete`, a missing one is wrong too. `candidate` stands for the report that the spec names, edited but not
+        saved yet.
         """
 
     def definition(self, spec: Mapping[str, Any]) -> dict[str, Any]:

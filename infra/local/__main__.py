@@ -179,9 +179,12 @@ def deploy(state: State, port: int) -> dict[str, str]:
     gateway = session.client("apigateway")
     for kind, response in made.gateway_responses.items():
         status = {"statusCode": str(response["statusCode"])} if "statusCode" in response else {}
-        templates = response["responseTemplates"]
         gateway.put_gateway_response(
-            restApiId=outputs["ApiId"], responseType=kind, responseTemplates=templates, **status
+            restApiId=outputs["ApiId"],
+            responseType=kind,
+            responseTemplates=response["responseTemplates"],
+            responseParameters=response.get("responseParameters", {}),
+            **status,
         )
     gateway.create_deployment(restApiId=outputs["ApiId"], stageName="api")
     return outputs

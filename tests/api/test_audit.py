@@ -102,6 +102,9 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("PUT", "/reports/{report_id}"): lambda do, make: do.on(
         "PUT", "/reports/{report_id}", make.report(), "report_id", make.report_body(name="Other")
     ),
+    ("PATCH", "/reports/{report_id}"): lambda do, make: do.on(
+        "PATCH", "/reports/{report_id}", make.report(), "report_id", {"name": "Other"}
+    ),
     ("DELETE", "/reports/{report_id}"): lambda do, make: do.on(
         "DELETE", "/reports/{report_id}", make.report(), "report_id"
     ),
@@ -113,12 +116,22 @@ CHANGES: dict[tuple[str, str], Change] = {
         "source_id",
         make.postgres_body(name="Other", password="another-" + SECRET),
     ),
+    ("PATCH", "/sources/{source_id}"): lambda do, make: do.on(
+        "PATCH",
+        "/sources/{source_id}",
+        make.source(**make.postgres_body()),
+        "source_id",
+        {"password": "another-" + SECRET},
+    ),
     ("DELETE", "/sources/{source_id}"): lambda do, make: do.on(
         "DELETE", "/sources/{source_id}", make.source(**make.postgres_body()), "source_id"
     ),
     ("POST", "/calendars"): lambda do, make: do.made_by("/calendars", CALENDAR, "calendar_id"),
     ("PUT", "/calendars/{calendar_id}"): lambda do, make: do.on(
         "PUT", "/calendars/{calendar_id}", do.calendar(), "calendar_id", CALENDAR | {"name": "Other"}
+    ),
+    ("PATCH", "/calendars/{calendar_id}"): lambda do, make: do.on(
+        "PATCH", "/calendars/{calendar_id}", do.calendar(), "calendar_id", {"name": "Other"}
     ),
     ("DELETE", "/calendars/{calendar_id}"): lambda do, make: do.on(
         "DELETE", "/calendars/{calendar_id}", do.calendar(), "calendar_id"

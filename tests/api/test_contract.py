@@ -20,12 +20,13 @@ from chalicelib.access.actor import Role, allows
 from chalicelib.api import VERSION, openapi, routes
 from chalicelib.api.errors import status_of
 from chalicelib.api.models.patterns import WORDS
-from chalicelib.api.roles import OPEN, ROLES
+from chalicelib.api.roles import OPEN, ROLES, may
 from tests.support.api_records import Make
 from tests.support.http import Http, as_role
 
 ROOT = Path(__file__).parent.parent.parent
-ROUTES = sorted((method, path) for path, methods in app.routes.items() for method in methods)
+ROUTES = sorted(ROLES)
+REGISTERED = {(method, path) for path, methods in app.routes.items() for method in methods}
 GUARDED = [route for route in ROUTES if ROLES[route] is not OPEN]
 
 
@@ -40,8 +41,19 @@ def test_every_error_has_a_status(error: type[errors.CarillonError]) -> None:
     assert 400 <= status_of(error) < 600
 
 
-def test_every_route_has_a_role_and_every_role_a_route() -> None:
-    assert sorted(ROLES) == ROUTES
+def test_every_role_has_a_route_and_every_other_route_refuses_its_method(admin: Http) -> None:
+    assert set(ROLES) <= REGISTERED
+    for method, path in REGISTERED - set(ROLES):
+        reply = admin.send(method, _with_ids(path), {})
+        allowed = [known for known, at in ROLES if at == path]
+        assert (reply.status, reply.json["Code"]) == (405, "MethodNotAllowed"), (method, path)
+        assert reply.headers["Allow"] == ", ".join(allowed)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_every_address_answers_the_usual_methods() -> None:
+    usual = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    assert {(method, path) for method in usual for _, path in ROLES} <= REGISTERED
 
 
 def test_every_route_has_a_view_and_every_view_a_route() -> None:
@@ -67,7 +79,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(role: Role) -> None:
     http = as_role(role)
     for (method, path), needed in ROLES.items():
         reply = http.send(method, _with_ids(path))
-        denied = needed is not OPEN and not allows(role, needed)
+        denied = needed is not OPEN and not may(role, needed)
         assert (reply.status == 403) == denied, (method, path, reply.raw)
         if denied:
             assert reply.json["Code"] == "Forbidden"
@@ -80,6 +92,12 @@ def test_a_robot_has_no_role_of_people() -> None:
     assert allows(Role.ROBOT, Role.ROBOT)
     assert not allows("", Role.VIEWER)
     assert not allows("owner", Role.VIEWER)
+
+
+@pytest.mark.usefixtures("world")
+def test_a_robot_sees_whose_token_it_has() -> None:
+    reply = as_role(Role.ROBOT).get("/me")
+    assert (reply.status, reply.json["role"], reply.json["pool"]) == (200, "robot", "lab")
 
 
 def test_a_route_without_a_role_is_denied_to_every_role(admin: Http, monkeypatch: pytest.MonkeyPatch) -> None:

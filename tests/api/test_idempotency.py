@@ -11,7 +11,7 @@ import pytest
 from chalicelib.access.actor import Actor, Role
 from chalicelib.api.idempotency import Answer, once
 from chalicelib.core.record_bounds import ANSWER_BYTES
-from chalicelib.errors import Invalid, StillReferenced, Unavailable, WrongState
+from chalicelib.errors import Invalid, RequestInProgress, StillReferenced, Unavailable
 from tests.support.api_records import Make
 from tests.support.http import Http, a_token, as_role
 from tests.support.world import World
@@ -92,7 +92,7 @@ def test_a_request_under_way_is_not_begun_again() -> None:
     work.fails = Died()  # type: ignore[assignment]
     with pytest.raises(Died):
         ask(work)
-    with pytest.raises(WrongState):
+    with pytest.raises(RequestInProgress):
         ask(work, now=NOW + timedelta(seconds=34))
 
 
@@ -136,7 +136,7 @@ def test_two_that_take_over_at_once_do_it_once() -> None:
     later = NOW + timedelta(minutes=1)
 
     def nested(at: datetime, unique: str) -> Answer:
-        with pytest.raises(WrongState):
+        with pytest.raises(RequestInProgress):
             ask(Work(), now=later)
         return Answer(201)
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from chalicelib.access import tokens
+from chalicelib.api.errors import CHALLENGE
+from infra import template as templates
 from tests.infra.conftest import Resources
 
 
@@ -21,6 +23,14 @@ def test_the_api_has_the_one_stage(template: dict[str, Any], resources: Resource
     assert the(resources, "AWS::ApiGateway::Stage")["StageName"] == "api"
     # A deployment that names a stage makes it, beside the ones of the template.
     assert "StageName" not in the(resources, "AWS::ApiGateway::Deployment")
+
+
+def test_a_401_of_the_gateway_says_what_it_asks_for() -> None:
+    gateway = json.loads((templates.HERE / "gateway.json").read_text(encoding="utf-8"))
+    responses = templates.gateway_responses(gateway)
+    for kind in ("UNAUTHORIZED", "ACCESS_DENIED"):
+        parameters = responses[kind]["responseParameters"]
+        assert parameters["gatewayresponse.header.WWW-Authenticate"] == f"'{CHALLENGE}'"
 
 
 def test_the_apis_name_carries_the_stage(resources: Resources) -> None:

@@ -62,7 +62,9 @@ class Probe:
     def definition(self, spec: Any) -> dict[str, Any]:
         return {"words": "as it stands now"}
 
-    def check_parameters(self, spec: Any, parameters: Any, *, has_window: bool, complete: bool) -> None:
+    def check_parameters(
+        self, spec: Any, parameters: Any, *, has_window: bool, complete: bool, candidate: Any = None
+    ) -> None:
         pass
 
     def run(self, context: RunContext) -> Outcome:

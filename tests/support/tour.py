@@ -107,6 +107,8 @@ def take(call: Call, settle: Callable[[str], dict[str, Any]]) -> Tour:
     for method, route in sorted(ROLES):
         if method in ("GET", "HEAD"):
             tour(method, route, **ids)
+    for record in ("source", "report", "calendar"):
+        tour("PATCH", f"/{record}s/{{{record}_id}}", {"description": "seen"}, **ids)
     tour("PUT", "/sources/{source_id}", source, **ids)
     tour("PUT", "/reports/{report_id}", report, **ids)
     tour("PUT", "/calendars/{calendar_id}", days, **ids)
@@ -122,6 +124,7 @@ def with_a_password(tour: Tour) -> None:
     source = {"name": "guarded", "kind": "postgres", "settings": settings, "password": "first"}
     source_id = tour("POST", "/sources", source)["source_id"]
     tour("PUT", "/sources/{source_id}", {**source, "password": "second"}, source_id=source_id)
+    tour("PATCH", "/sources/{source_id}", {"password": "third"}, source_id=source_id)
     tour("DELETE", "/sources/{source_id}", source_id=source_id)
 
 

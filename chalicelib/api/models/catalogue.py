@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from chalicelib.api.models import patterns
-from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
+from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Query, Request, Slot, Text, unset
 from chalicelib.api.models.schedules import Object, ShownAsOneOf, WindowObject
 from chalicelib.api.models.tasks import MaxConcurrency
 from chalicelib.sources.registry import SOURCES, settings_models
@@ -31,15 +31,32 @@ class SearchQuery(PageQuery):
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
+SourceKind = Annotated[str, Field(max_length=64, json_schema_extra=lambda shown: shown.update(examples=list(SOURCES)))]
+SourceSettings = Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
+
+
 class SourceIn(Request):
     name: Name
     description: Text = ""
-    kind: Annotated[str, Field(max_length=64, json_schema_extra=lambda shown: shown.update(examples=list(SOURCES)))]
-    settings: Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
+    kind: SourceKind
+    settings: SourceSettings
     max_concurrency: MaxConcurrency | None = None
     password: Annotated[
         Password | None,
         Field(description="Left out of a PUT it stays as it is, unless the address changes; null removes it"),
+    ] = Field(default_factory=unset)
+
+
+class SourcePatch(Request):
+    """Only the fields to change; `settings` are replaced whole."""
+
+    name: Name = Field(default_factory=unset)
+    description: Text = Field(default_factory=unset)
+    kind: SourceKind = Field(default_factory=unset)
+    settings: SourceSettings = Field(default_factory=unset)
+    max_concurrency: MaxConcurrency | None = Field(default_factory=unset)
+    password: Annotated[
+        Password | None, Field(description="Left out it stays as it is, unless the address changes; null removes it")
     ] = Field(default_factory=unset)
 
 
@@ -91,6 +108,20 @@ class ReportIn(Request):
     source_id: Id
     queries: Annotated[list[ReportQuery], Field(min_length=1, max_length=50)]
     parameters: Annotated[list[ReportParameter], Field(max_length=50, default_factory=list)]
+
+
+class ReportPatch(Request):
+    """Only the fields to change; a list is replaced whole."""
+
+    name: Name = Field(default_factory=unset)
+    description: Text = Field(default_factory=unset)
+    source_id: Id = Field(default_factory=unset)
+    queries: Annotated[list[ReportQuery], Field(min_length=1, max_length=50)] = Field(default_factory=unset)
+    parameters: Annotated[list[ReportParameter], Field(max_length=50)] = Field(default_factory=unset)
+
+
+class ForceQuery(Query):
+    force: Annotated[bool, Field(description="true: save it although jobs of tasks that use it will fail")] = False
 
 
 class ReportOut(Answer):
@@ -145,6 +176,17 @@ class CalendarIn(Request):
     ]
     covers_from: DateText | None = None
     covers_to: DateText | None = None
+
+
+class CalendarPatch(Request):
+    """Only the fields to change; `days` are replaced whole."""
+
+    name: Name = Field(default_factory=unset)
+    description: Text = Field(default_factory=unset)
+    country: Label | None = Field(default_factory=unset)
+    days: Annotated[dict[str, Literal["workday", "off"]], Field(max_length=4_000)] = Field(default_factory=unset)
+    covers_from: DateText | None = Field(default_factory=unset)
+    covers_to: DateText | None = Field(default_factory=unset)
 
 
 class CalendarOut(Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.api.models.base import Listing
-from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, SearchQuery
+from chalicelib.api.models.catalogue import CalendarIn, CalendarOut, CalendarPatch, SearchQuery
 from chalicelib.api.operation import Call, operation
 from chalicelib.catalogue import calendars, records
 from chalicelib.errors import StillReferenced
@@ -44,6 +44,19 @@ def get_one_calendar(call: Call, calendar_id: str) -> Any:
 def replace_calendar(call: Call, calendar_id: str) -> Any:
     body = call.body.model_dump()
     return calendars.replace(calendar_id, body, revision=call.revision, actor=call.actor, now=call.now)
+
+
+@operation(
+    "PATCH",
+    "/calendars/{calendar_id}",
+    body=CalendarPatch,
+    answer=CalendarOut,
+    revised=True,
+    summary="Change the named fields of a calendar",
+)
+def patch_calendar(call: Call, calendar_id: str) -> Any:
+    changes = call.body.model_dump(exclude_unset=True)
+    return calendars.patch(calendar_id, changes, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation("DELETE", "/calendars/{calendar_id}", revised=True, errors=(StillReferenced,), summary="Delete a calendar")

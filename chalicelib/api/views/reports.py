@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.api.models.base import Listing
-from chalicelib.api.models.catalogue import ReportIn, ReportOut, ReportPreview, ReportPreviewIn, SearchQuery
+from chalicelib.api.models.catalogue import (
+    ForceQuery,
+    ReportIn,
+    ReportOut,
+    ReportPatch,
+    ReportPreview,
+    ReportPreviewIn,
+    SearchQuery,
+)
 from chalicelib.api.operation import Call, operation
 from chalicelib.catalogue import previews, records, reports
 from chalicelib.errors import (
+    BreaksTasks,
     ConnectionDropped,
     QueryFailed,
     ReportNotFound,
@@ -19,6 +28,7 @@ from chalicelib.errors import (
     StillReferenced,
 )
 from chalicelib.store.catalogue import ReportRecord, get_report
+from chalicelib.tasks import dependents
 
 
 @operation("GET", "/reports", query=SearchQuery, answer=Listing[ReportOut], summary="List reports")
@@ -51,14 +61,38 @@ def get_one_report(call: Call, report_id: str) -> Any:
     "PUT",
     "/reports/{report_id}",
     body=ReportIn,
+    query=ForceQuery,
     answer=ReportOut,
     revised=True,
-    errors=(ReportNotFound,),
-    summary="Replace a report",
+    errors=(ReportNotFound, BreaksTasks),
+    summary="Replace a report; refused where jobs of a task that uses it would fail, unless forced",
 )
 def replace_report(call: Call, report_id: str) -> Any:
     body = call.body.model_dump()
-    return reports.replace(report_id, body, revision=call.revision, actor=call.actor, now=call.now)
+    return reports.replace(
+        report_id, body, revision=call.revision, actor=call.actor, now=call.now, approve=_approval(call)
+    )
+
+
+@operation(
+    "PATCH",
+    "/reports/{report_id}",
+    body=ReportPatch,
+    query=ForceQuery,
+    answer=ReportOut,
+    revised=True,
+    errors=(ReportNotFound, BreaksTasks),
+    summary="Change the named fields of a report; refused as a PUT is",
+)
+def patch_report(call: Call, report_id: str) -> Any:
+    changes = call.body.model_dump(exclude_unset=True)
+    return reports.patch(
+        report_id, changes, revision=call.revision, actor=call.actor, now=call.now, approve=_approval(call)
+    )
+
+
+def _approval(call: Call) -> reports.Approve | None:
+    return None if call.query.force else dependents.refuse_if_broken
 
 
 @operation(

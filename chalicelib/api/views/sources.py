@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.api.models.base import Listing
-from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourceTested
+from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, SourcePatch, SourceTested
 from chalicelib.api.operation import Call, operation
 from chalicelib.catalogue import previews, records, sources
 from chalicelib.errors import (
@@ -59,6 +59,20 @@ def replace_source(call: Call, source_id: str) -> Any:
     if "password" not in call.body.model_fields_set:
         del body["password"]
     return sources.replace(source_id, body, revision=call.revision, actor=call.actor, now=call.now)
+
+
+@operation(
+    "PATCH",
+    "/sources/{source_id}",
+    body=SourcePatch,
+    answer=SourceOut,
+    revised=True,
+    errors=(SourceNotFound,),
+    summary="Change the named fields of a source",
+)
+def patch_source(call: Call, source_id: str) -> Any:
+    changes = call.body.model_dump(exclude_unset=True)
+    return sources.patch(source_id, changes, revision=call.revision, actor=call.actor, now=call.now)
 
 
 @operation(

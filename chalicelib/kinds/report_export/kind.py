@@ -73,10 +73,16 @@ class ReportExport:
         return Target(source_id=None if found is None else Report.model_validate(found).source_id)
 
     def check_parameters(
-        self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
+        self,
+        spec: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        has_window: bool,
+        complete: bool,
+        candidate: Mapping[str, Any] | None = None,
     ) -> None:
         wanted = ReportExportSpec.model_validate(dict(spec))
-        found = self._find(self._ports.load_report, wanted.report_id)
+        found = candidate or self._find(self._ports.load_report, wanted.report_id)
         if found is None:
             raise Invalid(f"There is no report {wanted.report_id}.", field="spec.report_id")
         report = Report.model_validate(found)

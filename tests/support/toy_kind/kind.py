@@ -53,7 +53,13 @@ class Toy:
         return Target(source_id=str(spec["source_id"]), action="play")
 
     def check_parameters(
-        self, spec: Mapping[str, Any], parameters: Mapping[str, Any], *, has_window: bool, complete: bool
+        self,
+        spec: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        has_window: bool,
+        complete: bool,
+        candidate: Mapping[str, Any] | None = None,
     ) -> None:
         for name in parameters:
             raise Invalid("Toys take no parameters.", field=f"parameters.{name}")
