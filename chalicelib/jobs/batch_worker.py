@@ -12,17 +12,15 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from botocore.exceptions import BotoCoreError, ClientError
-from pynamodb.exceptions import PynamoDBException
-
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.lifecycle import ACTIVE, JobStatus
-from chalicelib.errors import CarillonError, JobNotFound, Unavailable, WrongState
+from chalicelib.errors import JobNotFound, Unavailable, WrongState
 from chalicelib.jobs import actions, batch_listing, batches
 from chalicelib.jobs.actions import Action, ActionRequest, is_marked
 from chalicelib.log import event
 from chalicelib.queue import completion
+from chalicelib.retrying import RECORD_ERRORS
 from chalicelib.store import batches as store
 from chalicelib.store import jobs, watches
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow, StateBefore
@@ -124,7 +122,12 @@ def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[O
             if not held:
                 break
             rows += pool.map(run.outcome_of, *zip(*work[start : start + GROUP_JOBS], strict=True))
-    _follow_up(run.request.action, run.changed, now=now)
+    try:
+        _follow_up(run.request.action, run.changed, now=now)
+    except RECORD_ERRORS as problem:
+        # Counted like a job that failed: the part is tried again, but not for ever. `sweep` sends missing tokens.
+        event("part of a batch not followed up", level="ERROR", batch_id=batch.batch_id, error=str(problem))
+        run.failed.append((part.job_ids[0], problem))
     if not held:
         return None
     if run.failed and part.tries < TRIES:
@@ -176,7 +179,7 @@ class PartRun:
             return OutcomeRow(Outcome.REFUSED, error.message, None if found is None else found.status)
         except JobNotFound:
             return OutcomeRow(Outcome.NOT_FOUND, "It was deleted meanwhile.", None)
-        except (CarillonError, ValueError, ClientError, BotoCoreError, PynamoDBException) as error:
+        except RECORD_ERRORS as error:
             self.failed.append((job_id, error))
             batch_id = self.request.batch_id
             event("job of a batch failed", level="ERROR", job_id=job_id, batch_id=batch_id, error=str(error))

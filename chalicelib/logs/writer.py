@@ -13,7 +13,9 @@ from chalicelib.core.instants import rfc3339
 from chalicelib.core.log_gzip import RunPacker
 from chalicelib.core.log_lines import LogLine, as_json
 from chalicelib.core.record_bounds import CHUNK_BYTES
+from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
+from chalicelib.retrying import SERVICE_ERRORS
 from chalicelib.store import logs as log_store
 from chalicelib.store.job_record import JobRecord
 
@@ -27,6 +29,10 @@ KEY_LIMIT = 1_024
 FULL_BYTES = CHUNK_BYTES - 32 * 1024
 
 
+# Lines that wait while the table takes none; past that the oldest go.
+MOST_LINES = 4 * log_store.CHUNK_LINES
+
+
 @dataclass
 class RunLog:
     """Takes lines from the run's threads. A line gets its sequence when it is written: the sweep may write here too."""
@@ -37,6 +43,8 @@ class RunLog:
     _buffer_bytes: int = 0
     # Taken from the buffer and not yet known to be written. A retry writes the same chunk, so no line is doubled.
     _chunk: list[LogLine] = field(default_factory=list)
+    # Lines that were given up because the table took none for long.
+    _dropped: int = 0
     _last_sequence: int = 0
     _flushed_at: datetime | None = None
     # The archive of the lines so far. Not used once another writer has put lines among them.
@@ -55,7 +63,20 @@ class RunLog:
             self._buffer_bytes += _size(line)
             full = len(self._buffer) >= log_store.CHUNK_LINES or self._buffer_bytes >= FULL_BYTES
         if full:
+            self._flush_if_answered()
+
+    def _flush_if_answered(self) -> None:
+        """Flush; a table that does not answer must not fail the run. The lines stay in the buffer, up to a bound."""
+        try:
             self.flush()
+        except SERVICE_ERRORS as error:
+            event("log not written yet", level="WARN", job_id=self.job.job_id, error=str(error))
+            with self._buffer_lock:
+                dropped = len(self._buffer) - MOST_LINES
+                if dropped > 0:
+                    self._dropped += dropped
+                    self._buffer = self._buffer[dropped:]
+                    self._buffer_bytes = sum(map(_size, self._buffer))
 
     @property
     def flush_due(self) -> bool:
@@ -92,6 +113,8 @@ class RunLog:
 
     def archive(self) -> None:
         """Flush, and write the archive. Call it before the run's end is written."""
+        if self._dropped:
+            self.add("WARN", f"{self._dropped} earlier lines were lost: the log's table took none.", type="log")
         self.flush()
         if self._sole_writer:
             log_archive.write(self.job, int(self.job.run_no), self._packer)

@@ -27,6 +27,7 @@ from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, cancel_reason
 from chalicelib.log import event
 from chalicelib.queue import completion
+from chalicelib.retrying import RECORD_ERRORS
 from chalicelib.store import job_repairs, job_walks, jobs, runs, watches
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -52,6 +53,8 @@ class TurnResult:
     repaired: int = 0
     # Those that no program can repair: the log tells people.
     beyond_repair: int = 0
+    # Jobs that could not be read, or whose repair failed. The walk goes on; the next one meets them again.
+    failed: int = 0
 
 
 def begin(*, now: datetime) -> None:
@@ -67,10 +70,13 @@ def take_turn(walk: str, *, now: datetime) -> TurnResult:
     if entry is None or entry.lease_until is None or entry.lease_until > now or walk not in WALKS:
         return result
     job_ids, cursor = WALKS[walk](entry.cursor, now)
-    for facts in _facts(job_ids, now=now):
+    for facts in _facts_of_each(job_ids, result, now=now):
         result.jobs += 1
-        if broken(facts):
-            _repair_job(facts.job.job_id, result, now=now)
+        try:
+            if broken(facts):
+                _repair_job(facts.job.job_id, result, now=now)
+        except RECORD_ERRORS as error:
+            _note_failed(facts.job.job_id, result, error)
     # After the work: a process that dies before this has the turn taken again, which changes nothing.
     watches.move_on(entry, cursor=cursor, at=now if walk == OPEN and cursor is not None else now + EVERY)
     event("integrity check", walk=walk, **vars(result))
@@ -114,6 +120,22 @@ WALKS: dict[str, Walk] = {OPEN: _open, PAST: _past}
 
 
 # --- check and repair -------------------------------------------------------------------------------------------------
+
+
+def _facts_of_each(job_ids: list[str], result: TurnResult, *, now: datetime) -> list[Facts]:
+    """The facts of the jobs that can be read. So that one cannot hold up the walk, each is then read by itself."""
+    try:
+        return list(_facts(job_ids, now=now))
+    except RECORD_ERRORS as error:
+        if len(job_ids) == 1:
+            _note_failed(job_ids[0], result, error)
+            return []
+    return [facts for job_id in job_ids for facts in _facts_of_each([job_id], result, now=now)]
+
+
+def _note_failed(job_id: str, result: TurnResult, error: Exception) -> None:
+    result.failed += 1
+    event("job cannot be checked", level="ERROR", job_id=job_id, error=str(error))
 
 
 def _facts(job_ids: list[str], *, now: datetime) -> Iterator[Facts]:

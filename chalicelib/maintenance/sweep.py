@@ -7,22 +7,21 @@ Among them stand the entries of rules, batches and walks that are due (`store/wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from botocore.exceptions import ClientError
-from pynamodb.exceptions import PynamoDBException
-
 from chalicelib.core.lifecycle import ACTIVE, RUN_ENDED, Reason, RunStatus, cancel_reason
 from chalicelib.core.queue_keys import limit_of_key
-from chalicelib.errors import CarillonError, FiringIncomplete
+from chalicelib.errors import FiringIncomplete
 from chalicelib.jobs import batches as job_batches
 from chalicelib.jobs import deletion
 from chalicelib.log import event
 from chalicelib.logs import archive as log_archive
 from chalicelib.maintenance import integrity
 from chalicelib.queue import admission, completion, concurrency, leases, unclaimable
+from chalicelib.retrying import RECORD_ERRORS
 from chalicelib.settings import settings
 from chalicelib.storage.bucket import s3
 from chalicelib.storage.layout import discard_run
@@ -37,8 +36,6 @@ ENTRIES_PER_SWEEP = 2_000
 RESERVE_SECONDS = 10.0
 # Rules compared in one sweep: 300, which is all that an event bus holds by default, have their turn in ten minutes.
 RULES_PER_SWEEP = 50
-# What a repair may raise without keeping the sweep from the entries behind it.
-REPORTED = (ValueError, CarillonError, ClientError, PynamoDBException)
 
 
 @dataclass
@@ -64,33 +61,42 @@ class SweepResult:
 def sweep(*, now: datetime, time_left: Callable[[], float] = lambda: float("inf")) -> SweepResult:
     """Repair what stands behind every expired entry. Raises FiringIncomplete at the end when one repair failed."""
     result = SweepResult()
-    integrity.begin(now=now)
+    with _contained("walks", result):
+        integrity.begin(now=now)
     for number in range(LEASE_SHARDS):
         # Each shard is the first in its minute, so none is forgotten where more expires than one sweep can take up.
-        for entry_id in jobs.lapsed_ids((number + now.minute) % LEASE_SHARDS, now=now):
-            if result.entries >= ENTRIES_PER_SWEEP or time_left() < RESERVE_SECONDS:
-                break
-            result.entries += 1
-            _take_up_safely(entry_id, result, now=now)
+        shard = (number + now.minute) % LEASE_SHARDS
+        with _contained(f"shard {shard}", result):
+            for entry_id in jobs.lapsed_ids(shard, now=now):
+                if result.entries >= ENTRIES_PER_SWEEP or time_left() < RESERVE_SECONDS:
+                    break
+                result.entries += 1
+                with _contained(entry_id, result):
+                    _take_up(entry_id, result, now=now)
     if result.entries:
         event("sweep", **vars(result))
     if result.failed:
-        raise FiringIncomplete(f"{result.failed} jobs could not be repaired; the log names them.")
+        raise FiringIncomplete(f"{result.failed} repairs failed; the log names them.")
     return result
 
 
-def _take_up_safely(entry_id: str, result: SweepResult, *, now: datetime) -> None:
-    """A repair that fails must not keep the sweep from those behind it."""
+@contextmanager
+def _contained(entry_id: str, result: SweepResult) -> Iterator[None]:
+    """What fails must not keep the sweep from what is behind it: it is counted, and the next sweep comes back to it."""
     try:
-        watched = watches.subject_of(entry_id)
-        if watched is None:
-            _repair_job(entry_id, result, now=now)
-        else:
-            kind, subject = watched
-            WATCHERS[kind](subject, result, now)
-    except REPORTED as error:
+        yield
+    except RECORD_ERRORS as error:
         result.failed += 1
         event("repair failed", level="ERROR", job_id=entry_id, error=str(error))
+
+
+def _take_up(entry_id: str, result: SweepResult, *, now: datetime) -> None:
+    watched = watches.subject_of(entry_id)
+    if watched is None:
+        _repair_job(entry_id, result, now=now)
+    else:
+        kind, subject = watched
+        WATCHERS[kind](subject, result, now)
 
 
 # --- watched besides jobs ---------------------------------------------------------------------------------------------
@@ -109,7 +115,7 @@ def _resume_batch(batch_id: str, result: SweepResult, now: datetime) -> None:
 def _take_turn(walk: str, result: SweepResult, now: datetime) -> None:
     turn = integrity.take_turn(walk, now=now)
     result.repaired += turn.repaired
-    result.failed += turn.beyond_repair
+    result.failed += turn.beyond_repair + turn.failed
 
 
 # What is done about an entry that is due, given the id of its subject.
@@ -135,7 +141,7 @@ def _repair_job(job_id: str, result: SweepResult, *, now: datetime) -> None:
     else:
         try:
             _repair_waiting(job, result, now=now)
-        except REPORTED as error:
+        except RECORD_ERRORS as error:
             unclaimable.note_failure(job_id, error, now=now)
 
 

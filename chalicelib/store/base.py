@@ -106,7 +106,7 @@ def _accepted(write: Callable[[], object]) -> bool:
     except (PutError, UpdateError, DeleteError) as error:
         if code_of(error) == "ConditionalCheckFailedException":
             return False
-        if TOO_LARGE in str(error.cause_response_message):
+        if TOO_LARGE in str(error):
             raise RecordTooLarge from error
         raise
     return True

@@ -120,7 +120,7 @@ def test_a_job_that_cannot_be_repaired_does_not_keep_the_sweep_from_the_others(
 
     monkeypatch.setattr(sweep.jobs, "find", breaks)
     stage.world.forward(seconds=61)
-    with pytest.raises(FiringIncomplete, match="1 jobs"):
+    with pytest.raises(FiringIncomplete, match="1 repairs"):
         stage.sweep()
     stage.collect()
     assert [message.body for message in stage.messages] == [body_of(second)]
