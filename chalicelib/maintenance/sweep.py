@@ -130,7 +130,12 @@ WATCHERS: Mapping[Watched, Callable[[str, SweepResult, datetime], None]] = {
 
 
 def _repair_job(job_id: str, result: SweepResult, *, now: datetime) -> None:
-    job = jobs.find(job_id)
+    try:
+        job = jobs.find(job_id)
+    except unclaimable.UNREADABLE as error:
+        if unclaimable.note_unreadable(job_id, error, now=now):
+            return
+        raise
     # The index may lag behind the job.
     if job is None or job.lease_until is None or job.lease_until >= now:
         return

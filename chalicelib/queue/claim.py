@@ -96,7 +96,7 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
 
 def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
     """The token's job, if it waits; None for a parked one, which others go before. Sleeps until its time."""
-    job = jobs.find(token.job_id)
+    job = unclaimable.read(token.job_id, now=worker.clock.now())
     if job is None or job.status != JobStatus.WAITING or _parked(job):
         return None
     early = job.not_before - worker.clock.now()
@@ -165,14 +165,14 @@ def _candidates(
         best_rank, _ = chunk[0]
         # Asked before the chunk's jobs are read: when the own job is claimed, they need not be.
         yield from own_turn.before(best_rank)
-        ready, lost_before = _still_ready(chunk, queue_keys), crowd.lost
+        ready, lost_before = _still_ready(chunk, queue_keys, now=now), crowd.lost
         while ready and crowd.lost - lost_before < LOST_IN_READ:
             yield from own_turn.before(int(ready[0].rank))
             yield ready.pop(crowd.place(len(ready)))
         passed_over += [(int(job.rank), job.job_id) for job in ready]
     yield from own_turn.before(math.inf)
     for chunk in _chunks(iter(passed_over)):
-        yield from _still_ready(chunk, queue_keys)
+        yield from _still_ready(chunk, queue_keys, now=now)
 
 
 def _chunks(entries: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
@@ -183,9 +183,9 @@ def _chunks(entries: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]
         size = NEXT_READ
 
 
-def _still_ready(entries: Sequence[tuple[int, str]], queue_keys: Sequence[str]) -> list[JobRecord]:
+def _still_ready(entries: Sequence[tuple[int, str]], queue_keys: Sequence[str], *, now: datetime) -> list[JobRecord]:
     """The entries' jobs that the table, too, shows in one of these queues, by the rank that it shows."""
-    found = jobs.get_many(job_id for _, job_id in entries)
+    found = unclaimable.readable([job_id for _, job_id in entries], now=now)
     ready = [job for job in found if job.status == JobStatus.WAITING and job.ready_pool in queue_keys]
     return sorted(ready, key=lambda job: (int(job.rank), job.job_id))
 

@@ -14,6 +14,7 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import retention
 from chalicelib.core.bounds import shortened
+from chalicelib.core.facets import facet
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.prices import add_run
 from chalicelib.core.queue_keys import minute_key
@@ -127,6 +128,10 @@ def _end(job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guar
         return _transition(job, move, target, [*shed, *actions], guard)
 
 
+# The keys of the indexes of open jobs, and what else only these have.
+HELD = ("ready_pool", "lease_shard", "lease_until", "active_task", "next_attempt_at")
+
+
 def _shown(error: str | None) -> str | None:
     return None if error is None else shortened(error, ERROR_BYTES)
 
@@ -139,12 +144,8 @@ def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datet
         set_or_remove(JobRecord.reason, reason),
         set_or_remove(JobRecord.error, _shown(error)),
         *([JobRecord.canceled_at.set(now)] if target == JobStatus.CANCELED else []),
-        JobRecord.ready_pool.remove(),
-        JobRecord.lease_shard.remove(),
-        JobRecord.lease_until.remove(),
-        JobRecord.active_task.remove(),
-        JobRecord.next_attempt_at.remove(),
         JobRecord.buffered.set(False),
+        *[getattr(JobRecord, name).remove() for name in HELD],
     ]
 
 
@@ -194,6 +195,24 @@ def end_without_run(
     )
     marking, guard = marked_once(job, mark, guard)
     return _end(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
+
+
+def end_unreadable(job_id: str, *, error: str, now: datetime) -> bool:
+    """waiting -> failed for a job whose record this version cannot read; False when it does not wait."""
+    actions = [
+        JobRecord.reason.set(Reason.UNCLAIMABLE),
+        JobRecord.error.set(shortened(error, ERROR_BYTES)),
+        JobRecord.ended_at.set(now),
+        JobRecord.expires_at.set(now + retention.longest_life()),
+        JobRecord.buffered.set(False),
+        JobRecord.facets.add({facet("reason", Reason.UNCLAIMABLE)}),
+        *[getattr(JobRecord, name).remove() for name in HELD],
+    ]
+    try:
+        return _transition(JobRecord(job_id), Move.END_WITHOUT_RUN, JobStatus.FAILED, actions)
+    except (ValueError, TypeError, KeyError):
+        # DynamoDB answers with the record as it was written, which cannot be read.
+        return True
 
 
 def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark: str | None = None) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.operand import Path
 
 from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
+from chalicelib.errors import FiringIncomplete
 from chalicelib.jobs import actions
 from chalicelib.maintenance import integrity
 from chalicelib.queue import unclaimable
@@ -22,6 +24,7 @@ from chalicelib.tasks import editing
 from tests.support.exact_sizes import exact_sizes
 from tests.support.large_records import fill_up
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
+from tests.support.world import World
 
 DUE = {"type": "cron", "expression": "1 9 * * *"}
 
@@ -136,3 +139,23 @@ def test_an_error_of_a_service_is_not_held_against_the_job(stage: Stage) -> None
                 stage.work(body_of(job))
     stage.work(body_of(job))
     assert jobs.get(job.job_id).status == JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_job_whose_record_cannot_be_read_stops_no_other(stage: Stage, world: World, alone: bool) -> None:
+    """A later version wrote it, and was taken back. Where it is alone, it is the sweep that ends it."""
+    task = stage.task(schedule=DUE, priority=5_000)
+    others = [] if alone else [stage.task(schedule=DUE).task_id for _ in range(3)]
+    stage.tick()
+    [bad] = [job.job_id for job in stage.jobs() if job.task_id == task.task_id]
+    JobRecord._get_connection().update_item(bad, actions=[Path("trigger").set("of_a_later_version")])
+    stage.world.forward(seconds=60)
+    stage.deliver()
+    for _ in range(3):
+        stage.world.forward(seconds=61)
+        with suppress(FiringIncomplete):
+            stage.sweep()
+    assert sorted(jobs.get(job_id).task_id for job_id in PROBE.runs) == sorted(others)
+    [item] = [item for item in world.items("jobs") if item["job_id"] == bad]
+    assert (item["status"], item["reason"]) == ("failed", "unclaimable")
+    assert not {"ready_pool", "lease_until", "active_task"} & set(item)
