@@ -10,8 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool
 # One ASCII character that no number, date, name or formula contains, so that few cells need quotes.
 DELIMITERS = frozenset(",;|\t:~^!#&")
 BOM = b"\xef\xbb\xbf"
-# A spreadsheet reads a cell that begins with one of these as a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = "=+-@\t\r"
+# A spreadsheet reads a cell that begins with one of these as a formula (OWASP, "CSV Injection"); one of an East Asian
+# language also takes the full-width forms.
+ASCII_FORMULA_STARTS = "=+-@\t\r\n"
+WIDE_FORMULA_STARTS = "＋－＝＠"
+FORMULA_STARTS = ASCII_FORMULA_STARTS + WIDE_FORMULA_STARTS
 
 
 class LineEnd(StrEnum):

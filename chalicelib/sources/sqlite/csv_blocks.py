@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from chalicelib.sources.blocks import MIN_BLOCK_BYTES
-from chalicelib.sources.csv_options import FORMULA_STARTS, CsvOptions
+from chalicelib.sources.csv_options import FORMULA_STARTS, WIDE_FORMULA_STARTS, CsvOptions
 from chalicelib.sources.protocol import Column
 
 # Rows between two checks of the block's size: few, so that rows of a megabyte do not pile up.
@@ -67,7 +67,10 @@ def wrapped(text: str, columns: tuple[Column, ...], options: CsvOptions, *, fenc
     texts.
     """
     codes = ",".join(str(ord(sign)) for sign in FORMULA_STARTS)
-    guard = f"WHEN {{0}} COLLATE BINARY < 'A' AND unicode({{0}}) IN ({codes}) THEN '''' || {{0}} "
+    # What begins with a letter passes after two comparisons of bytes. In a file of UTF-16 more texts reach the list of
+    # codes, and none that is in it escapes.
+    may_be = f"({{0}} COLLATE BINARY < 'A' OR {{0}} COLLATE BINARY >= '{min(WIDE_FORMULA_STARTS)}')"
+    guard = f"WHEN {may_be} AND unicode({{0}}) IN ({codes}) THEN '''' || {{0}} "
     value = (
         "CASE WHEN {0} >= '' THEN CASE WHEN {0} >= x'' THEN '\\x' || lower(hex({0})) "
         "WHEN {0} COLLATE BINARY = :carillon_null_text THEN :carillon_quoted "

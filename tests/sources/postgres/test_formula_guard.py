@@ -7,7 +7,9 @@ import pytest
 from chalicelib.sources.csv_options import FORMULA_STARTS, CsvOptions
 from chalicelib.sources.protocol import Source
 from tests.support.postgres import PostgresServer
-from tests.support.postgres_source import cells, export
+from tests.support.postgres_source import cells, export, opened
+
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"]
 
 
 def test_formulas_are_guarded_in_text_columns_only(database: PostgresServer, source: Source) -> None:
@@ -16,11 +18,11 @@ def test_formulas_are_guarded_in_text_columns_only(database: PostgresServer, sou
     text_columns = {"word", "fixed", "short", "feeling", "label", "markup"}
     for row, (before, after) in enumerate(zip(plain[1:], guarded[1:], strict=True)):
         for name, old, new in zip(plain[0], before, after, strict=True):
-            dangerous = name in text_columns and old[:1] in ("=", "+", "-", "@", "\t", "\r") and old != ""
+            dangerous = name in text_columns and old[:1] in STARTS and old != ""
             assert new == ("'" + old if dangerous else old), (row, name)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", STARTS)
 def test_each_start_of_a_formula_is_guarded(source: Source, start: str) -> None:
     found = cells(
         export(source, "SELECT :text AS a, :text::char(4) AS b, :text::varchar AS c", CsvOptions(), text=start + "1")
@@ -29,7 +31,8 @@ def test_each_start_of_a_formula_is_guarded(source: Source, start: str) -> None:
 
 
 def test_every_character_is_guarded_as_the_list_of_starts_says(source: Source) -> None:
-    sql = "SELECT chr(n) AS a, chr(n) || '1' AS b, chr(n)::varchar AS c FROM generate_series(1, 1000) AS n"
+    sql = "SELECT chr(n) AS a, chr(n) || '1' AS b, chr(n)::varchar AS c FROM generate_series(1, 65533) AS n "
+    sql += "WHERE n NOT BETWEEN 55296 AND 57343"
     plain, guarded = cells(export(source, sql)), cells(export(source, sql, CsvOptions()))
     expected = [["'" + cell if cell[0] in FORMULA_STARTS else cell for cell in row] for row in plain]
     assert guarded == expected
@@ -62,3 +65,17 @@ def test_order_survives_the_guard(source: Source) -> None:
     sql = "SELECT n::text AS a FROM generate_series(1, 5000) AS n ORDER BY n DESC"
     found = [row[0] for row in cells(export(source, sql, CsvOptions()))[1:]]
     assert found == [str(n) for n in range(5000, 0, -1)]
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "EUC_JP", "EUC_CN", "LATIN1"])
+def test_the_guard_knows_full_width_signs_in_the_encoding_of_the_database(
+    database: PostgresServer, encoding: str
+) -> None:
+    """Of these, LATIN1 has none, and says so when a query writes one."""
+    name = f"guard_{encoding.lower()}"
+    database.run(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with opened(database, settings={"database": name}) as source:
+        signs = "" if encoding == "LATIN1" else "＝＋＠"
+        for text in ["=1", "x", "Zz", *(sign + "1" for sign in signs), *("字" if signs else "é")]:
+            found = cells(export(source, "SELECT :text::text AS a", CsvOptions(), text=text))
+            assert found[1] == ["'" + text if text[0] in STARTS else text], text

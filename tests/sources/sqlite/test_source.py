@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import QueryFailed, RunError, SourceUnreachable, StatementTimedOut, Stopped
-from chalicelib.sources.csv_options import BOM, CsvOptions
+from chalicelib.sources.csv_options import BOM, FORMULA_STARTS, CsvOptions
 from chalicelib.sources.protocol import Column, Query, Source
 from chalicelib.sources.registry import open_source
 
+WIDE = range(0xFF00, 0xFF60)
 PLAIN = CsvOptions(formula_guard=False)
 FOR_EVER = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT {} FROM c"
 
@@ -103,9 +104,21 @@ def test_formulas_are_guarded_in_texts_only(source: Source) -> None:
     ]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_each_start_of_a_formula_is_guarded(source: Source, start: str) -> None:
     assert cells(export(source, "SELECT :text AS a", CsvOptions(), text=start + "1"))[1:] == [[f"'{start}1"]]
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_formulas_are_guarded_in_a_file_of_any_encoding(tmp_path: Path, encoding: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute(f"PRAGMA encoding = '{encoding}'")
+        connection.execute("CREATE TABLE t (word TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(chr(code) + "1",) for code in [*range(1, 128), *WIDE]])
+        connection.commit()
+    with opened(tmp_path) as source:
+        found = [row[0] for row in cells(export(source, "SELECT word FROM t", CsvOptions()))[1:]]
+    assert {text[1] for text in found if text[0] == "'" and len(text) == 3} == set(FORMULA_STARTS)
 
 
 @pytest.mark.parametrize(
