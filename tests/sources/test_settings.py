@@ -22,6 +22,7 @@ def test_postgres_settings_get_their_defaults() -> None:
         "read_timeout": None,
         "cancel_timeout": 3,
         "search_path": "",
+        "show_values": False,
         "timezone": "UTC",
     }
 
@@ -79,7 +80,7 @@ def test_a_sqlite_path_stays_inside_the_data_folder(path: str, tmp_path: Path) -
 
 def test_a_sqlite_path_may_lead_through_folders(tmp_path: Path) -> None:
     found = check_settings("sqlite", {"path": "shop/sales.db"}, data_folder=str(tmp_path))
-    assert found == {"path": "shop/sales.db", "datetime_format": "text"}
+    assert found == {"path": "shop/sales.db", "datetime_format": "text", "show_values": False}
 
 
 def test_a_stage_without_a_data_folder_has_no_sqlite_sources() -> None:

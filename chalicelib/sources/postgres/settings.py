@@ -52,3 +52,6 @@ class PostgresSettings(BaseModel):
         AfterValidator(_zone),
         Field(description="Of the session: how instants are written", examples=["Europe/Paris"]),
     ] = "UTC"
+    show_values: Annotated[
+        bool, Field(strict=True, description="Errors show the values that the database quotes; otherwise `***`")
+    ] = False

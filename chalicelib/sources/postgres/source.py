@@ -207,7 +207,13 @@ class PostgresSource:
                 if self._stopping.asked:
                     raise Stopped() from None
                 raise statement_error(
-                    error, name, gone=gone, seconds=clock.monotonic() - began, limit=self._timeout, secret=self._secret
+                    error,
+                    name,
+                    gone=gone,
+                    seconds=clock.monotonic() - began,
+                    limit=self._timeout,
+                    secret=self._secret,
+                    show_values=self._settings.show_values,
                 ) from None
             except BaseException:
                 self._abandon()

@@ -24,6 +24,7 @@ from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
 from chalicelib.sources.preview_limits import within_limits
 from chalicelib.sources.protocol import Column, Preview, Query, Sink, SourceInfo
+from chalicelib.sources.quoted_values import QUOTES, masked
 from chalicelib.sources.sql import Statement, parse_reading
 from chalicelib.sources.sql_tokens import Dialect
 from chalicelib.sources.sqlite.csv_blocks import Marks, blocks, wrapped
@@ -43,6 +44,8 @@ MEMORY = 256 << 20
 # Characters of a LIKE or GLOB pattern. The time of such a comparison grows with both of its texts, and the clock of a
 # statement cannot break one comparison off.
 LONGEST_PATTERN = 1_000
+# How messages begin that quote names and the query's own text. What others quote may be a value.
+ABOUT_THE_QUERY = ("near ", "no such ", "ambiguous column", "unrecognized token", "incomplete input", "wrong number of")
 
 
 class SqliteSettings(BaseModel):
@@ -58,6 +61,9 @@ class SqliteSettings(BaseModel):
             description="How bounds are bound: 2013-01-31 16:00:00, 2013-01-31T16:00:00Z, or seconds since 1970; UTC"
         ),
     ] = "text"
+    show_values: Annotated[
+        bool, Field(strict=True, description="Errors show the values that the database quotes; otherwise `***`")
+    ] = False
 
     @field_validator("path")
     @classmethod
@@ -189,7 +195,7 @@ class SqliteSource:
             except (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError) as error:
                 if self._stopping.asked:
                     raise Stopped() from None
-                raise _refusal(error, name) from None
+                raise _refusal(error, name, show_values=self._settings.show_values) from None
 
     def _connect(self) -> sqlite3.Connection:
         import sqlite3
@@ -261,10 +267,12 @@ def _parse(query: Query) -> Statement:
     return parse_reading(query.sql, DIALECT, query.name)
 
 
-def _refusal(error: Exception, name: str) -> RunError:
+def _refusal(error: Exception, name: str, *, show_values: bool) -> RunError:
     if isinstance(error, MemoryError):
         return QueryFailed(f"Query {name!r} needs more memory than the {MEMORY >> 20} MiB that there are.")
     code, said = getattr(error, "sqlite_errorname", ""), str(error).rstrip(".")
+    if not show_values and not said.startswith(ABOUT_THE_QUERY):
+        said = masked(said, QUOTES + "'")
     if code.startswith("SQLITE_READONLY"):
         return QueryFailed(f"Query {name!r} writes, and a report may only read: {said}.")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
