@@ -12,6 +12,7 @@ from chalicelib.kinds.registry import KINDS, kind_of
 from chalicelib.queue import leases
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
+from chalicelib.store.catalogue import source_names
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
@@ -25,9 +26,11 @@ def get(job_id: str) -> JobRecord:
 
 
 def columns_of(job: JobRecord) -> dict[str, Any]:
-    """The job's columns by name, with the manifests in `files` wherever they lie, for an answer that adds to them."""
+    """The job's columns by name, with the manifests in `files` wherever they lie and the name of its source, for an
+    answer that adds to them."""
     columns = {name: getattr(job, name) for name in type(job).get_attributes()}
-    return columns | {"files": manifests_on_record(job)}
+    name = source_names([job.source_id]).get(str(job.source_id))
+    return columns | {"files": manifests_on_record(job), "source_name": name}
 
 
 def whole_record(job: JobRecord, *, run_no: int | None = None) -> dict[str, Any]:

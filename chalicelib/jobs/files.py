@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib import retention
 from chalicelib.core.instants import parse, rfc3339
-from chalicelib.errors import FileNotAvailable
+from chalicelib.errors import FileNotAvailable, Invalid
 from chalicelib.settings import settings
 from chalicelib.storage import manifests as stored
 from chalicelib.storage.links import presigned_link
@@ -18,6 +18,8 @@ from chalicelib.store.job_record import JobRecord
 
 # Lambda answers with 6 MB at most.
 ANSWER_BYTES = 4_000_000
+# Files named where one of several is to be chosen.
+NAMED = 10
 
 
 def manifests(job_id: str) -> list[dict[str, Any]]:
@@ -41,6 +43,16 @@ def manifests_on_record(job: JobRecord) -> list[dict[str, Any]]:
 
 def without_columns(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "columns": []}
+
+
+def link(job_id: str, *, now: datetime, n: int | None) -> dict[str, Any]:
+    """One of `links`: file `n`, or the only one. Raises Invalid, with the choice, when there are several and no `n`."""
+    found = links(job_id, now=now, n=n)
+    if len(found) > 1:
+        choice = ", ".join(f"{number}: {each['name']}" for number, each in enumerate(found[:NAMED]))
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        raise Invalid(f"The job has {len(found)} files; say which: {choice}{more}.", field="n")
+    return found[0]
 
 
 def links(job_id: str, *, now: datetime, n: int | None = None) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
@@ -12,6 +13,7 @@ from chalicelib.store.base import (
     InstantAttribute,
     Record,
     deleted,
+    read_many,
     saved,
     set_or_remove,
     table_name,
@@ -104,6 +106,12 @@ def get(model: type[R], record_id: str) -> R:
         return model.get(record_id, consistent_read=True)
     except model.DoesNotExist:
         raise _MISSING[model]() from None
+
+
+def source_names(source_ids: Iterable[str | None]) -> dict[str, str]:
+    """Source id -> name, of those that exist among these; one read for a hundred of them."""
+    wanted = {str(each) for each in source_ids if each}
+    return {str(each.source_id): each.name for each in read_many(SourceRecord, wanted, only=["source_id", "name"])}
 
 
 def everything(model: type[R]) -> list[R]:

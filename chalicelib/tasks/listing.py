@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from chalicelib.errors import Invalid
 from chalicelib.paging import DEFAULT_PAGE_SIZE, Page, check, cut
 from chalicelib.scheduling import slots
 from chalicelib.store import tasks
+from chalicelib.store.catalogue import source_names
 from chalicelib.store.task_record import TaskRecord
 
 _NEVER = datetime.min.replace(tzinfo=FAR_FUTURE.tzinfo)
@@ -35,9 +36,15 @@ SORTS: dict[str, Key] = {
     "priority": lambda task, now: task.priority,
     "note": lambda task, now: task.note.casefold(),
     "updated_at": lambda task, now: task.updated_at,
+    "source_id": lambda task, now: task.source_id or "",
 }
+# A column of another table, whose values are read for all tasks at once.
+SOURCE_NAME = "source_name"
+COLUMNS = (*SORTS, SOURCE_NAME)
 # Columns that the listing index lacks: what firing changes, and what lists are seldom sorted by.
-NOT_INDEXED = frozenset({"next_fire_at", "latest_status", "latest_at", "priority", "note", "updated_at"})
+NOT_INDEXED = frozenset(
+    {"next_fire_at", "latest_status", "latest_at", "priority", "note", "updated_at", "source_id", SOURCE_NAME}
+)
 
 
 def next_shown(task: TaskRecord, *, now: datetime) -> datetime | None:
@@ -68,20 +75,27 @@ class TaskFilter:
 def listing(
     wanted: TaskFilter, *, now: datetime, sort: str | None = None, page: int = 1, page_size: int = DEFAULT_PAGE_SIZE
 ) -> Page:
-    """Tasks that match; newest first unless sorted by a column of SORTS, with a leading `-` descending."""
+    """Tasks that match; newest first unless sorted by one of COLUMNS, with a leading `-` descending."""
     check(page, page_size)
     column = (sort or "-created_at").lstrip("-")
-    if column not in SORTS:
-        raise Invalid(f"sort must be one of {', '.join(SORTS)}, with a leading - for descending.", field="sort")
+    if column not in COLUMNS:
+        raise Invalid(f"sort must be one of {', '.join(COLUMNS)}, with a leading - for descending.", field="sort")
     if wanted.latest_status is not None and wanted.latest_status not in frozenset(JobStatus):
         raise Invalid(f"latest_status must be one of {', '.join(JobStatus)}.", field="latest_status")
     whole = column in NOT_INDEXED or wanted.latest_status is not None
     found = [task for task in (tasks.everything() if whole else tasks.listed()) if wanted.matches(task)]
     # Two sorts, so that equal keys come in the order of their ids, either way.
     found.sort(key=lambda task: task.task_id, reverse=True)
-    found.sort(key=lambda task: SORTS[column](task, now), reverse=(sort or "-").startswith("-"))
+    found.sort(key=_key(column, found, now=now), reverse=(sort or "-").startswith("-"))
     shown = cut(found, page=page, page_size=page_size)
     if whole:
         return shown
     rows = {task.task_id: task for task in tasks.get_many(task.task_id for task in shown.items)}
     return replace(shown, items=[rows[task.task_id] for task in shown.items if task.task_id in rows])
+
+
+def _key(column: str, found: Sequence[TaskRecord], *, now: datetime) -> Callable[[TaskRecord], Any]:
+    if column != SOURCE_NAME:
+        return lambda task: SORTS[column](task, now)
+    names = source_names(task.source_id for task in found)
+    return lambda task: names.get(str(task.source_id), "").casefold()

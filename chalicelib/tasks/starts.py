@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
-from chalicelib.core.ids import job_id_of_request, ulid
+from chalicelib.core.ids import job_id_of_request, job_id_of_slot, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.core.schedules.fires import latest_fire
@@ -84,6 +84,14 @@ def start(
         send_token(job, now=now)
     event("job started by request", job_id=job.job_id, task_id=task.task_id, trigger=trigger)
     return job
+
+
+def started_by_save(task: TaskRecord) -> str | None:
+    """The id of the job that the last save of an enabled `now` task started; None when it started none."""
+    if task.schedule["type"] != "now":
+        return None
+    job = jobs.find(job_id_of_slot(task.task_id, floor_second(task.updated_at)))
+    return None if job is None or job.task_revision != task.revision else job.job_id
 
 
 def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:

@@ -60,6 +60,7 @@ def test_jobs_are_listed_by_time_task_and_status(admin: Http, make: Make, done: 
     assert ids(status="succeeded", kind="report_export", trigger="manual", pool="cloud") == [done["job_id"]]
     assert ids(created="week") == ids(created="month") == [waiting["job_id"], done["job_id"]]
     assert ids(created="yesterday") == []
+    assert ids(created="today") == ids(created="week") != []
     assert ids(created_from=done["created_at"], created_to=waiting["created_at"]) == [done["job_id"]]
     assert ids(created_from=waiting["created_at"]) == [waiting["job_id"]]
     assert ids(operator="nobody") == []
@@ -69,7 +70,7 @@ def test_jobs_are_listed_by_time_task_and_status(admin: Http, make: Make, done: 
     ("query", "field"),
     [
         ("status=asleep", "status"),
-        ("created=today", "created"),
+        ("created=tomorrow", "created"),
         ("created=week&created_from=2026-01-01T00:00:00Z", "created"),
         ("created=yesterday&timezone=Mars/Base", "timezone"),
         ("created_from=2026-01-01", "created_from"),
@@ -216,6 +217,23 @@ def test_a_download_may_redirect_and_the_link_is_never_logged(
     assert "X-Amz-Signature" in signature
     assert signature["X-Amz-Expires"] == ["300"]
     assert "X-Amz-Signature" not in json.dumps(logged())
+
+
+def test_a_redirect_to_one_of_several_files_needs_the_choice(
+    admin: Http, world: World, make: Make, done: dict[str, Any]
+) -> None:
+    queries = [{"name": name, "sql": "SELECT 1 AS one"} for name in ("first", "second")]
+    report = make.report(source_id=done["source_id"], queries=queries)
+    path = f"/jobs/{make.job(name='Two', spec={'report_id': report['report_id']})['job_id']}/download"
+    work(world)
+    names = [each["name"] for each in admin.get(path).json["items"]]
+
+    refused = admin.get(path, redirect=1)
+
+    assert (refused.status, refused.fields) == (422, ["n"])
+    assert f"0: {names[0]}, 1: {names[1]}" in refused.json["Message"]
+    assert names[1] in admin.get(path, redirect=1, n=1).headers["Location"]
+    assert admin.get(path, redirect=1, n=2).status == 404
 
 
 def test_a_job_without_a_file_says_so(admin: Http, make: Make) -> None:

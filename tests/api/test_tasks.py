@@ -9,7 +9,7 @@ from chalicelib.access.actor import Role
 from chalicelib.store import tasks as task_store
 from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import listing as task_listing
-from chalicelib.tasks.listing import SORTS
+from chalicelib.tasks.listing import COLUMNS
 from tests.api.test_schedules import BAD_SCHEDULES
 from tests.support.api_records import Make
 from tests.support.http import Http, as_role
@@ -20,7 +20,7 @@ from tests.support.world import World
 def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, make: Make) -> None:
     task = make.task()
     path = f"/tasks/{task['task_id']}"
-    assert admin.get(path).json == task
+    assert admin.get(path).json | {"job_id": None} == task
     assert task["creator"] == "token:admin"
     assert task["schedule"]["expression"] == "0 2 * * *"
     assert datetime.fromisoformat(task["next_fire_at"]).hour == 18
@@ -114,17 +114,17 @@ def test_a_list_of_tasks_sorts_by_every_column_it_shows(admin: Http, make: Make)
     make.task(name="A", spec=spec, description="Y", enabled=False, priority=30)
     ended(admin, make.task(name="c", spec=spec, schedule=soon, description="z", group="H", priority=1))
     shown = set(admin.get("/tasks").json["items"][0])
-    assert shown - set(SORTS) == {"task_id", "latest_job_id", "revision"}
+    assert shown - set(COLUMNS) == {"task_id", "latest_job_id", "revision"}
     # What is equal in all of them leaves the newest first.
     order = {
         "name": "Abc", "information": "Acb", "latest_status": "Abc", "latest_at": "Abc", "next_fire_at": "cbA",
         "created_at": "bAc", "updated_at": "bAc", "description": "bAc",
         "enabled": "Acb", "group": "Abc", "priority": "cbA", "schedule": "Acb",
-        "kind": "cAb", "creator": "cAb", "note": "cAb",
+        "kind": "cAb", "creator": "cAb", "note": "cAb", "source_id": "cAb", "source_name": "cAb",
     }  # fmt: skip
-    assert set(order) == set(SORTS)
+    assert set(order) == set(COLUMNS)
     names = lambda **query: "".join(row["name"] for row in admin.get("/tasks", **query).json["items"])  # noqa: E731
-    assert {column: names(sort=column) for column in SORTS} == order
+    assert {column: names(sort=column) for column in COLUMNS} == order
     assert names(sort="-name") == "cbA"
     assert names(sort="-priority") == "Abc"
 
@@ -314,7 +314,7 @@ def test_a_refused_edit_leaves_the_task_as_it_was(admin: Http, make: Make) -> No
     path = f"/tasks/{task['task_id']}"
     bad = task["schedule"] | {"expression": "60 2 * * *"}
     assert admin.patch(path, {"schedule": bad}).status == 422
-    assert admin.get(path).json == task
+    assert admin.get(path).json | {"job_id": None} == task
 
 
 def test_an_operator_starts_and_stops_but_does_not_edit(make: Make, world: World) -> None:
@@ -347,3 +347,39 @@ def test_a_pool_without_a_worker_is_refused_by_create_replace_and_patch(admin: H
     for reply in (admin.patch(path, {"pool": "lab"}), admin.put(path, body), admin.post("/tasks", body)):
         assert (reply.status, reply.fields) == (422, ["pool"])
         assert "only the pool cloud exists" in reply.json["Message"].lower()
+
+
+def test_a_now_task_answers_the_job_that_it_started(admin: Http, make: Make) -> None:
+    started = make.task(schedule={"type": "now"})
+    (job,) = admin.get("/jobs", task_id=started["task_id"]).json["items"]
+    assert started["job_id"] == job["job_id"]
+    off = make.task(name="Off", schedule={"type": "now"}, enabled=False)
+    assert off["job_id"] is None
+    assert make.task(name="Daily")["job_id"] is None
+
+    path = f"/tasks/{off['task_id']}"
+    assert admin.patch(path, {"description": "still off"}).json["job_id"] is None
+    enabled = admin.post(f"{path}/enable", {}).json
+    (job,) = admin.get("/jobs", task_id=off["task_id"]).json["items"]
+    assert enabled["job_id"] == job["job_id"]
+    assert admin.patch(path, {"description": "has run"}).json["job_id"] is None
+    assert "job_id" not in admin.get(path).json
+
+
+def test_rows_show_the_name_of_their_source(admin: Http, make: Make) -> None:
+    source = make.source(name="Shop of Paris")
+    report = make.report(source_id=source["source_id"])
+    task = make.task(spec={"report_id": report["report_id"]})
+    job = admin.post(f"/tasks/{task['task_id']}/run", {}).json
+    for path, record in (
+        ("/reports", f"/reports/{report['report_id']}"),
+        ("/tasks", f"/tasks/{task['task_id']}"),
+        ("/jobs", f"/jobs/{job['job_id']}"),
+    ):
+        (row,) = admin.get(path).json["items"]
+        assert row["source_id"] == source["source_id"]
+        assert row["source_name"] == admin.get(record).json["source_name"] == "Shop of Paris"
+    assert {report["source_name"], task["source_name"], job["source_name"]} == {"Shop of Paris"}
+
+    admin.patch(f"/sources/{source['source_id']}", {"name": "Shop of Lyon"})
+    assert admin.get("/jobs").json["items"][0]["source_name"] == "Shop of Lyon"

@@ -12,7 +12,7 @@ from tests.support.simulator import Stage
 # What an answer shows besides the definition.
 SHOWN = {
     "task_id", "creator", "note", "revision", "created_at", "updated_at",
-    "next_fire_at", "latest_job_id", "latest_status", "latest_at",
+    "next_fire_at", "latest_job_id", "latest_status", "latest_at", "source_id", "source_name",
 }  # fmt: skip
 
 

@@ -87,6 +87,9 @@ class Listing(Answer, Generic[Row]):
     pages: int
 
 
+SourceName = Annotated[str | None, Field(description="As it is now; null for a source that is gone")]
+
+
 def unset() -> Any:
     """The default of a field that a patch may leave out: an absent field is not changed, null is refused."""
     return None

@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from chalicelib.api.models import patterns
-from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Query, Request, Slot, Text, unset
+from chalicelib.api.models.base import (
+    Answer,
+    Id,
+    Instant,
+    Label,
+    Name,
+    PageQuery,
+    Query,
+    Request,
+    Slot,
+    SourceName,
+    Text,
+    unset,
+)
 from chalicelib.api.models.schedules import Object, ShownAsOneOf, WindowObject
 from chalicelib.api.models.tasks import MaxConcurrency
 from chalicelib.sources.registry import SOURCES, settings_models
@@ -129,6 +142,7 @@ class ReportOut(Answer):
     name: str
     description: str
     source_id: str
+    source_name: SourceName
     queries: list[dict[str, Any]]
     parameters: list[dict[str, Any]]
     creator: str

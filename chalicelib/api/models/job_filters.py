@@ -14,7 +14,7 @@ from chalicelib.store.job_list_plan import JobFilter
 # The fields that page and sort a list; the others filter it.
 PAGING = frozenset({"page", "page_size", "sort"})
 # `created=<word>` -> days before the caller's today.
-DAYS_BACK = {"week": 7, "month": 30}
+DAYS_BACK = {"today": 0, "week": 7, "month": 30}
 
 
 def job_filter(fields: Mapping[str, Any], *, now: datetime) -> JobFilter:

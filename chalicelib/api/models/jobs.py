@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Request
+from chalicelib.api.models.base import Answer, Id, Instant, PageQuery, Query, Request, SourceName
 from chalicelib.api.models.reasons import ReasonFilter, ReasonName
 from chalicelib.api.models.schedules import Object, RetryObject
 from chalicelib.api.models.tasks import Priority
@@ -39,8 +39,8 @@ class JobQuery(PageQuery):
     """Instants bound the slot of a scheduled job, and the acceptance of any other."""
 
     created: Annotated[
-        Literal["all", "yesterday", "week", "month"],
-        Field(description="Yesterday's date, the last 7 days, the last 30 days; not together with created_from or _to"),
+        Literal["all", "today", "yesterday", "week", "month"],
+        Field(description="Today, yesterday, the last 7 days, the last 30 days; not together with created_from or _to"),
     ] = "all"
     created_from: Annotated[Instant | None, Field(description="Inclusive")] = None
     created_to: Annotated[Instant | None, Field(description="Exclusive")] = None
@@ -82,6 +82,7 @@ class JobRow(Answer):
     rows: int | None
     bytes: int | None
     source_id: str | None
+    source_name: SourceName
     account_id: str | None
     action: str | None
 
@@ -286,7 +287,7 @@ class Files(Answer):
 
 class DownloadQuery(Query):
     n: Annotated[int | None, Field(ge=0, description="Which file, from 0; all of them, unless given")] = None
-    redirect: Annotated[bool, Field(description="1: answer 302 to the file, the first unless `n` says which")] = False
+    redirect: Annotated[bool, Field(description="1: answer 302 to the file; of several `n` says which")] = False
 
 
 class Link(Answer):

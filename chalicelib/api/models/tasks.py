@@ -4,7 +4,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, computed_field
 
-from chalicelib.api.models.base import Answer, Id, Instant, Label, Name, PageQuery, Request, Slot, Text, unset
+from chalicelib.api.models.base import (
+    Answer,
+    Id,
+    Instant,
+    Label,
+    Name,
+    PageQuery,
+    Request,
+    Slot,
+    SourceName,
+    Text,
+    unset,
+)
 from chalicelib.api.models.schedules import (
     MisfireObject,
     Object,
@@ -19,7 +31,7 @@ from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.rank import PRIORITY_MAX, PRIORITY_MIN
 from chalicelib.core.schedules.words import describe
 from chalicelib.kinds.registry import KINDS, spec_models
-from chalicelib.tasks.listing import SORTS
+from chalicelib.tasks.listing import COLUMNS
 
 LONGEST_SECONDS = 30 * 86_400
 CLOUD = "cloud"
@@ -125,6 +137,8 @@ class TaskRow(Answer):
     enabled: bool
     note: str
     schedule: ScheduleObject
+    source_id: str | None
+    source_name: SourceName
     priority: int
     revision: int
     created_at: Instant
@@ -155,6 +169,10 @@ class TaskOut(TaskRow):
     max_concurrency: int | None
 
 
+class TaskSaved(TaskOut):
+    job_id: Annotated[str | None, Field(description="The job that this started, as saving an enabled `now` task does")]
+
+
 class TaskQuery(PageQuery):
     search: Annotated[str | None, Field(max_length=200, description="Part of the name, in any case of letters")] = None
     kind: str | None = None
@@ -164,7 +182,7 @@ class TaskQuery(PageQuery):
     latest_status: JobStatus | None = None
     sort: Annotated[
         str | None,
-        WithJsonSchema({"enum": [*(sign + column for sign in ("", "-") for column in SORTS), None]}),
+        WithJsonSchema({"enum": [*(sign + column for sign in ("", "-") for column in COLUMNS), None]}),
         Field(
             description="A column; with a leading `-` descending. Newest first unless given; "
             "`information` sorts by the words in English",

@@ -26,6 +26,7 @@ from chalicelib.api.models.jobs import (
     Runs,
 )
 from chalicelib.api.operation import Call, operation
+from chalicelib.api.shown import page_with_source_names
 from chalicelib.errors import FileNotAvailable, JobNotFound, RunNotFound, WrongState
 from chalicelib.jobs import actions
 from chalicelib.jobs import detail as job_detail
@@ -39,7 +40,8 @@ from chalicelib.queue import pools, position
 def list_jobs(call: Call) -> Any:
     query = call.query
     wanted = job_filter(query.model_dump(), now=call.now)
-    return job_listing.listing(wanted, now=call.now, sort=query.sort, page=query.page, page_size=query.page_size)
+    found = job_listing.listing(wanted, now=call.now, sort=query.sort, page=query.page, page_size=query.page_size)
+    return page_with_source_names(found)
 
 
 @operation("GET", "/jobs/counts", answer=Counts, summary="Exact numbers of jobs that wait or run")
@@ -143,11 +145,9 @@ def list_files(call: Call, job_id: str) -> Any:
     summary="Links to a job's files, good for minutes",
 )
 def download_files(call: Call, job_id: str) -> Any:
-    number = call.query.n
     if not call.query.redirect:
-        return {"items": job_files.links(job_id, n=number, now=call.now)}
-    link = job_files.links(job_id, n=number or 0, now=call.now)[0]
-    return Answer(302, headers={"Location": link["url"]})
+        return {"items": job_files.links(job_id, n=call.query.n, now=call.now)}
+    return Answer(302, headers={"Location": job_files.link(job_id, n=call.query.n, now=call.now)["url"]})
 
 
 @operation(

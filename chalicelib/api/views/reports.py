@@ -15,6 +15,7 @@ from chalicelib.api.models.catalogue import (
     SearchQuery,
 )
 from chalicelib.api.operation import Call, operation
+from chalicelib.api.shown import Shown, page_with_source_names, with_source_names
 from chalicelib.catalogue import previews, records, reports
 from chalicelib.errors import (
     BreaksTasks,
@@ -33,7 +34,10 @@ from chalicelib.tasks import dependents
 
 @operation("GET", "/reports", query=SearchQuery, answer=Listing[ReportOut], summary="List reports")
 def list_reports(call: Call) -> Any:
-    return records.listing(ReportRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size)
+    found = records.listing(
+        ReportRecord, search=call.query.search, page=call.query.page, page_size=call.query.page_size
+    )
+    return page_with_source_names(found)
 
 
 @operation(
@@ -47,14 +51,14 @@ def list_reports(call: Call) -> Any:
     summary="Make a report",
 )
 def create_report(call: Call) -> Any:
-    return reports.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key)
+    return _shown(reports.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key))
 
 
 @operation(
     "GET", "/reports/{report_id}", answer=ReportOut, revised=True, errors=(ReportNotFound,), summary="Read a report"
 )
 def get_one_report(call: Call, report_id: str) -> Any:
-    return get_report(report_id)
+    return _shown(get_report(report_id))
 
 
 @operation(
@@ -69,9 +73,10 @@ def get_one_report(call: Call, report_id: str) -> Any:
 )
 def replace_report(call: Call, report_id: str) -> Any:
     body = call.body.model_dump()
-    return reports.replace(
+    report = reports.replace(
         report_id, body, revision=call.revision, actor=call.actor, now=call.now, approve=_approval(call)
     )
+    return _shown(report)
 
 
 @operation(
@@ -86,9 +91,14 @@ def replace_report(call: Call, report_id: str) -> Any:
 )
 def patch_report(call: Call, report_id: str) -> Any:
     changes = call.body.model_dump(exclude_unset=True)
-    return reports.patch(
+    report = reports.patch(
         report_id, changes, revision=call.revision, actor=call.actor, now=call.now, approve=_approval(call)
     )
+    return _shown(report)
+
+
+def _shown(report: ReportRecord) -> Shown:
+    return with_source_names([report])[0]
 
 
 def _approval(call: Call) -> reports.Approve | None:

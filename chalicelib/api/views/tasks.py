@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.api.models.base import Listing
 from chalicelib.api.models.jobs import JobOut
-from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow
+from chalicelib.api.models.tasks import NoteIn, RunIn, TaskIn, TaskOut, TaskPatch, TaskQuery, TaskRow, TaskSaved
 from chalicelib.api.operation import Call, operation
+from chalicelib.api.shown import Shown, with_source_names
 from chalicelib.errors import InvalidSchedule, TaskNotFound
 from chalicelib.jobs import detail as job_detail
 from chalicelib.scheduling import slots
@@ -19,19 +20,19 @@ from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks import starts
 
 
-@dataclass(frozen=True)
-class ShownTask:
-    """A task as people see it: its record, but for the next execution, which the plan may have moved past."""
-
-    record: TaskRecord
-    next_fire_at: datetime | None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.record, name)
+def _shown(task: TaskRecord, call: Call) -> Shown:
+    return _all_shown([task], call)[0]
 
 
-def _shown(task: TaskRecord, call: Call) -> ShownTask:
-    return ShownTask(task, slots.next_execution(task, now=call.now))
+def _all_shown(tasks: Sequence[TaskRecord], call: Call) -> list[Shown]:
+    """Tasks with the names of their sources, and the next execution, which the plan may have moved past."""
+    named = with_source_names(tasks)
+    return [Shown(each, {"next_fire_at": slots.next_execution(each.record, now=call.now)}) for each in named]
+
+
+def _saved(task: TaskRecord, call: Call) -> Shown:
+    """A task that was saved, with the job that this started."""
+    return Shown(_shown(task, call), {"job_id": starts.started_by_save(task)})
 
 
 @operation("GET", "/tasks", query=TaskQuery, answer=Listing[TaskRow], summary="List tasks")
@@ -39,14 +40,14 @@ def list_tasks(call: Call) -> Any:
     asked = call.query.model_dump()
     order = {name: asked.pop(name) for name in ("sort", "page", "page_size")}
     page = task_listing.listing(task_listing.TaskFilter(**asked), now=call.now, **order)
-    return replace(page, items=[_shown(task, call) for task in page.items])
+    return replace(page, items=_all_shown(page.items, call))
 
 
 @operation(
     "POST",
     "/tasks",
     body=TaskIn,
-    answer=TaskOut,
+    answer=TaskSaved,
     status=201,
     revised=True,
     id_field="task_id",
@@ -54,7 +55,7 @@ def list_tasks(call: Call) -> Any:
     summary="Make a task; an enabled `now` task starts at once",
 )
 def create_task(call: Call) -> Any:
-    return _shown(task_editing.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key), call)
+    return _saved(task_editing.create(call.body.model_dump(), actor=call.actor, now=call.now, key=call.key), call)
 
 
 @operation("GET", "/tasks/{task_id}", answer=TaskOut, revised=True, errors=(TaskNotFound,), summary="Read a task")
@@ -66,28 +67,28 @@ def get_task(call: Call, task_id: str) -> Any:
     "PUT",
     "/tasks/{task_id}",
     body=TaskIn,
-    answer=TaskOut,
+    answer=TaskSaved,
     revised=True,
     errors=(TaskNotFound, InvalidSchedule),
     summary="Replace a task's definition; jobs planned and not yet due are planned anew",
 )
 def replace_task(call: Call, task_id: str) -> Any:
     body = call.body.model_dump()
-    return _shown(task_editing.replace(task_id, body, revision=call.revision, actor=call.actor, now=call.now), call)
+    return _saved(task_editing.replace(task_id, body, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
     "PATCH",
     "/tasks/{task_id}",
     body=TaskPatch,
-    answer=TaskOut,
+    answer=TaskSaved,
     revised=True,
     errors=(TaskNotFound, InvalidSchedule),
     summary="Change the named fields of a task",
 )
 def patch_task(call: Call, task_id: str) -> Any:
     changes = call.body.model_dump(exclude_unset=True)
-    return _shown(task_editing.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now), call)
+    return _saved(task_editing.patch(task_id, changes, revision=call.revision, actor=call.actor, now=call.now), call)
 
 
 @operation(
@@ -126,12 +127,12 @@ def run_task(call: Call, task_id: str) -> Any:
     "POST",
     "/tasks/{task_id}/enable",
     body=NoteIn,
-    answer=TaskOut,
+    answer=TaskSaved,
     errors=(TaskNotFound,),
     summary="Let a task's schedule fire again, from now on",
 )
 def enable_task(call: Call, task_id: str) -> Any:
-    return _shown(task_editing.enable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
+    return _saved(task_editing.enable(task_id, note=call.body.note, actor=call.actor, now=call.now), call)
 
 
 @operation(
