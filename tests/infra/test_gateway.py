@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.access import tokens
+from chalicelib.api.blueprint import HEADERS
 from chalicelib.api.errors import CHALLENGE
 from infra import template as templates
 from tests.infra.conftest import Resources
@@ -31,6 +32,33 @@ def test_a_401_of_the_gateway_says_what_it_asks_for() -> None:
     for kind in ("UNAUTHORIZED", "ACCESS_DENIED"):
         parameters = responses[kind]["responseParameters"]
         assert parameters["gatewayresponse.header.WWW-Authenticate"] == f"'{CHALLENGE}'"
+
+
+def test_answers_of_the_gateway_carry_the_headers_of_the_api() -> None:
+    gateway = json.loads((templates.HERE / "gateway.json").read_text(encoding="utf-8"))
+    for kind, response in templates.gateway_responses(gateway).items():
+        (content_type,) = response["responseTemplates"]
+        shown = {
+            name.removeprefix("gatewayresponse.header."): text for name, text in response["responseParameters"].items()
+        }
+        assert {"Content-Type": f"'{content_type}'", **shown}.items() >= {
+            (name, f"'{text}'") for name, text in HEADERS.items()
+        }, kind
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_answer_that_asks_for_a_later_try_says_when(status: int) -> None:
+    """The stage's rate is kept by API Gateway alone: it refuses before a function starts, and so costs nothing."""
+    gateway = json.loads((templates.HERE / "gateway.json").read_text(encoding="utf-8"))
+    kinds = {429: {"THROTTLED", "QUOTA_EXCEEDED"}, 503: {"INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE", "DEFAULT_5XX"}}
+    for kind in kinds[status]:
+        response = templates.gateway_responses(gateway)[kind]
+        assert response["responseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_a_stage_may_ask_each_sign_in_for_a_second_factor(template: dict[str, Any], resources: Resources) -> None:
+    assert the(resources, "AWS::Cognito::UserPool")["MfaConfiguration"] == {"Ref": "SignInMfa"}
+    assert template["Parameters"]["SignInMfa"]["Default"] == "OPTIONAL"
 
 
 def test_the_apis_name_carries_the_stage(resources: Resources) -> None:
