@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.core.lifecycle import JobStatus, Trigger
 from chalicelib.errors import Invalid, TaskNotFound
+from chalicelib.kinds.registry import kind_of
 from chalicelib.tasks.events import fire
 from tests.support.simulator import Stage
 
@@ -63,6 +64,10 @@ def test_the_window_comes_from_the_scheduled_time_of_the_event(stage: Stage) -> 
         ({"task": "nobody"}, TaskNotFound, None),
         ({"task": "Nightly", "parameters": [1]}, Invalid, "parameters"),
         ({"task": "Nightly", "scheduled_for": "tomorrow"}, Invalid, "scheduled_for"),
+        ({"task": "Nightly", "scheduled_for": "1969-12-31T23:59:59Z"}, Invalid, "scheduled_for"),
+        ({"task": "Nightly", "scheduled_for": "0001-01-01T00:00:00+14:00"}, Invalid, "scheduled_for"),
+        ({"task": "Nightly", "trigger": "schedule", "scheduled_for": "1969-12-31T23:59:00Z"}, Invalid, "scheduled_for"),
+        ({"task": "Nightly", "event_id": "x" * 3_000}, Invalid, "event_id"),
     ],
 )
 def test_an_event_that_cannot_be_understood_says_why(
@@ -72,6 +77,24 @@ def test_an_event_that_cannot_be_understood_says_why(
     with pytest.raises(error) as caught:
         fire(event, invocation_id="i", now=stage.now)
     assert caught.value.field == field
+    assert stage.jobs() == []
+
+
+def test_what_the_kind_refuses_of_a_start_by_hand_it_refuses_of_an_event(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = quiet_task(stage, parameters={"region": "eu"})
+    asked = []
+
+    def check(self: Any, spec: Any, parameters: Any, *, has_window: bool, complete: bool, **_: Any) -> None:
+        asked.append((dict(parameters), complete))
+        raise Invalid("The report has no parameter named colour.", field="parameters.colour")
+
+    monkeypatch.setattr(type(kind_of(task.kind)), "check_parameters", check)
+    with pytest.raises(Invalid) as refused:
+        fire({"task": "Nightly", "parameters": {"colour": "white"}}, invocation_id="i", now=stage.now)
+    assert refused.value.field == "parameters.colour"
+    assert asked == [({"region": "eu", "colour": "white"}, True)]
     assert stage.jobs() == []
 
 
