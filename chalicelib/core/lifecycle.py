@@ -92,7 +92,7 @@ class Move(StrEnum):
     END_WITH_RUN = "end_with_run"
     END_WITHOUT_RUN = "end_without_run"  # ended without a run: policy, queue wait, cancel while waiting
     RERUN = "rerun"
-    REPLAN = "replan"  # an edit canceled a slot's planned job, and the edited task plans the same slot again
+    REPLAN = "replan"  # the task was edited after a slot was planned, and plans the same slot again
 
 
 ACTIVE = frozenset({JobStatus.ASSIGNED, JobStatus.RUNNING})
@@ -112,7 +112,7 @@ TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
         frozenset({_J.SKIPPED, _J.MISSED, _J.BLOCKED, _J.CANCELED, _J.TIMED_OUT, _J.FAILED}),
     ),
     Move.RERUN: (ENDED, frozenset({_J.WAITING})),
-    Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED}), frozenset({_J.WAITING})),
+    Move.REPLAN: (frozenset({_J.WAITING, _J.CANCELED, _J.SKIPPED}), frozenset({_J.WAITING, _J.SKIPPED})),
 }
 
 

@@ -9,6 +9,7 @@ from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, Trigger
 from chalicelib.core.overlap import OverlapDecision, OverlapPolicy, decide
 from chalicelib.queue.completion import end_without_run, preempt
 from chalicelib.queue.leases import FIRST_LEASE, expired_clock, lease_until
+from chalicelib.queue.takeover import take_over_windows
 from chalicelib.store import job_updates, jobs, tasks
 from chalicelib.store.job_record import JobRecord
 
@@ -55,7 +56,7 @@ def _withdrawn(job: JobRecord) -> bool:
         return not job.outlives_task
     # An edit after the slot does not cancel what was due before it.
     changed = not task.enabled or task.revision > job.task_revision
-    return bool(changed and task.updated_at <= job.scheduled_for)
+    return bool(changed and task.updated_at < job.scheduled_for)
 
 
 def _earlier_open(job: JobRecord) -> list[JobRecord]:
@@ -67,6 +68,7 @@ def _earlier_open(job: JobRecord) -> list[JobRecord]:
 def _apply_overlap_policy(job: JobRecord, *, now: datetime) -> Admission:
     policy = OverlapPolicy(job.overlap)
     if policy is OverlapPolicy.ALLOW_ALL:
+        take_over_windows(job)
         return Admission.ADMITTED
     others = _earlier_open(job)
     buffered = sum(1 for other in others if other.buffered)
@@ -75,6 +77,8 @@ def _apply_overlap_policy(job: JobRecord, *, now: datetime) -> Admission:
         # A missed slot that runs late must not cost the slots that come meanwhile.
         decision = OverlapDecision.BUFFER
     if decision is OverlapDecision.SKIP:
+        # The next slot that runs then looks back no further than here.
+        take_over_windows(job)
         running = next((other for other in others if other.status in ACTIVE), others[0])
         message = f"Job {running.job_id} of this task had not ended."
         end_without_run(job, JobStatus.SKIPPED, Reason.OVERLAP, message, now=now)
@@ -85,4 +89,5 @@ def _apply_overlap_policy(job: JobRecord, *, now: datetime) -> Admission:
     if decision is not OverlapDecision.ADMIT:
         job_updates.buffer(job, lease_until=lease_until(job, now + FIRST_LEASE))
         return Admission.BUFFERED
+    take_over_windows(job)
     return Admission.ADMITTED

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any
 
 from chalicelib import retention
 from chalicelib.core.ids import job_id_of_slot, month_bucket
-from chalicelib.core.instants import parse
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.queue_keys import ready_key
 from chalicelib.core.rank import rank
-from chalicelib.core.schedules.fires import runs_on, upcoming
+from chalicelib.core.schedules.business_days import Calendar
+from chalicelib.core.schedules.fires import fires_after, runs_on, upcoming
 from chalicelib.core.schedules.jitter import jitter
 from chalicelib.core.schedules.window import resolve, window_is_empty
+from chalicelib.core.schedules.window_begin import first_begin
+from chalicelib.core.schedules.written_date import written_date
 from chalicelib.errors import RecordTooLarge
 from chalicelib.log import event
 from chalicelib.queue.leases import lease_until, token_lease
@@ -26,6 +29,9 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import IN_JOB, TaskRecord
 
 TOO_LARGE = "The task is too large: the record of a job does not hold its spec and parameters. Shorten them."
+# Slots looked at, behind one that was missed, for others that would have run: those of two days, one a minute.
+MOST_LOOKED_AT = 2_880
+SINCE_PREVIOUS_FIRE = "since_previous_fire"
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Slot:
     at: datetime
     verdict: Verdict
     following: datetime | None
+    # On a day off that the schedule skips.
+    day_off: bool = False
 
 
 def zone_of(task: TaskRecord) -> str:
@@ -42,7 +50,7 @@ def zone_of(task: TaskRecord) -> str:
 
 
 def next_slot(task: TaskRecord, *, after: datetime) -> datetime | None:
-    """The task's next slot after an instant; None when the schedule is over."""
+    """The task's next slot after an instant, days off included; None when the schedule is over."""
     fires = upcoming(task.schedule, after=after, count=1, calendar=calendar_of(task.schedule), with_skipped=True)
     return fires[0] if fires else None
 
@@ -52,32 +60,60 @@ def next_execution(task: TaskRecord, *, now: datetime) -> datetime | None:
     coming = task.next_fire_at is not None or (task.previous_fire_at is not None and task.previous_fire_at > now)
     if not (task.enabled and coming):
         return None
-    return next_slot(task, after=now) or task.next_fire_at
+    fires = upcoming(task.schedule, after=now, count=1, calendar=calendar_of(task.schedule))
+    return fires[0] if fires else task.next_fire_at
 
 
 def apply_misfire(task: TaskRecord, slot: datetime, *, now: datetime) -> Slot:
-    """Decide by the task's misfire policy whether the slot still runs."""
+    """Decide by the task's misfire policy whether the slot still runs.
+
+    The policy chooses among the slots that would have run: none on a day off, and none whose window is empty. (Where
+    the slot that runs takes over the windows of missed ones, its own may be empty.)
+    """
+    misfire, calendar = Misfire.accept(task.misfire), calendar_of(task.schedule)
 
     def later(count: int) -> Sequence[datetime]:
-        return upcoming(task.schedule, after=slot, count=count, calendar=calendar_of(task.schedule), with_skipped=True)
+        fires = islice(fires_after(task.schedule, after=slot, calendar=calendar), MOST_LOOKED_AT)
+        missed = takewhile(lambda fire: misfire.missed(fire, now), fires)
+        return list(islice((fire for fire in missed if misfire.union or _has_data(task, fire, calendar)), count))
 
-    verdict = decide(Misfire.accept(task.misfire), slot=slot, now=now, later=later)
-    return Slot(slot, verdict, next_slot(task, after=slot))
+    # A `once` in the past that was asked to run nevertheless is due when it was asked.
+    due = max(slot, task.updated_at) if is_asked_late(task, slot) else slot
+    verdict = decide(misfire, slot=due, now=now, later=later)
+    day_off = not runs_on(task.schedule, slot, calendar=calendar)
+    return Slot(slot, verdict, next_slot(task, after=slot), day_off)
 
 
-def window_of(task: TaskRecord, slot: datetime, *, previous: datetime | None) -> tuple[datetime, datetime] | None:
-    """The data range of the slot; `previous` is the fire before it, where the window asks for one."""
+def is_asked_late(task: TaskRecord, slot: datetime) -> bool:
+    """Whether the slot had passed already when the task was saved with it (`run_if_past`)."""
+    return bool(task.schedule["type"] == "once" and slot < task.updated_at)
+
+
+def _has_data(task: TaskRecord, fire: datetime, calendar: Calendar | None) -> bool:
+    """Whether the window of a later slot is not empty; one that begins at the slot before never is."""
+    if task.window is None or task.window["type"] == SINCE_PREVIOUS_FIRE:
+        return True
+    return not is_empty(task, window_of(task, fire, previous=None, calendar=calendar))
+
+
+def window_of(
+    task: TaskRecord, at: datetime, *, previous: datetime | None, calendar: Calendar | None = None
+) -> tuple[datetime, datetime] | None:
+    """The data range of a slot. `previous`: where one `since_previous_fire` begins; None stands for the first slot."""
     if task.window is None:
         return None
     if previous is None:
-        start = task.schedule.get("start")
-        previous = parse(start) if start else task.created_at
-    return resolve(task.window, scheduled_for=slot, timezone=zone_of(task), previous=previous)
+        previous = first_begin(task.schedule, made_at=task.created_at)
+    day = written_date(task.schedule, at, calendar=calendar)
+    return resolve(task.window, scheduled_for=at, timezone=zone_of(task), previous=previous, written_on=day)
 
 
 def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
     """The slot's job: it waits for its time, or has ended already with the reason why the slot is not run."""
-    window = window_of(task, slot.at, previous=task.previous_fire_at)
+    window = window_of(task, slot.at, previous=task.previous_fire_at, calendar=calendar_of(task.schedule))
+    runs = not slot.day_off and slot.verdict is not Verdict.MISSED
+    if runs and window is not None and task.missed_since is not None and Misfire.accept(task.misfire).union:
+        window = min(task.missed_since, window[0]), window[1]
     job = build_job(
         task,
         job_id=job_id_of_slot(task.task_id, slot.at),
@@ -88,15 +124,13 @@ def job_of_slot(task: TaskRecord, slot: Slot, *, now: datetime) -> JobRecord:
         operator=None,
         now=now,
     )
-    if slot.verdict is Verdict.MISSED:
-        return record_not_run(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
-    if not runs_on(task.schedule, slot.at, calendar=calendar_of(task.schedule)):
+    if slot.day_off:
         return record_not_run(job, JobStatus.SKIPPED, Reason.NON_BUSINESS_DAY, now=now)
     if is_empty(task, window):
         return record_not_run(job, JobStatus.SKIPPED, Reason.EMPTY_WINDOW, now=now)
+    if slot.verdict is Verdict.MISSED:
+        return record_not_run(job, JobStatus.MISSED, Reason.MISFIRE, now=now)
     job.late = slot.verdict is Verdict.RUN_LATE
-    if job.late and window is not None and Misfire.accept(task.misfire).union and task.missed_since:
-        job.window_start = min(task.missed_since, window[0])
     seconds = int(task.schedule.get("jitter_seconds") or 0)
     if seconds:
         _delay(job, jitter(task.task_id, slot.at, slot.following, seconds), now=now)
@@ -122,8 +156,10 @@ def build_job(
     now: datetime,
 ) -> JobRecord:
     """A waiting job of the task. It may be claimed from `scheduled_for` on, or at once when that is past."""
-    not_before = scheduled_for if trigger is Trigger.SCHEDULE else min(scheduled_for, now)
-    enqueued_at = scheduled_for if trigger is Trigger.SCHEDULE else now
+    of_slot = trigger is Trigger.SCHEDULE
+    not_before = scheduled_for if of_slot else min(scheduled_for, now)
+    # Asked to run late it is not late: its waiting begins when it was asked.
+    enqueued_at = now if not of_slot or is_asked_late(task, scheduled_for) else scheduled_for
     job = JobRecord(
         job_id=job_id,
         month=month_bucket(job_id),
@@ -137,6 +173,7 @@ def build_job(
         timezone=zone_of(task),
         window_start=window[0] if window else None,
         window_end=window[1] if window else None,
+        follows_previous=(of_slot and (task.window or {}).get("type") == SINCE_PREVIOUS_FIRE) or None,
         scheduled_for=scheduled_for,
         created_at=now,
         trigger=trigger,
@@ -174,7 +211,7 @@ def record(job: JobRecord, *, task: TaskRecord) -> bool:
     """Put the slot's job; False when the slot has its job already, and that stays.
 
     A job recorded by an earlier revision of the task is replaced, unless its slot is from before the last edit, or is
-    not run now, or the job has been admitted.
+    missed now, or the job has been admitted.
     """
     try:
         recorded = _put(job, task=task)
@@ -190,9 +227,12 @@ def record(job: JobRecord, *, task: TaskRecord) -> bool:
 
 
 def _put(job: JobRecord, *, task: TaskRecord) -> bool:
-    return jobs.insert(job) or (job.scheduled_for > task.updated_at and is_open(job) and jobs.replan(job))
+    replaces = job.scheduled_for > task.updated_at and job.status in (JobStatus.WAITING, JobStatus.SKIPPED)
+    return jobs.insert(job) or (replaces and jobs.replan(job))
 
 
 def missed_since(task: TaskRecord, slot: Slot, job: JobRecord) -> datetime | None:
-    """Where the windows missed in a row begin, this slot included; None once a slot runs."""
-    return (task.missed_since or job.window_start) if slot.verdict is Verdict.MISSED else None
+    """Where the windows missed in a row begin, this slot included; None once a slot runs, and without `union`."""
+    if is_open(job) or not Misfire.accept(task.misfire).union:
+        return None
+    return task.missed_since or (job.window_start if job.status is JobStatus.MISSED else None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from chalicelib.errors import FiringIncomplete
 from chalicelib.log import event
 from chalicelib.queue.leases import LONGEST_DELAY
 from chalicelib.retrying import RECORD_ERRORS, SERVICE_ERRORS, retried
+from chalicelib.scheduling import ahead
 from chalicelib.scheduling.outbox import Outbox, send_tokens
 from chalicelib.scheduling.slots import Slot, apply_misfire, is_open, job_of_slot, missed_since, next_slot, record
 from chalicelib.store import tasks
@@ -154,16 +156,16 @@ class _Tick:
 
 def plan_now(task: TaskRecord, *, now: datetime, until: datetime | None = None) -> None:
     """Plan one task at once. After a save: a slot may come before the next tick. Before an edit, `until` the edit: the
-    slots due by then are recorded as they were defined.
+    slots due by then, and at that instant, are recorded as they were defined.
     """
-    if task.next_fire_at is not None and task.next_fire_at < (until or now + HORIZON):
+    if task.next_fire_at is not None and _is_due(task.next_fire_at, now=now, until=until):
         for batch in _chunks(list(plan(task, now=now, budget=Budget(), until=until)), sqs.BATCH):
             send_tokens(batch, now=now)
 
 
 def plan(task: TaskRecord, *, now: datetime, budget: Budget, until: datetime | None = None) -> Iterator[JobRecord]:
-    """Record the task's slots before `until` (else the horizon), oldest first; give the jobs to send tokens for, each
-    as soon as it is recorded.
+    """Record the task's slots up to `until`, else before the horizon, oldest first; give the jobs to send tokens for,
+    each as soon as it is recorded.
 
     The caller sends them: should the process die before that, the job's lease expires and `sweep` sends its token. A
     write that a service fails is tried again; what fails for good is raised.
@@ -175,7 +177,7 @@ def plan(task: TaskRecord, *, now: datetime, budget: Budget, until: datetime | N
     not_run = None
     for _ in range(SLOTS_PER_TASK):
         at = task.next_fire_at
-        if at is None or at >= (until or now + HORIZON) or not budget.spend():
+        if at is None or not _is_due(at, now=now, until=until) or not budget.spend():
             break
         slot = apply_misfire(task, at, now=now)
         job = job_of_slot(task, slot, now=now)
@@ -184,7 +186,7 @@ def plan(task: TaskRecord, *, now: datetime, budget: Budget, until: datetime | N
                 not_run = job
             elif job.not_before - now <= LONGEST_DELAY:
                 yield job
-        if not retried(lambda slot=slot, job=job: _advance(task, slot, job), time_left=budget.time_left):  # type: ignore[misc]
+        if not retried(partial(_advance, task, slot, job, now=now), time_left=budget.time_left):
             break
     if not_run is not None:
         tasks.note_latest(task.task_id, job_id=not_run.job_id, status=not_run.status, at=now)
@@ -209,14 +211,19 @@ def _recorded(job: JobRecord, task: TaskRecord, budget: Budget) -> bool:
     return retried(put, time_left=budget.time_left) or failed
 
 
-def _advance(task: TaskRecord, slot: Slot, job: JobRecord) -> bool:
+def _is_due(at: datetime, *, now: datetime, until: datetime | None) -> bool:
+    return at < now + HORIZON if until is None else at <= until
+
+
+def _advance(task: TaskRecord, slot: Slot, job: JobRecord, *, now: datetime) -> bool:
     """Move the task past the slot; False when another caller did, or the task was edited."""
     return tasks.advance(
         task,
         next_fire_at=slot.following,
-        previous_fire_at=slot.at,
+        previous_fire_at=task.previous_fire_at if slot.day_off else slot.at,
         missed_since=missed_since(task, slot, job),
         tzdata_version=TZDATA_VERSION,
+        ahead=ahead.with_entry(task, slot.at, now=now),
     )
 
 
@@ -231,9 +238,10 @@ def _replan_for_new_zone_data(task: TaskRecord) -> bool:
     return tasks.advance(
         task,
         next_fire_at=following,
-        previous_fire_at=task.previous_fire_at or known,
+        previous_fire_at=task.previous_fire_at,
         missed_since=task.missed_since,
         tzdata_version=TZDATA_VERSION,
+        ahead=task.ahead,
     )
 
 

@@ -105,6 +105,8 @@ class JobRecord(Record):
     timezone = UnicodeAttribute(default="UTC")
     window_start = InstantAttribute(null=True)
     window_end = InstantAttribute(null=True)
+    # A slot's window that begins where that of the slot before ends: a run covers what no run before it did.
+    follows_previous = BooleanAttribute(null=True)
     scheduled_for = InstantAttribute()
     created_at = InstantAttribute()
     trigger = EnumAttribute(Trigger)

@@ -36,6 +36,11 @@ def buffer(job: JobRecord, *, lease_until: datetime) -> bool:
     return written(job, actions, _unclaimed(job))
 
 
+def widen_window(job: JobRecord, start: datetime) -> bool:
+    """Let the window of a waiting job begin earlier."""
+    return written(job, [JobRecord.window_start.set(start)], _unclaimed(job))
+
+
 def park(job: JobRecord, limit: str) -> bool:
     """Move a waiting job, let in by the overlap policy, to the queue of those that wait for a permit of this limit."""
     actions = [

@@ -55,14 +55,20 @@ def replan(job: JobRecord) -> bool:
     """Plan a slot again with an edited task's definition; False when the slot's job is past that.
 
     Replaces only a job that has never run and was made by an earlier revision of the task: one still waiting for its
-    time, or one that the edit took out of the plan.
+    time, one that the edit took out of the plan, or one recorded ahead as not to run.
     """
     never_run = (JobRecord.run_no == 0) & (JobRecord.task_revision < job.task_revision)
     planned = (JobRecord.status == JobStatus.WAITING) & (JobRecord.admitted == False)  # noqa: E712 - a condition
     withdrawn = (JobRecord.status == JobStatus.CANCELED) & (JobRecord.reason == Reason.BY_POLICY)
+    left_out = (JobRecord.status == JobStatus.SKIPPED) & JobRecord.reason.is_in(
+        Reason.NON_BUSINESS_DAY, Reason.EMPTY_WINDOW
+    )
     job.facets, job.search_name = facets(job, job.status, job.reason), folded(job.task_name)
-    assert sources_of(Move.REPLAN, job.status) == {JobStatus.WAITING, JobStatus.CANCELED}
-    return saved(job, never_run & (planned | withdrawn))
+    assert sources_of(Move.REPLAN, job.status) == {JobStatus.WAITING, JobStatus.CANCELED, JobStatus.SKIPPED}
+    # A job that people are deleting keeps the slot's id until it is gone.
+    kept = JobRecord.deleted_at.does_not_exist()
+    replaceable = planned | withdrawn | left_out if job.status == JobStatus.WAITING else planned | withdrawn
+    return saved(job, never_run & kept & replaceable)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -80,10 +80,12 @@ class TaskRecord(Record):
     next_fire_at = InstantAttribute(null=True)
     # The time-zone data that `next_fire_at` was computed with.
     tzdata_version = UnicodeAttribute(null=True)
-    # The last slot taken out of the plan, run or not: where `since_previous_fire` begins.
+    # The last planned slot that ran or was to run; days off do not count. `since_previous_fire` begins there.
     previous_fire_at = InstantAttribute(null=True)
-    # Where the window of the first slot recorded missed since one last ran begins: so does a `union` window.
+    # Under `union`: where the window of the first slot recorded missed since one last ran begins. The next run's does.
     missed_since = InstantAttribute(null=True)
+    # The two columns above as they were before each slot planned ahead (`scheduling/ahead.py`): an edit restores them.
+    ahead = DocumentAttribute(null=True)
     # The task's own EventBridge rule as it was last put or adopted, and the task's revision then.
     rule_expression = UnicodeAttribute(null=True)
     rule_state = UnicodeAttribute(null=True)

@@ -19,7 +19,9 @@ from chalicelib.store.task_record import DEFINITION, LISTING, TaskRecord
 # An index partition takes 1,000 writes a second, and an idle tick pays one query for each.
 DUE_SHARDS = 4
 # What an edit writes besides: its note and instant, and the plan.
-_EDIT_AND_PLAN = ("note", "updated_at", "due_shard", "next_fire_at", "tzdata_version")
+_EDIT_AND_PLAN = (
+    "note", "updated_at", "due_shard", "next_fire_at", "tzdata_version", "previous_fire_at", "missed_since", "ahead",
+)  # fmt: skip
 
 
 def get(task_id: str, *, consistent: bool = True) -> TaskRecord:
@@ -51,17 +53,23 @@ def insert(task: TaskRecord) -> bool:
     return saved(task, TaskRecord.task_id.does_not_exist())
 
 
-def overwrite(task: TaskRecord, *, expected_revision: int) -> None:
-    """Replace a task's definition. Raises StaleRevision when it was edited or deleted since `expected_revision`.
+def overwrite(task: TaskRecord, *, expected_revision: int, previous_fire_at: datetime | None) -> bool:
+    """Replace a task's definition and its plan. Raises StaleRevision when it was edited or deleted since that revision.
 
-    What firing keeps on the task (`previous_fire_at`, the latest status) may have moved since it was read; the caller
-    decides the schedule's columns, and the rest is left alone.
+    False when firing moved the plan since it was read: `previous_fire_at` is the one that the new plan begins from. The
+    latest status is left alone.
     """
     actions: list[Any] = [TaskRecord.revision.set(expected_revision + 1)]
     for name in (*DEFINITION, *_EDIT_AND_PLAN):
         actions.append(set_or_remove(getattr(TaskRecord, name), getattr(task, name)))
-    if not written(task, actions, TaskRecord.revision == expected_revision):
+    known = TaskRecord.previous_fire_at
+    unmoved = known.does_not_exist() if previous_fire_at is None else known == previous_fire_at
+    if written(task, actions, (TaskRecord.revision == expected_revision) & unmoved):
+        return True
+    there = find(task.task_id)
+    if there is None or there.revision != expected_revision:
         raise StaleRevision
+    return False
 
 
 def remove(task_id: str, *, expected_revision: int) -> None:
@@ -79,16 +87,18 @@ def advance(
     task: TaskRecord,
     *,
     next_fire_at: datetime | None,
-    previous_fire_at: datetime,
+    previous_fire_at: datetime | None,
     missed_since: datetime | None,
     tzdata_version: str,
+    ahead: list[Any] | None = None,
 ) -> bool:
     """Move a task's plan past its slot; False when another tick did, or the task was edited meanwhile."""
     condition: Condition = (TaskRecord.next_fire_at == task.next_fire_at) & (TaskRecord.revision == task.revision)
     actions: list[Any] = [
-        TaskRecord.previous_fire_at.set(previous_fire_at),
+        set_or_remove(TaskRecord.previous_fire_at, previous_fire_at),
         TaskRecord.tzdata_version.set(tzdata_version),
         set_or_remove(TaskRecord.missed_since, missed_since),
+        set_or_remove(TaskRecord.ahead, ahead),
     ]
     if next_fire_at is None:
         actions += [TaskRecord.next_fire_at.remove(), TaskRecord.due_shard.remove()]

@@ -83,23 +83,31 @@ class Companion:
 
 
 def _withdraw_planned(change: Change) -> None:
-    """Cancel jobs that are planned and not yet due; `_plan` plans again those that stay in the schedule."""
-    for job in _planned(change.task_id):
-        if job.not_before > change.now:
-            completion.withdraw(job, change.reason, now=change.now)
+    """Cancel the jobs of slots still to come; `_plan` plans again those that stay in the schedule.
+
+    A slot that came while the edit was written has begun by the old definition: the windows go on from there.
+    """
+    for job in _of_slots(change.task_id):
+        withdrawn = job.scheduled_for <= change.now or completion.withdraw(job, change.reason, now=change.now)
+        if not withdrawn and change.after is not None and _has_begun(job):
+            store.note_fire(change.after, at=job.scheduled_for, missed_since=None)
 
 
 def _keep_due(change: Change) -> None:
     """Planned jobs that are due run although their task is deleted."""
-    for job in _planned(change.task_id):
-        if job.not_before <= change.now:
+    for job in _of_slots(change.task_id):
+        if job.scheduled_for <= change.now and not job.admitted:
             job_updates.outlive_task(job)
 
 
-def _planned(task_id: str) -> list[JobRecord]:
-    """The jobs of the task's schedule that are not admitted to the queue yet."""
-    found = jobs.get_many(jobs.open_ids_of_task(task_id))
-    return [job for job in found if job.trigger == Trigger.SCHEDULE and not job.admitted]
+def _of_slots(task_id: str) -> list[JobRecord]:
+    """The open jobs of the task's schedule."""
+    return [job for job in jobs.get_many(jobs.open_ids_of_task(task_id)) if job.trigger == Trigger.SCHEDULE]
+
+
+def _has_begun(job: JobRecord) -> bool:
+    there = jobs.find(job.job_id)
+    return there is not None and (there.admitted or there.run_no > 0)
 
 
 # --- its concurrency limit --------------------------------------------------------------------------------------------

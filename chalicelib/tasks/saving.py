@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.access.actor import Actor
-from chalicelib.errors import Unavailable
+from chalicelib.errors import Unavailable, WrongState
 from chalicelib.log import event
+from chalicelib.scheduling import ahead, tick
 from chalicelib.store import tasks as store
 from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import rule_sync, validation
 from chalicelib.tasks.companions import COMPANIONS, Change
 
+# How often an edit begins again when firing moves the task's plan meanwhile.
+TRIES = 5
 # Why a job that was planned ahead is cancelled.
 EDITED = "The task was edited before the slot."
 DISABLED = "The task was disabled before the slot."
@@ -61,16 +64,31 @@ def save(
     step, where it has or had one.
     """
     edited = store.changed(task, **{**columns, "updated_at": now})
-    newly_now = edited.schedule["type"] == "now" and task.schedule["type"] != "now"
-    validation.plan(edited, now=now, fire_now=newly_now or task.previous_fire_at is None)
+    _plan_anew(edited, task, now=now)
     change = Change(task, edited, action, actor, now, reason, follow_rule)
     for companion in reversed(COMPANIONS):
         companion.before_save(change)
-    store.overwrite(edited, expected_revision=int(task.revision))
+    for _ in range(TRIES):
+        if store.overwrite(edited, expected_revision=int(task.revision), previous_fire_at=task.previous_fire_at):
+            break
+        # A tick, or a rule's event, recorded a slot meanwhile.
+        task = store.get(task.task_id)
+        tick.plan_now(task, now=now, until=now)
+        _plan_anew(edited, task, now=now)
+    else:
+        raise WrongState("The task's slots are being planned; try again.")
     event("task saved", action=action, task_id=edited.task_id, revision=int(edited.revision))
     for companion in COMPANIONS:
         companion.after_edit(change)
     return edited
+
+
+def _plan_anew(edited: TaskRecord, task: TaskRecord, *, now: datetime) -> None:
+    """Set what the edited task knows of its slots as of the edit, and its next slot after it."""
+    known = ahead.progress_at(task, now)
+    edited.previous_fire_at, edited.missed_since, edited.ahead = known.previous_fire_at, known.missed_since, None
+    newly_now = edited.schedule["type"] == "now" and task.schedule["type"] != "now"
+    validation.plan(edited, now=now, fire_now=newly_now or known.previous_fire_at is None)
 
 
 def delete(task: TaskRecord, *, actor: Actor, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from chalicelib.access import audit
@@ -11,11 +11,12 @@ from chalicelib.access.actor import Actor
 from chalicelib.core.ids import job_id_of_request, job_id_of_slot, ulid
 from chalicelib.core.instants import floor_second
 from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
-from chalicelib.core.schedules.fires import latest_fire
+from chalicelib.core.schedules.window_begin import begin_by_history
 from chalicelib.errors import Invalid
 from chalicelib.log import event
 from chalicelib.queue.leases import send_token
-from chalicelib.scheduling import slots
+from chalicelib.scheduling import ahead, slots
+from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store import jobs
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -62,7 +63,7 @@ def start(
     now: datetime,
 ) -> JobRecord:
     """Put one job into the queue at once; the job that has this id already, if one has. Raises RecordTooLarge."""
-    window = slots.window_of(task, scheduled_for, previous=_fire_before(task, scheduled_for))
+    window = _window(task, scheduled_for)
     job = slots.build_job(
         task,
         job_id=job_id,
@@ -94,11 +95,13 @@ def started_by_save(task: TaskRecord) -> str | None:
     return None if job is None or job.task_revision != task.revision else job.job_id
 
 
-def _fire_before(task: TaskRecord, instant: datetime) -> datetime | None:
-    """The schedule's last fire before the instant, where `since_previous_fire` begins; None when there is none."""
-    if task.schedule["type"] in ("now", "once"):
-        return None
-    before = latest_fire(task.schedule, at_or_before=instant)
-    if before == instant:
-        before = latest_fire(task.schedule, at_or_before=instant - timedelta(seconds=1))
-    return before
+def _window(task: TaskRecord, at: datetime) -> tuple[datetime, datetime] | None:
+    """The window of a slot at this instant: the one that the slot's job has, where it begins at the slot before."""
+    calendar, previous = calendar_of(task.schedule), None
+    if task.window is not None and task.window["type"] == slots.SINCE_PREVIOUS_FIRE:
+        recorded = jobs.find(job_id_of_slot(task.task_id, at))
+        if recorded is not None and recorded.window_start is not None and recorded.window_end == at:
+            return recorded.window_start, recorded.window_end
+        known = ahead.progress_at(task, at).previous_fire_at
+        previous = begin_by_history(task.schedule, at, known=known, made_at=task.created_at, calendar=calendar)
+    return slots.window_of(task, at, previous=previous, calendar=calendar)

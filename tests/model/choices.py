@@ -19,6 +19,7 @@ SCHEDULES: dict[str, Callable[[Aws], dict[str, Any]]] = {
     },
     "once": lambda aws: {"type": "once", "at": _text(aws, minutes=1)},
     "by interval": lambda aws: {"type": "interval", "every": 50, "unit": "minute"},
+    "on working days": lambda aws: {"type": "cron", "expression": "*/40 */3 * * *", "on_non_business": "skip"},
 }  # fmt: skip
 
 RETRIES: list[dict[str, Any]] = [
@@ -37,7 +38,11 @@ CLOCKS: list[dict[str, Any]] = [
 
 OVERLAPS = ["skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"]
 
-MISFIRES = ["fire_once", "skip", "catch_up"]
+UNION = {"policy": "fire_once", "union": True}
+MISFIRES: list[Any] = ["fire_once", "skip", "catch_up", UNION]
+
+SINCE = {"type": "since_previous_fire"}
+WINDOWS: list[dict[str, Any] | None] = [None, SINCE, SINCE]
 
 DELETE: dict[str, Any] = {"delete": True}
 
@@ -51,7 +56,7 @@ EDITS: list[dict[str, Any]] = [
     DELETE,
 ]
 
-JUMPS = [1, 20, 60, 61, 90, 300, 960, 3_700, 30_000, 90_000]
+JUMPS = [1, 20, 60, 61, 90, 300, 960, 3_700, 30_000, 90_000, 400_000]
 
 # A process may stop before or after any of so many calls; most steps make fewer than thirty.
 MOMENTS = st.integers(1, 60)
@@ -67,6 +72,7 @@ TASK = st.fixed_dictionaries(
     {
         "schedule": st.sampled_from(sorted(SCHEDULES)), "retry": st.sampled_from(RETRIES),
         "clocks": st.sampled_from(CLOCKS), "overlap": st.sampled_from(OVERLAPS), "misfire": st.sampled_from(MISFIRES),
+        "window": st.sampled_from(WINDOWS),
     }
 )  # fmt: skip
 

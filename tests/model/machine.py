@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -24,7 +24,7 @@ from chalicelib.errors import NotFound, StaleRevision, WrongState
 from chalicelib.jobs import actions
 from chalicelib.maintenance import integrity, sweep
 from chalicelib.queue import claim
-from chalicelib.scheduling import tick
+from chalicelib.scheduling import slots, tick
 from chalicelib.storage.layout import run_prefix
 from chalicelib.store import watches
 from chalicelib.store.job_record import JobRecord
@@ -34,18 +34,9 @@ from chalicelib.store.watches import Watched
 from chalicelib.tasks import editing as task_editing
 from chalicelib.tasks import starts
 from chalicelib.worker.worker import handle
+from tests.model import tiling
 from tests.model.aws import VISIBILITY, Message
-from tests.model.choices import (
-    DEATH,
-    DELETE,
-    EDITS,
-    JUMPS,
-    MOMENTS,
-    PICK,
-    SCHEDULES,
-    STOP,
-    TASK,
-)
+from tests.model.choices import DEATH, DELETE, EDITS, JUMPS, MOMENTS, PICK, SCHEDULES, SINCE, STOP, TASK, UNION
 from tests.model.processes import Process
 from tests.model.watch import Watch
 from tests.model.work import AWS, WORK
@@ -72,6 +63,10 @@ class Machine(RuleBasedStateMachine):
         self.done: Counter[tuple[str, str]] = Counter()
         self.task_ids: list[str] = []
         self.edited: set[str] = set()
+        # The tasks whose windows follow each other, with the union of missed ones or without, and where these begin.
+        self.tiled: dict[str, tuple[bool, datetime]] = {}
+        # The next execution that the answer to an edit named.
+        self.promised: dict[str, datetime | None] = {}
         self.lagging = False
 
     # --- how things are run ---
@@ -119,10 +114,14 @@ class Machine(RuleBasedStateMachine):
     def create_task(self, task: dict[str, Any], dies: int | None) -> None:
         body = {**task, **task["clocks"], "name": f"task {next(self.names)}", "kind": "probe"}
         body["schedule"] = SCHEDULES[task["schedule"]](self.aws)
+        if task["schedule"] == "now":
+            body["window"] = None
         before = set(self._tasks())
         self._live("create", lambda: task_editing.create(body, actor=OPERATOR, now=self.aws.now), dies)
         made = sorted(set(self._tasks()) - before)
         self.task_ids += made
+        if body["window"] == SINCE:
+            self.tiled.update((task_id, (task["misfire"] == UNION, self.aws.now)) for task_id in made)
         if dies is None:
             self.done.update(("create", task_id) for task_id in made)
 
@@ -131,11 +130,15 @@ class Machine(RuleBasedStateMachine):
     def edit_task(self, pick: int, change: dict[str, Any], dies: int | None) -> None:
         task_id, now = self.task_ids[pick % len(self.task_ids)], self.aws.now
         self.edited.add(task_id)
+        self.promised.pop(task_id, None)
         if change is DELETE:
             self._ask("delete", task_id, lambda: task_editing.delete(task_id, actor=OPERATOR, now=now), dies)
         else:
-            edit = lambda: task_editing.patch(task_id, change, revision=None, actor=OPERATOR, now=now)  # noqa: E731
-            self._ask("update", task_id, edit, dies)
+            self._ask("update", task_id, lambda: self._edit(task_id, change, now), dies)
+
+    def _edit(self, task_id: str, change: dict[str, Any], now: datetime) -> None:
+        edited = task_editing.patch(task_id, change, revision=None, actor=OPERATOR, now=now)
+        self.promised[task_id] = slots.next_execution(edited, now=now)
 
     @precondition(lambda self: self.task_ids)
     @rule(pick=PICK, dies=DEATH)
@@ -289,6 +292,7 @@ class Machine(RuleBasedStateMachine):
         self.aws.tables.lag(False)
         tick.tick(now=self.aws.now)
         self._check_the_ledger()
+        self._check_the_promises()
         for task in self._tasks().values():
             if task.enabled:
                 task_editing.disable(task.task_id, actor=OPERATOR, now=self.aws.now)
@@ -312,6 +316,7 @@ class Machine(RuleBasedStateMachine):
         missing = [each for each in self.done if not found[each]]
         assert not missing, f"the audit lacks {missing}"
         self._check_the_bucket()
+        self._check_the_windows()
         for walk in integrity.WALKS:
             watches.begin(Watched.PATROL, walk, at=self.aws.now)
             done = integrity.take_turn(walk, now=self.aws.now)
@@ -323,11 +328,28 @@ class Machine(RuleBasedStateMachine):
             if task.task_id in self.edited or task.previous_fire_at is None or task.schedule["type"] == "now":
                 continue
             after = task.created_at - timedelta(seconds=1)
-            slots = upcoming(task.schedule, after=after, count=400, with_skipped=True)
+            fires = upcoming(task.schedule, after=after, count=400, with_skipped=True)
             known = {job_id for (job_id,) in self.watch.jobs.items} | self.watch.deleted
-            past = [slot for slot in slots if task.created_at < slot <= task.previous_fire_at]
+            past = [slot for slot in fires if task.created_at < slot <= task.previous_fire_at]
             forgotten = [slot for slot in past if job_id_of_slot(task.task_id, slot) not in known]
             assert not forgotten, f"slots without a job: {forgotten}"
+
+    def _check_the_promises(self) -> None:
+        """The slot that the answer to the last edit named was planned, and not cancelled as one of before."""
+        for task_id, at in self.promised.items():
+            if at is None or at > self.aws.now or task_id not in self._tasks():
+                continue
+            item = self.watch.last.get(job_id_of_slot(task_id, at))
+            assert item is not None, f"the slot {at} was promised and never planned"
+            assert "before the slot" not in item.get("error", {"S": ""})["S"], f"the slot {at} was promised, not kept"
+
+    def _check_the_windows(self) -> None:
+        records = [JobRecord.from_raw_data(item) for item in self.watch.last.values()]
+        for task_id, (union, begin) in self.tiled.items():
+            found = tiling.slots_of(task_id, records, union=union)
+            HITS["a window is checked"] += len(found)
+            wrong = tiling.untiled(found, begin=begin)
+            assert not wrong, f"{task_id}: {wrong}"
 
     def _put(self, key: str) -> None:
         job_id, run_no = key.split("/")[2:4]

@@ -34,6 +34,8 @@ class Watch:
         self.ended: Counter[str] = Counter()
         self.rerun: Counter[str] = Counter()
         self.deleted: set[str] = set()
+        # The last record that each job had, also of one that is deleted.
+        self.last: dict[str, Item] = {}
         # Runs as they were last read: most writes are to jobs.
         self._read: dict[Key, tuple[Item, RunRecord]] = {}
 
@@ -43,6 +45,7 @@ class Watch:
             return
         job_id = item["job_id"]["S"]
         if table == self.jobs.name:
+            self.last[job_id] = item
             self._moved(job_id, before, after)
         self.check(job_id)
 

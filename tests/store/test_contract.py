@@ -250,13 +250,23 @@ def test_a_task_moves_past_a_slot_once(backend: World) -> None:
     assert tasks.get("task-1").previous_fire_at == NOW
 
 
+def test_an_edit_is_not_written_over_a_plan_that_moved_since_it_was_read(backend: World) -> None:
+    tasks.insert(a_task(next_fire_at=NOW, due_shard=0))
+    read, planned = tasks.get("task-1"), tasks.get("task-1")
+    assert tasks.advance(planned, next_fire_at=None, previous_fire_at=NOW, missed_since=None, tzdata_version="2026a")
+    read.description = "edited"
+    assert not tasks.overwrite(read, expected_revision=1, previous_fire_at=None)
+    assert tasks.get("task-1").previous_fire_at == NOW
+    assert tasks.overwrite(read, expected_revision=1, previous_fire_at=NOW)
+
+
 def test_of_two_edits_at_once_one_is_refused(backend: World) -> None:
     tasks.insert(a_task())
     one, two = tasks.get("task-1"), tasks.get("task-1")
     one.description, two.description = "one", "two"
-    tasks.overwrite(one, expected_revision=1)
+    assert tasks.overwrite(one, expected_revision=1, previous_fire_at=None)
     with pytest.raises(StaleRevision):
-        tasks.overwrite(two, expected_revision=1)
+        tasks.overwrite(two, expected_revision=1, previous_fire_at=None)
     found = tasks.get("task-1")
     assert (found.description, found.revision) == ("one", 2)
     with pytest.raises(StaleRevision):
@@ -267,7 +277,7 @@ def test_an_edit_leaves_what_firing_keeps(backend: World) -> None:
     tasks.insert(a_task(next_fire_at=NOW, due_shard=0))
     editor = tasks.get("task-1")
     tasks.note_latest("task-1", job_id="j1", status=JobStatus.SUCCEEDED, at=NOW)
-    tasks.overwrite(editor, expected_revision=1)
+    assert tasks.overwrite(editor, expected_revision=1, previous_fire_at=None)
     assert tasks.get("task-1").latest_status == JobStatus.SUCCEEDED
 
 

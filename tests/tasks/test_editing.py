@@ -32,13 +32,13 @@ def overtaken(monkeypatch: pytest.MonkeyPatch, times: int, other: Callable[[], o
     """Have another edit come before each of the next writes of a task."""
     real, left = store.overwrite, [times]
 
-    def overwrite(task: TaskRecord, **named: Any) -> None:
+    def overwrite(task: TaskRecord, **named: Any) -> bool:
         if left[0]:
             left[0] -= 1
             monkeypatch.setattr(store, "overwrite", real)
             other()
             monkeypatch.setattr(store, "overwrite", overwrite)
-        real(task, **named)
+        return real(task, **named)
 
     monkeypatch.setattr(store, "overwrite", overwrite)
 

@@ -16,7 +16,7 @@ from chalicelib.core.fields import read_instant
 from chalicelib.core.instants import floor_second, rfc3339
 from chalicelib.core.local_time import aware_utc, epoch_seconds, from_seconds, instant_showing, to_local, zone
 from chalicelib.core.schedules import cron
-from chalicelib.core.schedules.business_days import Calendar, OnNonBusiness, rolled
+from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar, OnNonBusiness, rolled
 from chalicelib.core.schedules.dst import Dated, DayFires, DstPolicy, DstRule, fires_of_dates, latest_of_dates
 from chalicelib.core.schedules.form import UNIT_SECONDS, normalise_schedule, read_time
 from chalicelib.core.schedules.month_days import cron_weekday
@@ -134,6 +134,11 @@ class DatePlan(Plan):
         dates = self._rolled(self.source.dates(begin - self._roll_reach), calendar, with_skipped)
         kept = dropwhile(lambda dated: dated[0] < begin, dates)
         return fires_of_dates(kept, self.times, self.tz, self.dst_rule)
+
+    def is_due_on(self, day: date, calendar: Calendar | None) -> bool:
+        """Whether the schedule fires on a local date, days off under `skip` included."""
+        dates = self._rolled(self.source.dates(day - self._roll_reach), calendar or WEEKENDS_OFF, with_skipped=True)
+        return next((found for found, _ in dates if found >= day), None) == day
 
     def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
         end = to_local(from_seconds(until), self.tz).date() + _CHANGE_REACH

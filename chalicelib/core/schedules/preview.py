@@ -13,9 +13,10 @@ from chalicelib.core.fields import whole
 from chalicelib.core.local_time import aware_utc, epoch_seconds, from_seconds, instants_showing, local_text, to_local
 from chalicelib.core.schedules.business_days import WEEKENDS_OFF, Calendar
 from chalicelib.core.schedules.dst import Flag
-from chalicelib.core.schedules.form import normalise_schedule
-from chalicelib.core.schedules.plan import Plan, anchor_of, compile_plan
+from chalicelib.core.schedules.plan import compile_plan
 from chalicelib.core.schedules.window import resolve
+from chalicelib.core.schedules.window_begin import begin_by_schedule
+from chalicelib.core.schedules.written_date import written_date
 
 MAX_PREVIEW = 100
 
@@ -50,9 +51,10 @@ def preview_fires(
         bounds: tuple[datetime | None, datetime | None] = (None, None)
         if window is not None:
             if window.get("type") == "since_previous_fire" and previous is None:
-                previous = _fire_before(schedule, at, plan, days)
+                previous = begin_by_schedule(schedule, at, calendar=days)
             if previous is not None or window.get("type") != "since_previous_fire":
-                bounds = resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous)
+                day = written_date(schedule, at, calendar=days)
+                bounds = resolve(window, scheduled_for=at, timezone=plan.tz.key, previous=previous, written_on=day)
         flags = {*batch.flags, *_fold(at, plan.tz)}
         found.append(Fire(at, local_text(at, plan.tz), tuple(flag for flag in Flag if flag in flags), *bounds))
         previous = at
@@ -65,12 +67,3 @@ def _fold(at: datetime, tz: ZoneInfo) -> set[Flag]:
     if not isinstance(showing, tuple) or len(showing) == 1:
         return set()
     return {Flag.FOLD_SECOND if local.fold else Flag.FOLD_FIRST}
-
-
-def _fire_before(schedule: Mapping[str, Any], at: datetime, plan: Plan, calendar: Calendar) -> datetime | None:
-    """The fire before the first one shown, else the schedule's start, else its anchor."""
-    earlier = plan.latest(epoch_seconds(at) - 1, calendar)
-    anchor = anchor_of(normalise_schedule(schedule), plan.tz)
-    if earlier is None or (anchor is not None and from_seconds(earlier) < anchor < at):
-        return anchor
-    return from_seconds(earlier)

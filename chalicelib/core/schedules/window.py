@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
@@ -49,12 +50,17 @@ def accept_window(window: Mapping[str, Any], *, schedule_type: str, timezone: st
 
 
 def resolve(
-    window: Mapping[str, Any], *, scheduled_for: datetime, timezone: str, previous: datetime | None = None
+    window: Mapping[str, Any],
+    *,
+    scheduled_for: datetime,
+    timezone: str,
+    previous: datetime | None = None,
+    written_on: date | None = None,
 ) -> tuple[datetime, datetime]:
     """`(start, end)` in UTC for the slot `scheduled_for`.
 
-    Only `since_previous_fire` needs `previous`: the fire before, and for the first fire the schedule's start or,
-    without one, the task's creation. A custom window whose ends cross is empty.
+    Only `since_previous_fire` needs `previous` (see `window_begin.py`). `written_on` is the date that the schedule
+    wrote for the slot (`written_date.py`); its local date, unless given. A custom window whose ends cross is empty.
     """
     fire = aware_utc(scheduled_for, field="scheduled_for").replace(microsecond=0)
     tz = zone(timezone)
@@ -67,7 +73,7 @@ def resolve(
     if kind == "fixed":
         start, end = (read_instant(form[edge], tz, field=f"window.{edge}") for edge in ("start", "end"))
         return start, end
-    return _RESOLVERS[kind](form, fire, tz)
+    return _RESOLVERS[kind](form, _Fire(fire, written_on or to_local(fire, tz).date()), tz)
 
 
 def window_is_empty(start: datetime, end: datetime) -> bool:
@@ -123,40 +129,45 @@ def _text(value: object) -> str:
     raise InvalidSchedule("A window holds JSON values only.", field="window")
 
 
-def _yesterday(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    today = to_local(fire, tz).date()
-    return start_of_day(today - _ONE_DAY, tz), start_of_day(today, tz)
+@dataclass(frozen=True, slots=True)
+class _Fire:
+    """A slot, and the local date that its schedule wrote for it."""
+
+    at: datetime
+    day: date
 
 
-def _last(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+def _yesterday(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    return start_of_day(fire.day - _ONE_DAY, tz), start_of_day(fire.day, tz)
+
+
+def _last(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
     if form["unit"] == "day":
-        today = to_local(fire, tz).date()
-        return start_of_day(today - form["n"] * _ONE_DAY, tz), start_of_day(today, tz)
-    end = truncate(fire, form["unit"], tz)
+        return start_of_day(fire.day - form["n"] * _ONE_DAY, tz), start_of_day(fire.day, tz)
+    end = _truncate(fire, form["unit"], tz)
     return end - form["n"] * _ELAPSED[form["unit"]], end
 
 
-def _rolling(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    return fire - form["n"] * _ELAPSED[form["unit"]], fire
+def _rolling(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    return fire.at - form["n"] * _ELAPSED[form["unit"]], fire.at
 
 
-def _previous(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    first = period_start(to_local(fire, tz).date(), form["unit"], form.get("week_start", "MON"))
+def _previous(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    first = period_start(fire.day, form["unit"], form.get("week_start", "MON"))
     return start_of_day(_add_periods(first, -form["n"], form["unit"]), tz), start_of_day(first, tz)
 
 
-def _to_date(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
-    today = to_local(fire, tz).date()
-    start = start_of_day(period_start(today, form["unit"]), tz)
-    return start, fire if form["until"] == "to_now" else start_of_day(today, tz)
+def _to_date(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
+    start = start_of_day(period_start(fire.day, form["unit"]), tz)
+    return start, fire.at if form["until"] == "to_now" else start_of_day(fire.day, tz)
 
 
-def _custom(form: Mapping[str, Any], fire: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+def _custom(form: Mapping[str, Any], fire: _Fire, tz: ZoneInfo) -> tuple[datetime, datetime]:
     start, end = (_edge(form[edge], fire, tz, form.get("week_start", "MON")) for edge in ("start", "end"))
     return start, max(start, end)
 
 
-_RESOLVERS: dict[str, Callable[[Mapping[str, Any], datetime, ZoneInfo], tuple[datetime, datetime]]] = {
+_RESOLVERS: dict[str, Callable[[Mapping[str, Any], _Fire, ZoneInfo], tuple[datetime, datetime]]] = {
     "yesterday": _yesterday,
     "last": _last,
     "rolling": _rolling,
@@ -166,18 +177,18 @@ _RESOLVERS: dict[str, Callable[[Mapping[str, Any], datetime, ZoneInfo], tuple[da
 }
 
 
-def truncate(instant: datetime, unit: str, tz: ZoneInfo, week_start: str = "MON") -> datetime:
-    """The start of the local unit that an instant lies in.
+def _truncate(fire: _Fire, unit: str, tz: ZoneInfo, week_start: str = "MON") -> datetime:
+    """The start of the local unit that a slot lies in.
 
     Below a day it subtracts, as elapsed time, what the clock shows beyond the full unit. So hours follow each other
     without a hole also when a zone changes its clocks in the middle of one.
     """
-    local = to_local(instant, tz)
     if unit in ("second", "minute", "hour"):
+        local = to_local(fire.at, tz)
         second = 0 if unit == "second" else local.second
         minute = local.minute if unit == "hour" else 0
-        return instant - timedelta(minutes=minute, seconds=second, microseconds=local.microsecond)
-    return start_of_day(period_start(local.date(), unit, week_start), tz)
+        return fire.at - timedelta(minutes=minute, seconds=second, microseconds=local.microsecond)
+    return start_of_day(period_start(fire.day, unit, week_start), tz)
 
 
 def period_start(day: date, unit: str, week_start: str = "MON") -> date:
@@ -199,8 +210,8 @@ def _add_periods(day: date, n: int, unit: str) -> date:
     return found
 
 
-def _edge(edge: Mapping[str, Any], fire: datetime, tz: ZoneInfo, week_start: str) -> datetime:
-    base = truncate(fire, edge["trunc"], tz, week_start) if "trunc" in edge else fire
+def _edge(edge: Mapping[str, Any], fire: _Fire, tz: ZoneInfo, week_start: str) -> datetime:
+    base = _truncate(fire, edge["trunc"], tz, week_start) if "trunc" in edge else fire.at
     if "offset" not in edge:
         return base
     unit = edge["unit"]
@@ -218,6 +229,6 @@ def _check_order(form: Mapping[str, Any]) -> None:
     utc = zone("UTC")
     for hours in range(0, 366 * 24, 11):
         fire = from_seconds(epoch_seconds(begin.replace(tzinfo=utc)) + hours * 3600)
-        if not window_is_empty(*_custom(form, fire, utc)):
+        if not window_is_empty(*_custom(form, _Fire(fire, fire.date()), utc)):
             return
     raise InvalidSchedule("The window ends before it starts.", field="window.end")
