@@ -35,6 +35,7 @@ _ELAPSED = {
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }
+_CLOCK_UNITS = ("second", "minute", "hour")
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _ONE_DAY = timedelta(days=1)
 
@@ -183,7 +184,7 @@ def _truncate(fire: _Fire, unit: str, tz: ZoneInfo, week_start: str = "MON") -> 
     Below a day it subtracts, as elapsed time, what the clock shows beyond the full unit. So hours follow each other
     without a hole also when a zone changes its clocks in the middle of one.
     """
-    if unit in ("second", "minute", "hour"):
+    if unit in _CLOCK_UNITS:
         local = to_local(fire.at, tz)
         second = 0 if unit == "second" else local.second
         minute = local.minute if unit == "hour" else 0
@@ -211,15 +212,15 @@ def _add_periods(day: date, n: int, unit: str) -> date:
 
 
 def _edge(edge: Mapping[str, Any], fire: _Fire, tz: ZoneInfo, week_start: str) -> datetime:
-    base = _truncate(fire, edge["trunc"], tz, week_start) if "trunc" in edge else fire.at
-    if "offset" not in edge:
-        return base
-    unit = edge["unit"]
-    if unit in ("second", "minute", "hour"):
-        moved_by: timedelta = edge["offset"] * _ELAPSED[unit]
-        return base + moved_by
-    local = to_local(base, tz)
-    moved = datetime.combine(_add_periods(local.date(), edge["offset"], unit), local.time().replace(fold=0))
+    trunc, offset, unit = edge.get("trunc"), edge.get("offset", 0), str(edge.get("unit", ""))
+    if unit in _CLOCK_UNITS or not offset:
+        moved_by: timedelta = offset * _ELAPSED[unit] if unit else timedelta(0)
+        return (_truncate(fire, trunc, tz, week_start) if trunc else fire.at) + moved_by
+    if trunc and trunc not in _CLOCK_UNITS:
+        # Dates are moved, not what the clock shows when the first one begins: that may be 1:00, where a gap ends.
+        return start_of_day(_add_periods(period_start(fire.day, trunc, week_start), offset, unit), tz)
+    local = to_local(_truncate(fire, trunc, tz) if trunc else fire.at, tz)
+    moved = datetime.combine(_add_periods(local.date(), offset, unit), local.time().replace(fold=0))
     return from_seconds(instant_showing(moved, tz))
 
 

@@ -33,7 +33,7 @@ def begin_by_history(
     first = first_begin(schedule, made_at=made_at)
     if known is not None and known < at:
         return known
-    if known is None and first < at:
+    if known is None and first <= at:
         return first
     earlier = _fire_before(schedule, at, calendar)
     return first if earlier is None or earlier < first < at else earlier
