@@ -26,6 +26,11 @@ NOTE_BYTES = 16_384
 # What a run or a job cost: numbers alone.
 COST_BYTES = 1_024
 
+# --- a task ---
+# Each slot planned ahead: three instants in seconds, as JSON. `scheduling/ahead.py` keeps at most so many.
+AHEAD_MOST = 180
+AHEAD_BYTES = AHEAD_MOST * 40 + 2
+
 # --- a job ---
 # Manifests up to this size stand in the records of the run and of its job. Longer ones stay in the bucket.
 MANIFESTS_BYTES = 4_096

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.core.local_time import epoch_seconds, from_seconds
+from chalicelib.core.record_bounds import AHEAD_MOST
 from chalicelib.core.schedules.fires import latest_fire
 from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store.task_record import TaskRecord
 
 # A slot in the task's column `ahead`, then `previous_fire_at` and `missed_since` before it; in UTC seconds.
 Entry = list[int | None]
-# Slots come at most once a second, and a tick plans 90 seconds ahead; the tick after it comes within 90 more.
-MOST = 180
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def with_entry(task: TaskRecord, slot: datetime, *, now: datetime) -> list[Entry
     entries = [entry for entry in task.ahead or [] if _at(entry) > moment]
     if slot > now:
         entries.append([epoch_seconds(slot), _seconds(task.previous_fire_at), _seconds(task.missed_since)])
-    return entries[-MOST:] or None
+    return entries[-AHEAD_MOST:] or None
 
 
 def progress_at(task: TaskRecord, instant: datetime) -> Progress:

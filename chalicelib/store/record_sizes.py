@@ -50,7 +50,7 @@ GROWS: Mapping[type[Record], Mapping[str, int | None]] = {
                 "rows", "bytes", "admitted", "buffered", "late", "outlives_task", "cancel_by_policy",
                 "enqueued_at", "not_before",
                 "lease_until", "next_attempt_at", "first_started_at", "started_at", "ended_at",
-                "cancel_requested_at", "stopped_at", "canceled_at", "deleted_at", "expires_at",
+                "window_start", "cancel_requested_at", "stopped_at", "canceled_at", "deleted_at", "expires_at",
             )
         ),
     },
@@ -77,6 +77,7 @@ GROWS: Mapping[type[Record], Mapping[str, int | None]] = {
         "latest_job_id": most.ID_BYTES,
         "latest_status": most.WORD_BYTES,
         "tzdata_version": most.WORD_BYTES,
+        "ahead": most.AHEAD_BYTES,
         # EventBridge takes no longer expression.
         "rule_expression": 256,
         "rule_state": most.WORD_BYTES,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.core.lifecycle import JobStatus, Reason
+from chalicelib.core.record_bounds import AHEAD_MOST
 from chalicelib.scheduling import ahead, slots
 from chalicelib.store import tasks as store
 from chalicelib.store.job_record import JobRecord
@@ -222,4 +223,4 @@ def test_a_task_keeps_an_entry_for_each_slot_to_come_and_no_other(stage: Stage) 
     full = store.changed(store.get(task.task_id), ahead=[[n, None, None] for n in range(2_000_000_000, 2_000_000_400)])
     entries = ahead.with_entry(full, stage.now + timedelta(seconds=1), now=stage.now)
     assert entries is not None
-    assert len(entries) == ahead.MOST
+    assert len(entries) == AHEAD_MOST

@@ -35,9 +35,9 @@ PAGE = (ROOT / "docs" / "reference" / "record-sizes.md").read_text("utf-8")
 MADE_WITH: dict[type[Record], set[str]] = {
     JobRecord: {
         "job_id", "month", "task_id", "task_name", "search_name", "task_revision", "kind", "group", "creator",
-        "description", "spec", "parameters", "timezone", "window_start", "window_end", "scheduled_for", "created_at",
+        "description", "spec", "parameters", "timezone", "window_end", "follows_previous", "scheduled_for",
         "source_id", "account_id", "action", "overlap", "retry", "deadline_seconds", "queue_wait_limit_seconds",
-        "statement_timeout_seconds", "pool",
+        "statement_timeout_seconds", "pool", "created_at",
     },
     RunRecord: {"job_id", "run_no"},
     TaskRecord: {"task_id", "listing", "creator", "created_at", *DEFINITION} - {"source_id"},
@@ -231,7 +231,8 @@ def test_the_largest_task_that_is_accepted_lives_the_longest_life(backend: World
     task = filled(a_task(name=LETTER * 200, description=LETTER * 4_000), "spec")
     assert tasks.insert(task)
     task.note = LETTER * 4_000
-    tasks.overwrite(task, expected_revision=1)
+    task.ahead = [[2_000_000_000 + number] * 3 for number in range(most.AHEAD_MOST)]
+    assert tasks.overwrite(task, expected_revision=1, previous_fire_at=None)
     assert tasks.note_rule(task, expression="cron(" + "1," * 124 + ")", state="ENABLED")
     assert tasks.note_fire(task, at=NOW, missed_since=NOW)
     tasks.set_source(task.task_id, "s" * 64)
