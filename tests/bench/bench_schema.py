@@ -10,10 +10,12 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.e2e.local_stack import LocalStack
-from tests.e2e.schema import EXCLUDED, run
+from tests.e2e.schema import EXCLUDED, PHASES, run
 
-SECONDS = 900
-EXAMPLES = 30
+# What all phases may take; on a machine that is free they take less, and fuzzing goes on with what is left.
+SECONDS = 300
+# Requests made up for each operation and phase, few enough that each phase comes to its end.
+EXAMPLES = 8
 
 
 def main(*words: str) -> int:
@@ -29,10 +31,17 @@ def main(*words: str) -> int:
     print(f"calls                {found.total} in {found.seconds:.0f} s")
     print(f"operations called    {len(found.calls)} of {found.selected}; left out: {', '.join(EXCLUDED)}")
     print(f"operations done      {len(found.done)}, the others were always refused")
+    print(f"phases to the end    {', '.join(found.phases)}")
+    if missing := [phase for phase in PHASES if phase not in found.phases]:
+        print(f"phases cut off       {', '.join(missing)}")
+    print(
+        f"answers              {', '.join(f'{count} of {status}' for status, count in sorted(found.statuses.items()))}"
+    )
+    print(f"server errors        {sum(count for status, count in found.statuses.items() if status >= 500)}")
     print(f"findings             {len(found.failures)}")
     for failure in sorted(set(found.failures)):
         print(f"  {failure}")
-    return 1 if found.failures else 0
+    return 1 if found.failures or missing else 0
 
 
 if __name__ == "__main__":

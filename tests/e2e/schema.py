@@ -45,6 +45,9 @@ expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 422]
 """
 
 
+# What schemathesis does, one after the other.
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
 # Of each, so that there are some left when some were deleted.
 RECORDS = 6
 
@@ -57,6 +60,9 @@ class Findings:
     # By operation: those that were done, not refused.
     done: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    # Those that came to their end.
+    phases: list[str] = field(default_factory=list)
     selected: int = 0
     seconds: float = 0.0
     said: str = ""
@@ -122,6 +128,8 @@ def read(report: Path, said: str) -> Findings:
             found.selected = event["statistic"]["operations"]["selected"]
         elif name == "EngineFinished":
             found.seconds = event["running_time"]
+        elif name == "PhaseFinished" and event["phase"]["name"] in set(PHASES) - set(found.phases):
+            found.phases.append(event["phase"]["name"])
         elif name == "ScenarioFinished":
             _read(event["recorder"], found)
     return found
@@ -133,7 +141,10 @@ def _read(recorder: dict[str, Any], found: Findings) -> None:
         label = f"{case['method']} {case['path']}"
         response = interaction["response"]
         found.calls[label] += 1
-        if response is not None and response["status_code"] < 400:
+        if response is None:
+            continue
+        found.statuses[response["status_code"]] += 1
+        if response["status_code"] < 400:
             found.done.add(label)
     for case_id, checks in recorder.get("checks", {}).items():
         case = recorder["cases"][case_id]["value"]
