@@ -49,7 +49,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
         "components": {
-            "schemas": _schemas(operations),
+            "schemas": _schemas(),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -71,18 +71,21 @@ def _models(operations: list[Operation]) -> dict[tuple[type[BaseModel], Any], No
     return found
 
 
-def _schemas(operations: list[Operation]) -> dict[str, Any]:
-    _, document = models_json_schema(list(_models(operations)), ref_template=REFERENCE)
+def _schemas() -> dict[str, Any]:
+    _, document = _described()
     schemas: dict[str, Any] = document["$defs"]
     schemas[ErrorBody.__name__]["properties"]["Code"]["enum"] = list(answers.codes())
     return schemas
 
 
 @lru_cache(maxsize=1)
+def _described() -> tuple[Mapping[Any, dict[str, Any]], dict[str, Any]]:
+    """Each model's reference, and the schemas. Models of one name get longer ones, so all are named together."""
+    return models_json_schema(list(_models(routes.operations())), ref_template=REFERENCE)
+
+
 def _references() -> Mapping[Any, dict[str, Any]]:
-    """Each model's reference: models of one name get longer ones, so all are named together."""
-    references, _ = models_json_schema(list(_models(routes.operations())), ref_template=REFERENCE)
-    return references
+    return _described()[0]
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -104,9 +107,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         shown["requestBody"] = {
             "required": required,
-            "content": {"application/json": {"schema": _references()[operation.body, "validation"]}},
+            "content": {"application/json": _body(operation.body)},
         }
     return shown
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"schema": _references()[model, "validation"]}
+    examples = _described()[1]["$defs"][shown["schema"]["$ref"].removeprefix(REFERENCE.format(model=""))].get(
+        "examples"
+    )
+    return {**shown, "example": examples[0]} if examples else shown
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

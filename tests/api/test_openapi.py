@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.access.actor import Role
-from chalicelib.api import openapi
+from chalicelib.api import openapi, routes
 from chalicelib.api.errors import codes
 from chalicelib.api.roles import OPEN, ROLES
 from chalicelib.sources.postgres.settings import PostgresSettings
 from chalicelib.sources.registry import SOURCES
 from chalicelib.sources.sqlite.source import SqliteSettings
-from tests.support.http import Http
+from tests.support.http import Http, as_role
 
 DOCUMENT = openapi.document()
 
@@ -88,3 +90,33 @@ def test_the_settings_of_each_kind_of_source_are_described() -> None:
     shown = [set(schemas[kind["$ref"].rsplit("/", 1)[-1]]["properties"]) for kind in kinds]
     assert shown[:2] == [set(PostgresSettings.model_fields), set(SqliteSettings.model_fields)]
     assert len(shown) == len(SOURCES)
+
+
+def test_every_post_with_a_body_has_an_example_that_its_model_accepts() -> None:
+    for operation in routes.operations():
+        if operation.method != "POST" or operation.body is None:
+            continue
+        shown = DOCUMENT["paths"][operation.path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert shown, operation.path
+        operation.body.model_validate_json(json.dumps(shown))
+
+
+@pytest.mark.usefixtures("world")
+def test_the_examples_are_accepted() -> None:
+    """In this order each finds what it names; the ids in them are those of a record made here."""
+    admin = as_role(Role.ADMIN)
+    ids: dict[str, str] = {}
+    for path, key in (
+        ("/sources", "source_id"), ("/reports", "report_id"), ("/tasks", "task_id"), ("/tasks/{task_id}/run", "job_id"),
+        ("/tasks/{task_id}/disable", None), ("/tasks/{task_id}/enable", None), ("/calendars", None), ("/tokens", None),
+        ("/schedules/preview", None), ("/jobs/batch", None),
+    ):  # fmt: skip
+        body = dict(DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"])
+        if "source_id" in body:
+            body["source_id"] = ids["source_id"]
+        if "report_id" in body.get("spec", {}):
+            body["spec"] = body["spec"] | {"report_id": ids["report_id"]}
+        reply = admin.post(path.format(**ids), body)
+        assert reply.status < 300, (path, reply.raw)
+        if key:
+            ids[key] = reply.json[key]

@@ -33,7 +33,7 @@ MINUTELY = {"type": "cron", "expression": "* * * * *"}
 @pytest.fixture(autouse=True)
 def _made_anew() -> Iterator[None]:
     """What a process makes once of the registries and the environment is made for each test here, and after it."""
-    cached = (settings.cache_clear, openapi.document.cache_clear, openapi._references.cache_clear)
+    cached = (settings.cache_clear, openapi.document.cache_clear, openapi._described.cache_clear)
     for clear in cached:
         clear()
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -46,6 +47,17 @@ Slot = Annotated[Instant, AfterValidator(slot)]
 class Request(BaseModel):
     # Strict: "5" is no number and 1 is no boolean. Built at the first use, not at import, for a fast start.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True, allow_inf_nan=False)
+
+
+def example(body: Mapping[str, Any]) -> ConfigDict:
+    """The configuration of a request whose schema shows this body."""
+    return ConfigDict(json_schema_extra={"examples": [dict(body)]})
+
+
+def first_example(model: type[BaseModel]) -> Any:
+    """The first example that a model's configuration has."""
+    shown: Any = model.model_config["json_schema_extra"]
+    return shown["examples"][0]
 
 
 class Query(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from chalicelib.api.models.base import Answer, Id, Instant, Listing, PageQuery, Request
+from chalicelib.api.models.base import Answer, Id, Instant, Listing, PageQuery, Request, example
 from chalicelib.api.models.job_filters import PAGING
 from chalicelib.api.models.jobs import JobQuery
 from chalicelib.api.models.schedules import Object
@@ -24,6 +24,8 @@ JobFilterIn: type[BaseModel] = create_model(
 
 class BatchIn(Request):
     """One action on many jobs: those of `job_ids`, or those that match `filter`."""
+
+    model_config = example({"action": "rerun", "filter": {"status": ["failed"], "created": "today"}, "dry_run": True})
 
     action: Action
     job_ids: Annotated[

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from chalicelib.api.models import patterns
 from chalicelib.api.models.base import (
@@ -17,6 +17,8 @@ from chalicelib.api.models.base import (
     Slot,
     SourceName,
     Text,
+    example,
+    first_example,
     unset,
 )
 from chalicelib.api.models.schedules import Object, ShownAsOneOf, WindowObject
@@ -48,7 +50,16 @@ SourceKind = Annotated[str, Field(max_length=64, json_schema_extra=lambda shown:
 SourceSettings = Annotated[Settings, Field(description="Where and how; the kind says which fields. Never a password.")]
 
 
+def _show_source(schema: dict[str, Any]) -> None:
+    kind, model = next(iter(settings_models().items()))
+    schema["examples"] = [
+        {"name": "Shop", "kind": kind, "settings": first_example(model), "password": "the password of that user"}
+    ]
+
+
 class SourceIn(Request):
+    model_config = ConfigDict(json_schema_extra=_show_source)
+
     name: Name
     description: Text = ""
     kind: SourceKind
@@ -116,6 +127,17 @@ class ReportParameter(Request):
 
 
 class ReportIn(Request):
+    model_config = example(
+        {
+            "name": "Orders",
+            "source_id": "01JNB3Q4T0Z5W8H2C7XKD9V6RM",
+            "queries": [
+                {"name": "orders", "sql": "SELECT * FROM orders WHERE at >= :window_start AND region = :region"}
+            ],
+            "parameters": [{"name": "region", "type": "string", "default": "EU"}],
+        }
+    )
+
     name: Name
     description: Text = ""
     source_id: Id
@@ -152,6 +174,8 @@ class ReportOut(Answer):
 
 
 class ReportPreviewIn(Request):
+    model_config = example({"parameters": {"region": "EU"}, "window": {"type": "yesterday"}, "limit": 10})
+
     query: Annotated[Name | None, Field(description="The first, unless given")] = None
     parameters: dict[str, Scalar] = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -181,6 +205,10 @@ class ReportPreview(Answer):
 
 
 class CalendarIn(Request):
+    model_config = example(
+        {"name": "Days off", "country": "CN", "days": {"2026-10-01": "off", "2026-10-10": "workday"}}
+    )
+
     name: Name
     description: Text = ""
     country: Annotated[Label | None, Field(examples=["CN"])] = None

@@ -10,21 +10,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
-from chalicelib.api.models.base import Answer, Id, Instant, Request, Slot
+from chalicelib.api.models.base import Answer, Id, Instant, Request, Slot, example
 from chalicelib.core.misfire import MisfirePolicy
 from chalicelib.core.retry import Backoff
 from chalicelib.core.schedules.dst import DstPolicy, Flag
+from chalicelib.core.schedules.window_form import ALIASES
 
 Zone = Annotated[str, Field(description="IANA time zone", examples=["Asia/Shanghai"])]
 Moment = Annotated[
     str, Field(description="Local date and time of the zone, or with an offset", examples=["2026-03-08T02:30:00"])
 ]
 TimeOfDay = Annotated[str, Field(examples=["02:00:00"])]
+
+
+def _short_names(*types: str) -> tuple[str, ...]:
+    """The short names of windows of these types."""
+    return tuple(name for name, window in ALIASES.items() if window["type"] in types)
+
+
+if TYPE_CHECKING:
+    CountedName = str
+    PeriodName = str
+    ToDateName = str
+    PlainName = str
+else:
+    CountedName = Literal[_short_names("last", "rolling")]
+    PeriodName = Literal[_short_names("previous")]
+    ToDateName = Literal[_short_names("to_date")]
+    PlainName = Literal[_short_names("yesterday", "custom")]
 Weekday = Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
@@ -171,6 +189,34 @@ class FixedWindow(_Window):
     end: Moment
 
 
+class ShortCountedWindow(_Window):
+    """A short name for `last` or `rolling` with its unit; with `n`, that many."""
+
+    type: CountedName
+    n: Annotated[int, Field(ge=1)] = 1
+
+
+class ShortPeriodWindow(_Window):
+    """A short name for `previous` with its unit; with `n`, that many."""
+
+    type: PeriodName
+    n: Annotated[int, Field(ge=1)] = 1
+    week_start: Annotated[Weekday | None, Field(description="Of `previous_week` and `previous_weeks`")] = None
+
+
+class ShortToDateWindow(_Window):
+    """A short name for `to_date` with its unit."""
+
+    type: ToDateName
+    until: Annotated[Literal["full_days", "to_now"], Field(description="The slot's day, or the slot")] = "full_days"
+
+
+class ShortWindow(_Window):
+    """`previous_day` is `yesterday`; `today` goes from the start of the slot's day to the slot."""
+
+    type: PlainName
+
+
 Window = Annotated[
     YesterdayWindow
     | LastWindow
@@ -179,7 +225,11 @@ Window = Annotated[
     | ToDateWindow
     | SincePreviousFireWindow
     | CustomWindow
-    | FixedWindow,
+    | FixedWindow
+    | ShortCountedWindow
+    | ShortPeriodWindow
+    | ShortToDateWindow
+    | ShortWindow,
     Field(discriminator="type"),
 ]
 
@@ -227,6 +277,14 @@ RetryObject = Annotated[Object, ShownAs(RetryRules)]
 
 
 class PreviewIn(Request):
+    model_config = example(
+        {
+            "schedule": {"type": "cron", "expression": "0 2 * * MON-FRI", "timezone": "Asia/Shanghai"},
+            "window": {"type": "yesterday"},
+            "count": 3,
+        }
+    )
+
     schedule: ScheduleObject
     window: WindowObject | None = None
     count: Annotated[int, Field(ge=1, le=100)] = 5

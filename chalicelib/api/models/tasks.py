@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, computed_field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, computed_field
 
 from chalicelib.api.models.base import (
     Answer,
@@ -15,6 +15,8 @@ from chalicelib.api.models.base import (
     Slot,
     SourceName,
     Text,
+    example,
+    first_example,
     unset,
 )
 from chalicelib.api.models.schedules import (
@@ -68,7 +70,23 @@ def _served(pool: str) -> str:
     return pool
 
 
+def _show_task(schema: dict[str, Any]) -> None:
+    kind, model = next(iter(spec_models().items()))
+    schema["examples"] = [
+        {
+            "name": "Daily orders",
+            "kind": kind,
+            "spec": first_example(model),
+            "schedule": {"type": "cron", "expression": "0 2 * * *", "timezone": "Asia/Shanghai"},
+            "window": {"type": "yesterday"},
+            "retry": {"max_attempts": 3, "delay_seconds": 60},
+        }
+    ]
+
+
 class TaskIn(Request):
+    model_config = ConfigDict(json_schema_extra=_show_task)
+
     name: Name
     kind: KindName
     spec: Spec
@@ -115,11 +133,15 @@ class TaskPatch(Request):
 
 
 class RunIn(Request):
+    model_config = example({"scheduled_for": "2026-03-01T18:00:00Z"})
+
     parameters: Parameters = Field(default_factory=dict)
     scheduled_for: Annotated[Slot | None, Field(description="A past slot, whose window the job gets")] = None
 
 
 class NoteIn(Request):
+    model_config = example({"note": "While the warehouse is moved"})
+
     note: Text | None = None
 
 

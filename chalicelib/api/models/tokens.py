@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from chalicelib.access.actor import Role
-from chalicelib.api.models.base import Answer, Id, Instant, Name, Request
+from chalicelib.api.models.base import Answer, Id, Instant, Name, Request, example
 
 
 class TokenIn(Request):
+    model_config = example({"name": "nightly checks", "role": "operator", "expires_at": "2036-01-01T00:00:00Z"})
+
     name: Name
     role: Role
     pool: Annotated[Id | None, Field(description="The pool of a robot; only with role robot.")] = None

@@ -31,7 +31,11 @@ class IfEmpty(StrEnum):
 class ReportExportSpec(BaseModel):
     """What a task of this kind says. `parameters` are values for the report's; a start by hand may override them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"report_id": "01JNB3Q4T0Z5W8H2C7XKD9V6RM", "compression": "gzip"}]},
+    )
 
     report_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
     format: FormatName = formats.DEFAULT

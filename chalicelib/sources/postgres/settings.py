@@ -21,7 +21,11 @@ class PostgresSettings(BaseModel):
     instants are written in.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"host": "db.example.com", "database": "shop", "user": "reader"}]},
+    )
 
     host: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[^\s,/@\x00-\x1f\x7f]+$")
