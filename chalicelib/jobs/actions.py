@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,18 +17,22 @@ from chalicelib import retention
 from chalicelib.access import audit
 from chalicelib.access.actor import Actor
 from chalicelib.core.ids import ulid
-from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason
+from chalicelib.core.instants import rfc3339
+from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Reason, Trigger
 from chalicelib.errors import WrongState
 from chalicelib.jobs import deletion
 from chalicelib.logs import end_line
 from chalicelib.queue import completion, leases
-from chalicelib.store import job_transitions, job_updates
+from chalicelib.store import job_transitions, job_updates, tasks
 from chalicelib.store import jobs as store
 from chalicelib.store import runs as run_store
 from chalicelib.store.job_record import JobRecord
 
 # A worker may change the job between the read and the write of an action. After this many tries the caller gets a 409.
 TRIES = 5
+# A `tick` that died between two writes left a task before a slot that has its job; the next one moves it on.
+PLANNED_WITHIN = timedelta(days=1)
+OF_SLOTS = frozenset({Trigger.SCHEDULE, Trigger.RERUN})
 
 
 class Action(StrEnum):
@@ -114,7 +118,7 @@ def act(
             columns_before = audit.snapshot(job)
             # The first cancel stands. One that comes after it changes nothing, and has no entry in the audit.
             asked_by_another = request.action is Action.CANCEL and job.cancel_requested_at is not None
-            refused = refusal(request.action, job.status)
+            refused = refusal(request.action, job.status) or _keeps_its_slot(job, request.action, now=now)
             if refused is not None:
                 raise WrongState(f"Job {job_id} {refused}")
             if not RULES[request.action].write(job, request, now):
@@ -132,6 +136,18 @@ def refusal(action: Action, status: JobStatus) -> str | None:
     """Why the action is not accepted for a job of this status, as the rest of "Job <id> …"; None when it is."""
     rule = RULES[action]
     return None if status in rule.accepts else rule.refusal.format(status=status.value)
+
+
+def _keeps_its_slot(job: JobRecord, action: Action, *, now: datetime) -> str | None:
+    """Why the job is not deleted yet: until its task is past the slot, its id keeps the slot from a second start."""
+    if action is not Action.DELETE or job.trigger not in OF_SLOTS or job.scheduled_for <= now - PLANNED_WITHIN:
+        return None
+    if job.scheduled_for > now:
+        return f"is of a slot still to come, {rfc3339(job.scheduled_for)}; it can be deleted after that."
+    task = tasks.find(job.task_id)
+    if task is None or task.next_fire_at is None or task.next_fire_at > job.scheduled_for:
+        return None
+    return "is of a slot that is being planned; it can be deleted in a minute."
 
 
 def is_marked(job: JobRecord, mark: str | None) -> bool:
@@ -166,7 +182,11 @@ def _rerun(job: JobRecord, request: ActionRequest, now: datetime) -> bool:
     # The update below removes why the job had ended.
     end_line.write(job, now=now)
     return job_transitions.rerun(
-        job, by=request.actor.name, now=now, lease_until=leases.token_lease(now, now=now), mark=request.mark
+        job,
+        by=request.actor.name,
+        now=now,
+        lease_until=leases.token_lease(max(now, job.scheduled_for), now=now),
+        mark=request.mark,
     )
 
 

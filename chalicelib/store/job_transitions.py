@@ -17,7 +17,7 @@ from chalicelib.core.bounds import shortened
 from chalicelib.core.facets import facet
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.prices import add_run
-from chalicelib.core.queue_keys import minute_key
+from chalicelib.core.queue_keys import minute_key, ready_key
 from chalicelib.core.rank import rank as rank_of
 from chalicelib.core.record_bounds import ERROR_BYTES, SUMMARY_BYTES
 from chalicelib.errors import RecordTooLarge
@@ -219,17 +219,18 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
     """ended -> waiting, by a person: the same frozen window and parameters, a new run, attempts counted anew.
 
     From here on lists show this person as operator and the trigger `rerun`. The files of an earlier run stay until
-    another run publishes its own.
+    another run publishes its own. It waits for its slot, where that is still to come.
     """
+    due = max(now, job.scheduled_for)
     names = (
         "ended_at", "expires_at", "reason", "error", "canceled_at", "stopped_at", "cancel_requested_at",
         "cancel_requested_by", "cancel_by_policy", "started_at", "first_started_at", "lateness_seconds",
     )  # fmt: skip
     actions = [
-        JobRecord.not_before.set(now),
-        JobRecord.enqueued_at.set(now),
-        JobRecord.rank.set(rank_of(now, int(job.priority))),
-        JobRecord.ready_pool.set(job.pool),
+        JobRecord.not_before.set(due),
+        JobRecord.enqueued_at.set(due),
+        JobRecord.rank.set(rank_of(due, int(job.priority))),
+        JobRecord.ready_pool.set(ready_key(job.pool, due, now=now)),
         JobRecord.admitted.set(True),
         JobRecord.active_task.set(job.task_id),
         JobRecord.lease_shard.set(lease_shard(job.job_id)),

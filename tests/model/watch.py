@@ -52,7 +52,6 @@ class Watch:
     def _moved(self, job_id: str, before: Item | None, after: Item | None) -> None:
         if after is None:
             assert before is not None
-            # When a tick died before it moved the task past this slot, the next tick records the slot anew.
             self.deleted.add(job_id)
             self.ended[job_id] = self.rerun[job_id] = 0
             if before["status"]["S"] not in ENDED:
@@ -63,6 +62,8 @@ class Watch:
             self.ended[job_id] += 1
         if was in ENDED and now in OPEN:
             self.rerun[job_id] += 1
+        if before is None and job_id in self.deleted:
+            self.wrong.append(f"{job_id} was deleted, and its slot is recorded anew")
         if before is None or was is None:
             return
         if was != now and (was, now) not in STATUS_CHANGES:
