@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import hashlib
+import http.client
 import json
 import time
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from chalicelib.access.actor import Role
+from chalicelib.api.errors import CHALLENGE
 from chalicelib.api.roles import OPEN, ROLES
 from infra.local.address import Caller, Refused
 from tests.e2e.counting import start_counting
@@ -34,6 +38,23 @@ def test_a_refused_action_says_which_role_it_needs(stack: LocalStack, role: str)
         with pytest.raises(Refused, match=f"needs the role {needed}; the token's role is {role}") as refused:
             call(method, path.replace("{", "").replace("}", ""))
         assert refused.value.status == 403, (method, path)
+
+
+def headers_of(stack: LocalStack, method: str, path: str) -> tuple[int, dict[str, str]]:
+    base = urlsplit(stack.base_url)
+    with contextlib.closing(http.client.HTTPConnection(base.netloc, timeout=60)) as connection:
+        connection.request(method, base.path + path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, dict(answer.getheaders())
+
+
+def test_a_401_and_a_wrong_method_tell_a_program_what_to_do(stack: LocalStack) -> None:
+    status, headers = headers_of(stack, "GET", "/tasks")
+    assert (status, headers["WWW-Authenticate"]) == (401, CHALLENGE)
+    for method, path, allowed in (("PUT", "/tasks", "GET, POST"), ("DELETE", "/tasks/a/run", "POST")):
+        status, headers = headers_of(stack, method, path)
+        assert (status, headers["Allow"]) == (405, allowed)
 
 
 @pytest.fixture(scope="module")
