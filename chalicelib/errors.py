@@ -25,6 +25,7 @@
     └── RunError                    why a run failed; a preview or a source's test answers it with 422
         ├── PreconditionMissing     something the run needs does not exist; the job is blocked
         ├── ParametersRefused
+        ├── AddressRefused
         ├── SourceUnreachable
         ├── SourceRefused
         ├── ConnectionDropped
@@ -212,6 +213,10 @@ class PreconditionMissing(RunError):
 
 class ParametersRefused(RunError):
     """A parameter of the report is missing, unknown or of the wrong type."""
+
+
+class AddressRefused(RunError):
+    """The stage does not allow connections to this address."""
 
 
 class SourceUnreachable(RunError):

@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Settings:
     fire_arn: str = ""
     # The folder from which sources may read files; empty: the stage has none.
     data_folder: str = ""
+    # Networks that the stage may connect to although `outbound.py` refuses them, such as a database on this machine.
+    allowed_networks: Networks = ()
     # The shortest time between two fires of a schedule. 1 allows a fire every second.
     minimum_gap_seconds: int = 60
     # How long a presigned link lives.
@@ -86,4 +91,16 @@ def _days_by_kind(name: str, text: str) -> dict[str, int]:
     return found
 
 
-READERS: dict[str, Callable[[str, str], object]] = {"str": _text, "int": _number, "dict[str, int]": _days_by_kind}
+def _networks(name: str, text: str) -> Networks:
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise ValueError(f"{name} must be networks such as 10.1.0.0/16, by commas: {error}") from error
+
+
+READERS: dict[str, Callable[[str, str], object]] = {
+    "str": _text,
+    "int": _number,
+    "dict[str, int]": _days_by_kind,
+    "Networks": _networks,
+}

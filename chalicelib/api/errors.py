@@ -35,6 +35,7 @@ STATUS: dict[type[errors.CarillonError], int] = {
 }
 # The field of a source's error when the use case named none.
 FIELD: dict[type[errors.RunError], str] = {
+    errors.AddressRefused: "settings.host",
     errors.SourceUnreachable: "settings",
     errors.SourceRefused: "password",
     errors.ConnectionDropped: "settings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -15,21 +16,39 @@ def source_name(source_id: str) -> str:
     return f"{settings().secrets}/sources/{source_id}"
 
 
-def put(name: str, secret: dict[str, Any]) -> None:
-    """Make or replace a secret; repeating it changes nothing."""
+# The label of the version that was added last. Versions of earlier code have `AWSCURRENT`, which no later one takes
+# over: a record of that time, which names no version, must not get the password of another address.
+ADDED = "CARILLON_ADDED"
+
+
+def version_name(revision: int, unique: str) -> str:
+    """The name of the version for a revision of a record. `unique` tells apart two edits that meet: of their versions
+    the record names only the winner's. AWS wants 32 to 64 characters of it.
+    """
+    digest = hashlib.sha256(unique.encode()).hexdigest()
+    return f"revision-{revision}-{digest}"[:64]
+
+
+def add(name: str, version: str, secret: dict[str, Any]) -> None:
+    """Add a version to a secret, and make the secret where there is none. No other version changes; repeating it
+    changes nothing.
+    """
     text = json.dumps(secret)
     try:
-        client("secretsmanager").create_secret(Name=name, SecretString=text)
+        client("secretsmanager").create_secret(Name=name, ClientRequestToken=version, SecretString=text)
     except ClientError as error:
         if _code(error) != "ResourceExistsException":
             raise
-        client("secretsmanager").put_secret_value(SecretId=name, SecretString=text)
+        client("secretsmanager").put_secret_value(
+            SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=[ADDED]
+        )
 
 
-def get(name: str) -> dict[str, Any]:
-    """The secret, or an empty mapping where there is none."""
+def get(name: str, version: str | None) -> dict[str, Any]:
+    """A version of the secret, or an empty mapping where there is none. None: that of a record of earlier code."""
+    wanted = {} if version is None else {"VersionId": version}
     try:
-        answer = client("secretsmanager").get_secret_value(SecretId=name)
+        answer = client("secretsmanager").get_secret_value(SecretId=name, **wanted)
     except ClientError as error:
         if _code(error) != "ResourceNotFoundException":
             raise

@@ -35,6 +35,9 @@ def test_source(source_id: str) -> dict[str, Any]:
         "version": info.version,
         "user": info.user,
         "read_only": info.read_only,
+        "tls": info.tls,
+        "powers": info.powers,
+        "warnings": info.warnings,
         "milliseconds": _since(started),
     }
 
@@ -84,7 +87,8 @@ def preview_report(
 @contextmanager
 def opened(record: SourceRecord) -> Iterator[Source]:
     """A connection to the record's source. Raises RunError, also for settings that were accepted once."""
-    secret = secrets.get(secrets.source_name(record.source_id)).get("password") if record.has_secret else None
+    name = secrets.source_name(record.source_id)
+    secret = secrets.get(name, record.secret_version).get("password") if record.has_secret else None
     folder = settings().data_folder or None
     try:
         with open_source(

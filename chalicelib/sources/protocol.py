@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
 
@@ -37,14 +38,28 @@ class Column:
         return {"name": self.name, "type": self.type}
 
 
+class Tls(StrEnum):
+    """How a connection over the network is protected."""
+
+    VERIFIED = "verified"  # encrypted, and the server is the one that the source names
+    UNVERIFIED = "unverified"  # encrypted, with a server that did not prove who it is
+    NONE = "none"  # in clear
+
+
 @dataclass(frozen=True)
 class SourceInfo:
-    """The database that answered a test of the connection. `read_only` says whether it refuses writes on it."""
+    """The database that answered a test of the connection. `read_only` says whether it refuses writes on it, also
+    through functions. `powers` name what the user may do beyond reading tables, `warnings` what an administrator should
+    know. `tls` is None where there is no network.
+    """
 
     product: str
     version: str
     user: str
     read_only: bool
+    tls: Tls | None = None
+    powers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

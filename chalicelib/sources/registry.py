@@ -38,7 +38,7 @@ def open_source(
     """
     source_class = _source_class(kind)
     source: Source = source_class(
-        _validated(source_class, settings, data_folder),
+        _validated(source_class, settings, data_folder, stored=True),
         secret,
         data_folder=data_folder,
         statement_timeout_seconds=statement_timeout_seconds,
@@ -49,7 +49,8 @@ def open_source(
 
 def check_settings(kind: str, settings: Mapping[str, Any], *, data_folder: str | Path | None = None) -> dict[str, Any]:
     """The settings as they are stored, or `Invalid` naming `kind` or each `settings.<name>` at fault."""
-    canonical: dict[str, Any] = _validated(_source_class(kind), settings, data_folder).model_dump(mode="json")
+    model = _validated(_source_class(kind), settings, data_folder, stored=False)
+    canonical: dict[str, Any] = model.model_dump(mode="json")
     return canonical
 
 
@@ -64,10 +65,23 @@ def dialect_of(kind: str) -> Dialect:
     return dialect
 
 
+def as_read(kind: str, settings: Mapping[str, Any], *, data_folder: str | Path | None = None) -> dict[str, Any]:
+    """Stored settings as a connection reads them: with new settings' defaults, and old values as they are taken now.
+    Those that no connection would take, and those of a kind that is gone, stay as they are.
+    """
+    if kind not in SOURCES:
+        return dict(settings)
+    try:
+        return _validated(_source_class(kind), settings, data_folder, stored=True).model_dump(mode="json")
+    except Invalid:
+        return dict(settings)
+
+
 def address_of(kind: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
     """Where the password of a source of these settings goes. The kind of a stored source may be gone."""
     names = _source_class(kind).address if kind in SOURCES else ()
-    return (kind, *(settings.get(name) for name in names))
+    read = as_read(kind, settings) if names else settings
+    return (kind, *(read.get(name) for name in names))
 
 
 def _source_class(kind: str) -> Any:
@@ -78,8 +92,11 @@ def _source_class(kind: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _validated(source_class: Any, settings: Mapping[str, Any], data_folder: str | Path | None) -> pydantic.BaseModel:
-    context = {"data_folder": None if data_folder is None else Path(data_folder)}
+def _validated(
+    source_class: Any, settings: Mapping[str, Any], data_folder: str | Path | None, *, stored: bool
+) -> pydantic.BaseModel:
+    """`stored` settings were accepted once, maybe by an earlier version; a model may read old values in its own way."""
+    context = {"data_folder": None if data_folder is None else Path(data_folder), "stored": stored}
     try:
         model: pydantic.BaseModel = source_class.Settings.model_validate(dict(settings), context=context)
     except pydantic.ValidationError as error:

@@ -52,6 +52,9 @@ class SourceRecord(Record):
     kind = UnicodeAttribute()
     settings = DocumentAttribute()
     has_secret = BooleanAttribute(default=False)
+    # Which version of the secret goes with these settings: written with them, so that no other password ever reaches
+    # their address. Absent where there is none, and for a password that earlier code stored.
+    secret_version = UnicodeAttribute(null=True)
     # How many jobs may work on it at once; absent: any number.
     max_concurrency = NumberAttribute(null=True)
     creator = UnicodeAttribute()

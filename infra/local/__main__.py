@@ -33,6 +33,8 @@ from infra.local.state import AlreadyRunning, State, UnusableState
 
 STAGE = "local"
 STACK = "carillon-local"
+# A database on this machine may be a source.
+LOOPBACK = "127.0.0.0/8,::1/128"
 WELL_SECONDS = 60.0
 LAST_PORT = 65_535
 
@@ -174,7 +176,7 @@ def deploy(state: State, port: int) -> dict[str, str]:
     package.build(STAGE, state.build, layer=False)
     session = emulator.session(port)
     made = stack.Package.read(state.build)
-    outputs = stack.deploy(made, STACK, {"DataFolder": str(state.data)}, session)
+    outputs = stack.deploy(made, STACK, {"DataFolder": str(state.data), "AllowedNetworks": LOOPBACK}, session)
     # The emulator does not read these from the API's definition, as API Gateway does.
     gateway = session.client("apigateway")
     for kind, response in made.gateway_responses.items():

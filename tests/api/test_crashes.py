@@ -50,7 +50,7 @@ POINTS = [
     for module, name in (
         (request_store, "accept"),
         (store, "insert"),
-        (secrets, "put"),
+        (secrets, "add"),
         (audit_store, "add"),
         (request_store, "keep_answer"),
     )
@@ -71,7 +71,9 @@ def test_a_source_is_made_once_wherever_the_process_dies(
     assert answer.status == 201, answer.raw
     (record,) = world.items("sources")
     assert record["source_id"] == answer.json["source_id"]
-    assert secrets.get(secrets.source_name(record["source_id"])) == {"password": body["password"]}
+    assert secrets.get(secrets.source_name(record["source_id"]), record["secret_version"]) == {
+        "password": body["password"]
+    }
     assert len(world.client("secretsmanager").list_secrets()["SecretList"]) == 1
     assert len(world.items("audit")) == entries + 1
 

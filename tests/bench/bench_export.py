@@ -329,7 +329,7 @@ def main() -> None:
             "settings": server.settings,
             "password": server.password,
             "connect": {"host": server.host, "port": server.port, "user": server.user, "password": server.password,
-                        "dbname": server.database},
+                        "dbname": server.database, "sslmode": "disable"},
             "file": file,
             "rows": rows,
             "bytes": size,

@@ -9,7 +9,9 @@ import pytest
 
 from chalicelib.errors import Invalid
 from chalicelib.sources.registry import SOURCES, address_of, check_settings
+from tests.support.certificates import authority
 
+KEY = authority().server("db.example").key
 POSTGRES = {"host": "db.example", "database": "sales", "user": "reader"}
 
 
@@ -17,7 +19,9 @@ def test_postgres_settings_get_their_defaults() -> None:
     assert check_settings("postgres", POSTGRES) == {
         **POSTGRES,
         "port": 5432,
-        "sslmode": "prefer",
+        "sslmode": "verify-full",
+        "ca_certificate": None,
+        "allow_superuser": False,
         "connect_timeout": 10,
         "read_timeout": None,
         "cancel_timeout": 3,
@@ -32,10 +36,21 @@ def test_postgres_settings_get_their_defaults() -> None:
     [
         ({"host": ""}, "settings.host"),
         ({"host": "a,b"}, "settings.host"),  # libpq would try both
+        ({"host": "/var/run/postgresql"}, "settings.host"),  # a socket of this machine
+        ({"host": "a\x00b"}, "settings.host"),
+        ({"host": "169.254.169.254"}, "settings.host"),
+        ({"host": "::ffff:169.254.169.254"}, "settings.host"),
+        ({"host": "2130706433"}, "settings.host"),  # 127.0.0.1 in a form that hides it
+        ({"user": "a\x00b"}, "settings.user"),
         ({"port": 0}, "settings.port"),
         ({"port": "many"}, "settings.port"),
         ({"database": ""}, "settings.database"),
         ({"sslmode": "perhaps"}, "settings.sslmode"),
+        ({"sslmode": "prefer"}, "settings.sslmode"),  # it would send the password in clear to a server that asks
+        ({"sslmode": "verify-ca"}, "settings"),  # of the public authorities, each signs for every host
+        ({"ca_certificate": "a certificate"}, "settings.ca_certificate"),
+        ({"ca_certificate": KEY}, "settings.ca_certificate"),
+        ({"allow_superuser": "yes"}, "settings.allow_superuser"),
         ({"connect_timeout": 0}, "settings.connect_timeout"),  # libpq would wait for ever
         ({"read_timeout": 0}, "settings.read_timeout"),
         ({"cancel_timeout": 11}, "settings.cancel_timeout"),  # a run ends within seconds of a cancel
@@ -91,5 +106,19 @@ def test_a_stage_without_a_data_folder_has_no_sqlite_sources() -> None:
 
 def test_a_stored_source_whose_kind_is_gone_has_an_address_of_its_own() -> None:
     assert address_of("oracle", POSTGRES) != address_of("postgres", POSTGRES)
-    assert address_of("postgres", POSTGRES) == address_of("postgres", POSTGRES | {"database": "archive"})
-    assert address_of("postgres", POSTGRES) != address_of("postgres", POSTGRES | {"host": "other.example"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "other.example"},
+        {"port": 5433},
+        {"database": "archive"},
+        {"user": "writer"},
+        {"sslmode": "require"},
+        {"ca_certificate": "another"},
+    ],
+)
+def test_where_the_password_goes_is_the_address(change: dict[str, Any]) -> None:
+    assert address_of("postgres", POSTGRES) != address_of("postgres", POSTGRES | change)
+    assert address_of("postgres", POSTGRES) == address_of("postgres", POSTGRES | {"timezone": "Europe/Paris"})

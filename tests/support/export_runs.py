@@ -110,7 +110,7 @@ class Records:
             Ports(
                 load_report=lambda report_id: self.report,
                 load_source=lambda source_id: self.source,
-                load_secret=lambda source_id: self.secret,
+                load_secret=lambda source_id, version: self.secret,
                 s3=lambda: self.client,
                 bucket=BUCKET,
                 data_folder=self.data_folder,

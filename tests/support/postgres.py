@@ -30,6 +30,8 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.support.certificates import authority
+
 USER = "carillon"
 PASSWORD = "correct horse battery"
 START_SECONDS = 60
@@ -57,12 +59,20 @@ class PostgresServer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"host": self.host, "port": self.port, "database": self.database, "user": self.user}
+        """In clear, as the superuser: what a test of neither needs. `safe_settings` has TLS."""
+        return {**self._address, "database": self.database, "sslmode": "disable", "allow_superuser": True}
+
+    @property
+    def safe_settings(self) -> dict[str, Any]:
+        return {**self.settings, "sslmode": "verify-full", "ca_certificate": authority().certificate}
+
+    @property
+    def _address(self) -> dict[str, Any]:
+        return {"host": self.host, "port": self.port, "user": self.user}
 
     def connect(self, **overrides: Any) -> Any:
-        wanted = {**self.settings, "dbname": self.database, "password": self.password, **overrides}
-        wanted.pop("database")
-        connection = psycopg2.connect(**wanted)
+        wanted = {**self._address, "dbname": self.database, "password": self.password, "sslmode": "disable"}
+        connection = psycopg2.connect(**{**wanted, **overrides})
         connection.autocommit = True
         return connection
 
@@ -96,6 +106,7 @@ class PostgresServer:
             "PGPASSWORD": self.password,
             "PGDATABASE": self.database,
             "PGTZ": "UTC",
+            "PGSSLMODE": "disable",
         }
 
     @contextlib.contextmanager
@@ -124,8 +135,13 @@ def server() -> PostgresServer:
     programs = server_programs(folder)
     data, password_file, log = folder / "data", folder / "password", folder / "log"
     password_file.write_text(PASSWORD)
+    pair = authority().server("127.0.0.1", "localhost")
+    certificate, key = folder / "server.crt", folder / "server.key"
+    certificate.write_text(pair.certificate)
+    key.write_text(pair.key)
+    key.chmod(0o600)
     if owner:
-        for path in (folder, password_file):
+        for path in (folder, password_file, certificate, key):
             os.chown(path, owner.pw_uid, owner.pw_gid)
     initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     initdb += ["--auth-host=scram-sha-256", "--auth-local=scram-sha-256", f"--pwfile={password_file}"]
@@ -136,6 +152,9 @@ def server() -> PostgresServer:
     options = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": str(folder),
+        "ssl": "on",
+        "ssl_cert_file": str(certificate),
+        "ssl_key_file": str(key),
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",

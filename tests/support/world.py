@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "CARILLON_RULES": STAGE,
     "CARILLON_FIRE_ARN": f"arn:aws:lambda:{REGION}:123456789012:function:{STAGE}-fire",
     "CARILLON_DATA_FOLDER": str(DATA_FOLDER),
+    # The servers of the tests.
+    "CARILLON_ALLOWED_NETWORKS": "127.0.0.0/8",
 }
 os.environ.update(ENVIRONMENT)
 for _name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):

@@ -171,7 +171,9 @@ def test_a_request_that_was_answered_is_answered_again_and_one_that_broke_off_is
 
 def test_the_password_of_a_source_is_found(before: Before) -> None:
     (source,) = [row for row in rows("sources") if row["kind"] == "postgres"]
-    assert secrets.get(secrets.source_name(source["source_id"])) == {"password": "made-for-a-test"}
+    assert secrets.get(secrets.source_name(source["source_id"]), source.get("secret_version")) == {
+        "password": "made-for-a-test"
+    }
 
 
 # --- listed -----------------------------------------------------------------------------------------------------------

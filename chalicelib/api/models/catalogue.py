@@ -103,7 +103,15 @@ class SourceTested(Answer):
     product: str
     version: str
     user: str
-    read_only: Annotated[bool, Field(description="Whether the database itself refuses writes")]
+    read_only: Annotated[
+        bool, Field(description="Whether the database itself refuses writes, and the user has no power to go around it")
+    ]
+    tls: Annotated[
+        Literal["verified", "unverified", "none"] | None,
+        Field(description="unverified: the server did not prove who it is; none: in clear; null: no network"),
+    ]
+    powers: Annotated[list[str], Field(description="What the user may do beyond reading tables")]
+    warnings: Annotated[list[str], Field(description="What an administrator should know of it, in sentences")]
     milliseconds: int
 
 

@@ -18,6 +18,7 @@ from chalicelib.api.operation import Call, operation
 from chalicelib.api.shown import Shown, page_with_source_names, with_source_names
 from chalicelib.catalogue import previews, records, reports
 from chalicelib.errors import (
+    AddressRefused,
     BreaksTasks,
     ConnectionDropped,
     QueryFailed,
@@ -124,6 +125,7 @@ def delete_report(call: Call, report_id: str) -> Any:
     errors=(
         ReportNotFound,
         SourceNotFound,
+        AddressRefused,
         SourceUnreachable,
         SourceRefused,
         ConnectionDropped,

@@ -9,6 +9,7 @@ from chalicelib.api.models.catalogue import SearchQuery, SourceIn, SourceOut, So
 from chalicelib.api.operation import Call, operation
 from chalicelib.catalogue import previews, records, sources
 from chalicelib.errors import (
+    AddressRefused,
     ConnectionDropped,
     SourceNotFound,
     SourceRefused,
@@ -90,7 +91,7 @@ def delete_source(call: Call, source_id: str) -> Any:
     "POST",
     "/sources/{source_id}/test",
     answer=SourceTested,
-    errors=(SourceNotFound, SourceUnreachable, SourceRefused, ConnectionDropped, StatementTimedOut),
+    errors=(SourceNotFound, AddressRefused, SourceUnreachable, SourceRefused, ConnectionDropped, StatementTimedOut),
     keep_answer=False,
     summary="Connect to a source and say what answered",
 )

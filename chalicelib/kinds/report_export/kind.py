@@ -43,7 +43,7 @@ class Ports:
 
     load_report: Callable[[str], Mapping[str, Any] | None]
     load_source: Callable[[str], Mapping[str, Any] | None]
-    load_secret: Callable[[str], str | None]  # the password of a source id
+    load_secret: Callable[[str, str | None], str | None]  # the password of a source id, in the version of its record
     s3: Callable[[], Any]
     bucket: str
     data_folder: str | Path | None = None
@@ -131,7 +131,7 @@ class ReportExport:
             source = open_source(
                 record.kind,
                 record.settings,
-                self._ports.load_secret(report.source_id),
+                self._ports.load_secret(report.source_id, record.secret_version) if record.has_secret else None,
                 statement_timeout_seconds=facts.statement_timeout_seconds,
                 data_folder=self._ports.data_folder,
                 application_name=f"carillon {facts.job_id}",

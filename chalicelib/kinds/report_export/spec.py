@@ -91,3 +91,6 @@ class SourceRecord(BaseModel):
     name: str
     kind: str
     settings: dict[str, Any]
+    has_secret: bool = True
+    # Which version of the source's secret goes with these settings.
+    secret_version: str | None = None

@@ -34,6 +34,6 @@ def _source(source_id: str) -> Mapping[str, Any]:
     return catalogue.get_source(source_id).attribute_values
 
 
-def _password(source_id: str) -> str | None:
-    password = secrets.get(secrets.source_name(source_id)).get("password")
+def _password(source_id: str, version: str | None) -> str | None:
+    password = secrets.get(secrets.source_name(source_id), version).get("password")
     return None if password is None else str(password)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from chalicelib.errors import (
@@ -11,7 +10,6 @@ from chalicelib.errors import (
     QueryInterrupted,
     RunError,
     SourceRefused,
-    SourceUnreachable,
     StatementTimedOut,
 )
 from chalicelib.sources.quoted_values import MASK, masked, masked_details
@@ -28,36 +26,11 @@ _QUOTING_NAMES = (
     "08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57",
 )  # fmt: skip
 _QUOTING_VALUES = ("21", "22", "23", "44")
-# What a server says that cannot take the connection now.
-_BUSY = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery")
-# What libpq says without a password to send.
-_NO_PASSWORD = ("no password supplied",)
-# The setting that a refusal is about, where it is not the password.
-_AT_FAULT = {
-    re.compile('database "[^"]*" does not exist|permission denied for database'): "settings.database",
-    re.compile('role "[^"]*" does not exist|not permitted to log in'): "settings.user",
-    re.compile("pg_hba[.]conf"): "settings",
-}
-
-
-def connect_error(error: Any, settings: Any, secret: str | None) -> RunError:
-    """`SourceRefused` when a server refused (`FATAL:`), `SourceUnreachable` when none answered or it is busy."""
-    said = _said(error, secret)
-    where = f"{settings.host}:{settings.port}"
-    if any(words in said for words in _NO_PASSWORD):
-        message = f"The database at {where} wants a password for user {settings.user!r}, and the source has none."
-        return SourceRefused(message, field="password")
-    if "FATAL:" not in said or any(words in said for words in _BUSY):
-        return SourceUnreachable(f"The database at {where} cannot be reached: {said}")
-    return SourceRefused(
-        f"The database at {where} refused user {settings.user!r} for database {settings.database!r}: {said}",
-        field=next((field for words, field in _AT_FAULT.items() if words.search(said)), "password"),
-    )
 
 
 def session_error(error: Any, settings: Any) -> RunError:
     """For a setting of the source that this server does not know, such as a time zone."""
-    said = _said(error, None)
+    said = message_of(error, None)
     field = next((name for name in ("timezone", "search_path") if name in said.lower()), "")
     return SourceRefused(
         f"The database at {settings.host}:{settings.port} refused a setting: {said}",
@@ -69,7 +42,7 @@ def statement_error(
     error: Any, name: str, *, gone: bool, seconds: float, limit: float | None, secret: str | None, show_values: bool
 ) -> RunError:
     state: str = error.pgcode or ""
-    said = _said(error, secret, show_values=show_values) + (f" (SQLSTATE {state})" if state else "")
+    said = message_of(error, secret, show_values=show_values) + (f" (SQLSTATE {state})" if state else "")
     if state == _QUERY_CANCELED:
         # The text is translated on some servers, so the clock is asked too.
         if (limit is not None and seconds >= limit * 0.95) or "statement timeout" in said:
@@ -95,7 +68,7 @@ def _is_connection_trouble(error: Any) -> bool:
     return isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError))
 
 
-def _said(error: Any, secret: str | None, *, show_values: bool = True) -> str:
+def message_of(error: Any, secret: str | None, *, show_values: bool = True) -> str:
     """The database's message in one paragraph: message, detail and hint, without the echo of the whole statement.
 
     Unless `show_values`, what it may quote of the data is masked.

@@ -27,6 +27,11 @@ class Line:
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._request = CancelRequest(connection)
 
+    @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        return str(self._socket.getpeername()[0])
+
     def cancel(self, seconds: float) -> bool:
         """Whether the server took the request to end the statement, within so many seconds."""
         return self._request.send(seconds)

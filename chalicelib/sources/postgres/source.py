@@ -17,14 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chalicelib import clock
-from chalicelib.errors import ConnectionDropped, QueryFailed, SourceRefused, SourceUnreachable, Stopped
+from chalicelib import clock, outbound
+from chalicelib.errors import ConnectionDropped, QueryFailed, SourceUnreachable, Stopped
 from chalicelib.sources.blocks import BlockWriter
 from chalicelib.sources.columns import refuse_unusable_columns
 from chalicelib.sources.csv_options import CsvOptions, LineEnds
-from chalicelib.sources.postgres.errors import connect_error, session_error, statement_error, statement_limit_error
+from chalicelib.sources.postgres.connecting import WARNINGS, connected, tls_of, unreachable
+from chalicelib.sources.postgres.errors import session_error, statement_error, statement_limit_error
 from chalicelib.sources.postgres.formula_guard import UNCATEGORISED_TEXTS, Described, guarded
 from chalicelib.sources.postgres.line import Line
+from chalicelib.sources.postgres.powers import powers_of, refuse_superuser
 from chalicelib.sources.postgres.preview import rows_of
 from chalicelib.sources.postgres.settings import PostgresSettings
 from chalicelib.sources.preview_limits import within_limits
@@ -62,7 +64,7 @@ CONNECT_GRACE_SECONDS = 1.0
 class PostgresSource:
     Settings = PostgresSettings
     dialect = DIALECT
-    address = ("host", "port", "user")
+    address = ("host", "port", "database", "user", "sslmode", "ca_certificate")
 
     def __init__(
         self,
@@ -119,7 +121,12 @@ class PostgresSource:
                 "current_setting('transaction_read_only') = 'on'"
             )
             version, user, read_only = cursor.fetchone()
-        return SourceInfo("PostgreSQL", version, user, read_only)
+            powers = powers_of(cursor)
+            tls = tls_of(self._connection, self._settings)
+        warnings = [WARNINGS[self._settings.sslmode]] if self._settings.sslmode in WARNINGS else []
+        if powers:
+            warnings.append(f"The user may do more than read tables: {', '.join(powers)}.")
+        return SourceInfo("PostgreSQL", version, user, read_only and not powers, tls, powers, tuple(warnings))
 
     def describe(self, query: Query) -> tuple[Column, ...]:
         return self._describe(query, _parse(query)).columns
@@ -254,6 +261,7 @@ class PostgresSource:
             _set(cursor, settings)
         except psycopg2.errors.InvalidParameterValue as error:
             raise session_error(error, self._settings) from None
+        refuse_superuser(cursor, self._settings)
         if self._connection.server_version >= GONE_SINCE:
             try:
                 _set(cursor, GONE)
@@ -261,45 +269,24 @@ class PostgresSource:
                 cursor.execute("ROLLBACK TO SAVEPOINT carillon")
 
     def _connect(self) -> None:
-        import psycopg2
         from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
-        seconds = self._settings.connect_timeout + CONNECT_GRACE_SECONDS
+        settings = self._settings
         try:
-            connection = self._stopping.apart(self._connected, seconds, late=lambda found: found.close())
-        except ValueError as error:  # a NUL character in what was stored before it was refused
-            message = f"The source's settings or password cannot be sent: {error}"
-            raise SourceRefused(message, field="settings") from None
-        except psycopg2.OperationalError as error:
-            raise connect_error(error, self._settings, self._secret) from None
+            connection = self._stopping.apart(
+                lambda: connected(settings, self._secret, self._application_name),
+                settings.connect_timeout + CONNECT_GRACE_SECONDS,
+                late=lambda found: found.close(),
+            )
         except TimeoutError:
             raise self._unreachable() from None
         self._line = Line(connection)
         self._connection = connection
+        outbound.check(self._line.peer, host=settings.host, private=True)
         connection.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
 
-    def _connected(self) -> Any:
-        import psycopg2
-
-        return psycopg2.connect(
-            host=self._settings.host,
-            port=self._settings.port,
-            dbname=self._settings.database,
-            user=self._settings.user,
-            password=self._secret or "",
-            sslmode=self._settings.sslmode,
-            connect_timeout=self._settings.connect_timeout,
-            application_name=self._application_name,
-            client_encoding="UTF8",
-            # These notice within a minute that the other end vanished; the system's own take two hours.
-            keepalives_idle=20,
-            keepalives_interval=10,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,
-        )
-
     def _unreachable(self) -> SourceUnreachable:
-        return SourceUnreachable(f"The database at {self._settings.host}:{self._settings.port} cannot be reached.")
+        return unreachable(self._settings, f"nothing within connect_timeout, {self._settings.connect_timeout} s")
 
     def _abandon(self) -> None:
         """End a transaction that failed, and its statement at the database if that still runs.

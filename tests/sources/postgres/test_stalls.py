@@ -48,12 +48,11 @@ def flow(source: Source) -> tuple[Failure, threading.Event]:
     [
         b"",  # connected, and never an answer
         b"S",  # TLS is promised, and its handshake never goes on
-        b"N",  # the server has no TLS, and never asks for the password
     ],
 )
 def test_a_stop_ends_a_connection_that_is_never_made(database: PostgresServer, greeting: bytes) -> None:
     with Proxy(None, greeting=greeting) as proxy:
-        settings = {"port": proxy.port, "connect_timeout": 60, "sslmode": "require" if greeting == b"S" else "prefer"}
+        settings = {"port": proxy.port, "connect_timeout": 60, "sslmode": "require" if greeting == b"S" else "disable"}
         with opened(database, settings=settings) as source:
             failure = Failure(source.test)
             wait_for(lambda: proxy.connections)
@@ -62,9 +61,11 @@ def test_a_stop_ends_a_connection_that_is_never_made(database: PostgresServer, g
     assert not error.may_still_run
 
 
-@pytest.mark.parametrize("greeting", [b"", b"N"])
-def test_a_connection_that_is_never_made_ends_by_its_own_clock(database: PostgresServer, greeting: bytes) -> None:
-    settings = {"connect_timeout": 2}
+@pytest.mark.parametrize(("greeting", "sslmode"), [(b"", "disable"), (b"", "require"), (b"S", "require")])
+def test_a_connection_that_is_never_made_ends_by_its_own_clock(
+    database: PostgresServer, greeting: bytes, sslmode: str
+) -> None:
+    settings = {"connect_timeout": 2, "sslmode": sslmode}
     with (
         Proxy(None, greeting=greeting) as proxy,
         opened(database, settings=settings | {"port": proxy.port}) as source,
