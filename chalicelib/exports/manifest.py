@@ -36,6 +36,9 @@ class Manifest:
     window_end: datetime | None
     started_at: datetime
     finished_at: datetime
+    # How the connection to the source was protected: `verified`, `unverified` or `none` (sources/protocol.py). Without
+    # TLS, what was changed on the way is in the file. None: no network, or a manifest of earlier code.
+    source_tls: str | None = None
     # Whether a limit cut the result. Exports have none.
     truncated: bool = False
 

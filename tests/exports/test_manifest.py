@@ -38,6 +38,7 @@ def test_a_manifest_is_plain_json() -> None:
     assert found["started_at"] == "2013-01-02T03:04:05.678Z"
     assert found["compression"] == "gzip"
     assert found["truncated"] is False
+    assert found["source_tls"] is None
     assert found["columns"] == [{"name": "a", "type": "integer"}]
 
 

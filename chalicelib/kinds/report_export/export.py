@@ -17,7 +17,7 @@ from chalicelib.exports.compression import Compression
 from chalicelib.exports.formats.registry import format_of
 from chalicelib.kinds.protocol import JobFacts, RunContext
 from chalicelib.kinds.report_export.spec import IfEmpty, Report, ReportExportSpec
-from chalicelib.sources.protocol import Query, Source
+from chalicelib.sources.protocol import Query, Source, Tls
 from chalicelib.storage import layout, upload
 
 # A progress line after this time or this size, which of them comes first.
@@ -47,7 +47,8 @@ class Export:
         self._rows = 0
         self._bytes = 0
 
-    def write(self, source: Source, number: int, query: Query) -> manifest.Manifest:
+    def write(self, source: Source, number: int, query: Query, tls: Tls | None) -> manifest.Manifest:
+        """Write one file; `tls` is how the connection to the source is protected."""
         context, facts, spec, form = self._context, self._facts, self._spec, format_of(self._spec.format)
         context.check()
         started_at, began = clock.now(), clock.monotonic()
@@ -93,6 +94,7 @@ class Export:
             window_end=facts.window_end,
             started_at=started_at,
             finished_at=clock.now(),
+            source_tls=None if tls is None else tls.value,
         )
 
     def write_manifest(self, files: list[manifest.Manifest]) -> dict[str, Any]:

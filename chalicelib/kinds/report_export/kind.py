@@ -27,7 +27,7 @@ from chalicelib.kinds.report_export.definition import definition_of, values_show
 from chalicelib.kinds.report_export.export import Export
 from chalicelib.kinds.report_export.spec import Report, ReportExportSpec, SourceRecord
 from chalicelib.sources.parameters import mistakes, resolve_parameters
-from chalicelib.sources.protocol import Query
+from chalicelib.sources.protocol import Query, Tls
 from chalicelib.sources.registry import SOURCES, dialect_of, open_source
 from chalicelib.sources.sql import parse
 
@@ -147,9 +147,9 @@ class ReportExport:
                 try:
                     context.log("INFO", f"Connecting to source {record.name!r} ({record.kind}).")
                     info = source.test()
-                    context.log("INFO", f"Connected to {info.product} {info.version}.")
+                    context.log("INFO", f"Connected to {info.product} {info.version}{_over(info.tls)}.")
                     files = [
-                        export.write(source, number, Query(query.name, query.sql, values))
+                        export.write(source, number, Query(query.name, query.sql, values), info.tls)
                         for number, query in enumerate(report.queries, start=1)
                     ]
                 finally:
@@ -175,6 +175,12 @@ class ReportExport:
         if found is None:
             raise PreconditionMissing(f"The {what} {record_id} does not exist any more.", reason=reason)
         return found
+
+
+def _over(tls: Tls | None) -> str:
+    """The words for the log about how the connection is protected."""
+    words = {Tls.VERIFIED: "over TLS", Tls.UNVERIFIED: "over TLS, the server's identity not checked"}
+    return "" if tls is None else f", {words.get(tls, 'in clear, without TLS')}"
 
 
 def _outcome(files: list[manifest.Manifest], written: dict[str, Any]) -> Outcome:

@@ -200,6 +200,8 @@ class SqliteSource:
     def _connect(self) -> sqlite3.Connection:
         import sqlite3
 
+        from chalicelib.sources.sqlite.authorizer import authorize
+
         try:
             connection = sqlite3.connect(
                 f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
@@ -208,6 +210,7 @@ class SqliteSource:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)
             connection.execute(f"PRAGMA hard_heap_limit = {MEMORY}").fetchone()
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.set_authorizer(authorize)
         except sqlite3.Error as error:
             raise SourceUnreachable(f"The file {self._settings.path!r} cannot be opened: {error}") from None
         return connection
@@ -228,13 +231,15 @@ def _declared_types(connection: sqlite3.Connection, statement: Statement) -> dic
     """Column name -> declared type. SQLite tells it of views only, so this makes a temporary one, outside the file."""
     import sqlite3
 
+    from chalicelib.sources.sqlite.authorizer import DESCRIBED
+
     text = statement.render(lambda _: "NULL")
     with suppress(sqlite3.Error):
-        connection.execute(f"CREATE TEMP VIEW carillon_described AS SELECT * FROM (\n{text}\n)")
+        connection.execute(f"CREATE TEMP VIEW {DESCRIBED} AS SELECT * FROM (\n{text}\n)")
         try:
-            rows = connection.execute("PRAGMA temp.table_info(carillon_described)").fetchall()
+            rows = connection.execute(f"PRAGMA temp.table_info({DESCRIBED})").fetchall()
         finally:
-            connection.execute("DROP VIEW temp.carillon_described")
+            connection.execute(f"DROP VIEW temp.{DESCRIBED}")
         return {name: declared for _, name, declared, *_ in rows}
     return {}
 

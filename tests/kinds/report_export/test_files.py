@@ -36,6 +36,28 @@ def test_a_run_leaves_a_file_and_a_manifest(client: Any, postgres: PostgresServe
     assert context.interrupt is None
 
 
+@pytest.mark.parametrize(
+    ("sslmode", "told", "words"),
+    [
+        ("verify-full", "verified", ", over TLS."),
+        ("require", "unverified", "identity not checked."),
+        ("disable", "none", ", in clear, without TLS."),
+    ],
+)
+def test_the_manifest_says_whether_the_source_was_read_over_tls(
+    client: Any, postgres: PostgresServer, sslmode: str, told: str, words: str
+) -> None:
+    """Without TLS, what was changed on the way is in the file, and its checksum is that of the changed file."""
+    records = Records.of(client, postgres)
+    assert records.source is not None
+    records.source = {**records.source, "settings": postgres.safe_settings | {"sslmode": sslmode}}
+    outcome, context = run(records)
+    assert [file["source_tls"] for file in outcome.files] == [told]
+    manifest = json.loads(client.get_object(Bucket=BUCKET, Key="files/report_export/J1/1/manifest.json")["Body"].read())
+    assert manifest["files"] == outcome.files
+    assert any(line.startswith("Connected to") and line.endswith(words) for _, line in context.lines)
+
+
 def test_the_manifest_is_the_last_object_of_a_run(client: Any, postgres: PostgresServer) -> None:
     watched = Saboteur(client, "nothing", refusal("nothing"))
     two = [{"name": name, "sql": "SELECT 1 AS a"} for name in ("a", "b")]
