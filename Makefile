@@ -31,6 +31,7 @@ help:
 	@echo "make package STAGE=prod               what is deployed, in build/prod"
 	@echo "make deploy STAGE=prod                package and deploy to AWS"
 	@echo "make replay STAGE=prod                hand events that fire gave up on over again"
+	@echo "make redrive STAGE=prod               send dead letters to work again"
 	@echo "make venv                             the virtual environment with all that developing needs"
 	@echo "make clean                            remove what the others made, but no state"
 	@echo "make help                             this list"
@@ -91,6 +92,10 @@ deploy: $(VENV)/runs package
 replay: $(VENV)/runs
 	@test -n "$(STAGE)" || { echo "say which stage: make replay STAGE=prod" >&2; exit 2; }
 	@$(BIN)/python -m infra.replay --stage $(STAGE)
+
+redrive: $(VENV)/runs
+	@test -n "$(STAGE)" || { echo "say which stage: make redrive STAGE=prod" >&2; exit 2; }
+	@$(BIN)/python -m infra.redrive --stage $(STAGE)
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

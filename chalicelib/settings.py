@@ -42,6 +42,8 @@ class Settings:
     # The issuer URL and the client id of the JWTs that are accepted; empty: API tokens only.
     issuer: str = ""
     audience: str = ""
+    # The CloudWatch namespace of the metrics (`metrics.py`); empty: none are written.
+    metrics: str = ""
     # The largest request body that is accepted.
     body_limit_bytes: int = 262_144
 

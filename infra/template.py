@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra import retention
+from infra import dashboard, retention, tracing
 
 HERE = Path(__file__).parent
 
@@ -63,6 +63,8 @@ def merge_file(stage: str) -> dict[str, Any]:
     joined["Parameters"]["Stage"]["Default"] = stage
     name_tables(joined, f"{STACK}-{stage}")
     retention.add(joined, registered_kinds())
+    dashboard.add(joined, registered_kinds())
+    tracing.add(joined)
     return joined
 
 

@@ -63,6 +63,8 @@ class Blueprint(chalice.app.Blueprint):
 
     def _handle(self, method: str, path: str, values: dict[str, str]) -> Response:
         request, started = self.current_request, clock.monotonic()
+        request_id = request.context.get("requestId")
+        log.correlate(request_id)
         caller = read_actor(request)
         try:
             if method not in SAFE:
@@ -81,7 +83,14 @@ class Blueprint(chalice.app.Blueprint):
             actor=caller.name,
             milliseconds=round((clock.monotonic() - started) * 1000),
         )
-        return Response(body=answer.body, status_code=answer.status, headers={**HEADERS, **answer.headers})
+        return Response(
+            body=answer.body, status_code=answer.status, headers={**HEADERS, **_named(request_id), **answer.headers}
+        )
+
+
+def _named(request_id: str | None) -> dict[str, str]:
+    """The id under which the logs have this request."""
+    return {} if request_id is None else {"X-Request-Id": request_id}
 
 
 def _answer(operation: Operation, request: Request, caller: Actor, values: dict[str, str]) -> Answer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from chalicelib import retention
+from chalicelib import metrics, retention
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Reason, RunStatus, cancel_reason
 from chalicelib.core.overlap import OverlapPolicy
 from chalicelib.core.prices import add_run
@@ -85,6 +85,8 @@ def _end_job(
     tasks.note_latest(job.task_id, job_id=job.job_id, status=status, at=now)
     if job_transitions.end_with_run(job, status, run, reason=reason, error=error, now=now):
         event("job ended", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason, run_no=int(job.run_no))
+        rows = None if run.rows is None else int(run.rows)
+        metrics.job_ended(job.kind, status, rows=rows, job_id=job.job_id)
         concurrency.release_all(job, now=now)
         wake_buffered(job, now=now)
 
@@ -166,6 +168,7 @@ def withdraw(job: JobRecord, why: str, *, now: datetime) -> bool:
 
 def _log_end_without_run(job: JobRecord, status: JobStatus, reason: Reason) -> None:
     event("job ended without a run", job_id=job.job_id, task_id=job.task_id, status=status, reason=reason)
+    metrics.job_ended(job.kind, status, job_id=job.job_id)
 
 
 # --- jobs of the same task --------------------------------------------------------------------------------------------

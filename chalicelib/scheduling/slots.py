@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 
-from chalicelib import retention
+from chalicelib import log, metrics, retention
 from chalicelib.core.ids import job_id_of_slot, month_bucket
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
@@ -178,6 +178,7 @@ def build_job(
         created_at=now,
         trigger=trigger,
         operator=operator,
+        correlation_id=log.correlation_id(),
         status=JobStatus.WAITING,
         enqueued_at=enqueued_at,
         not_before=not_before,
@@ -223,6 +224,8 @@ def record(job: JobRecord, *, task: TaskRecord) -> bool:
     if not recorded:
         return False
     event("slot planned", task_id=task.task_id, job_id=job.job_id, slot=job.scheduled_for, status=job.status)
+    if not is_open(job):
+        metrics.job_ended(job.kind, job.status, job_id=job.job_id)
     return True
 
 

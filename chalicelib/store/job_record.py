@@ -112,6 +112,8 @@ class JobRecord(Record):
     trigger = EnumAttribute(Trigger)
     # Who started it by hand, or ran it again; absent for a job of a schedule.
     operator = UnicodeAttribute(null=True)
+    # Of the request or the event that made it wait: function logs and API Gateway's access log have the same id.
+    correlation_id = UnicodeAttribute(null=True)
     source_id = UnicodeAttribute(null=True)
     account_id = UnicodeAttribute(null=True)
     action = UnicodeAttribute(null=True)

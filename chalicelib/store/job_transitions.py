@@ -12,7 +12,7 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from chalicelib import retention
+from chalicelib import log, retention
 from chalicelib.core.bounds import shortened
 from chalicelib.core.facets import facet
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
@@ -239,6 +239,7 @@ def rerun(job: JobRecord, *, by: str, now: datetime, lease_until: datetime, mark
         JobRecord.tokens_sent.set(1),
         JobRecord.trigger.set(Trigger.RERUN),
         JobRecord.operator.set(by),
+        set_or_remove(JobRecord.correlation_id, log.correlation_id()),
         JobRecord.facets.set(facets(job, JobStatus.WAITING, None, trigger=Trigger.RERUN, operator=by)),
         *[getattr(JobRecord, name).remove() for name in names],
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from chalicelib import log
 from chalicelib.aws import sqs
 from chalicelib.errors import RunError
 from chalicelib.jobs import batch_worker
@@ -45,6 +46,8 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
 
 def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = None) -> None:
     """Start a claimed job's run, run its kind under the watch, and write how it ended and what it cost."""
+    # From here on the log tells of the request or the event that made the job wait.
+    log.correlate(job.correlation_id or log.correlation_id())
     metering.watch(s3())
     if not _start(job, worker=worker):
         return

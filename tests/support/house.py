@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # Modules right under `chalicelib`: every package may use them, and core. They use each other and core.
-GROUND = frozenset({"clock", "errors", "settings", "log", "masking", "outbound", "paging", "retention", "retrying"})
+GROUND = frozenset(
+    {"clock", "errors", "settings", "log", "masking", "metrics", "outbound", "paging", "retention", "retrying"}
+)
 # Package -> what it may import besides itself, the ground and core. Core itself may import `errors` alone.
 ALLOWED: dict[str, frozenset[str]] = {
     package: frozenset(names.split())

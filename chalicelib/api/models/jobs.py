@@ -110,6 +110,9 @@ class JobOut(JobRow):
         Field(description="For a waiting job, where it is read by itself or its priority was changed; else null"),
     ] = None
     creator: str
+    correlation_id: Annotated[
+        str | None, Field(description="Of the request or event that made it wait; log lines have the same id")
+    ] = None
     description: str
     error: str | None
     spec: Object
