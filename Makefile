@@ -16,7 +16,10 @@ BIN := $(VENV)/bin
 
 FUNCTION ?=
 
-.PHONY: help run logs unit test format check bench soak package deploy replay clean venv
+# A Python that is asked for packages, and is then Lambda's runtime; otherwise the newest one that can.
+PACKAGE_WITH := $(if $(filter command environment,$(firstword $(origin PYTHON))),--python $(PYTHON))
+
+.PHONY: help run logs unit test format check bench soak package deploy replay redrive lock clean venv
 
 help:
 	@echo "make run [PORT=8000] [FILES_PORT=8001] [STATE=.local]"
@@ -28,7 +31,8 @@ help:
 	@echo "make check                            format, lint, types, template"
 	@echo "make bench                            the figures"
 	@echo "make soak [MINUTES=15]                the stack under random acts and kills, then a proof by its API alone"
-	@echo "make package STAGE=prod               what is deployed, in build/prod"
+	@echo "make lock                             pin what the layer holds anew, after requirements.txt changed"
+	@echo "make package STAGE=prod               what is deployed, in build/prod; PYTHON=python3.12 is then the runtime"
 	@echo "make deploy STAGE=prod                package and deploy to AWS"
 	@echo "make replay STAGE=prod                hand events that fire gave up on over again"
 	@echo "make redrive STAGE=prod               send dead letters to work again"
@@ -76,6 +80,9 @@ check: $(VENV)/develops
 	$(BIN)/mypy
 	$(BIN)/python -m infra.lint
 
+lock: $(VENV)/develops
+	$(BIN)/python -m infra.layer
+
 soak: $(VENV)/develops
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --tasks $(SOAK_TASKS)
 
@@ -84,7 +91,7 @@ bench: $(VENV)/develops
 
 package:
 	@test -n "$(STAGE)" || { echo "say which stage: make package STAGE=prod" >&2; exit 2; }
-	@$(PYTHON) -m infra.package --stage $(STAGE)
+	@$(PYTHON) -m infra.package --stage $(STAGE) $(PACKAGE_WITH)
 
 deploy: $(VENV)/runs package
 	@$(BIN)/python -m infra.deploy --stage $(STAGE) $(DEPLOY)

@@ -6,19 +6,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra import package, template
+from infra import layer, package, template
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "package"
         try:
-            package.build("check", out, layer=False)
+            layer.check()
+            package.build("check", out, with_layer=False)
             package.lint(out / "template.json")
-        except (package.PackageProblem, template.TemplateProblem) as error:
+        except (package.PackageProblem, layer.LayerProblem, template.TemplateProblem) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    print("The template is well formed.")
+    print("The template is well formed, and the layer's lock is that of requirements.txt.")
     return 0
 
 

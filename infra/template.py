@@ -19,7 +19,7 @@ from infra import dashboard, retention, tracing
 
 HERE = Path(__file__).parent
 
-# Every function runs this code; `automatic_layer` adds the second one.
+# Every function runs this code, and finds its packages in the layer.
 CODE = "deployment.zip"
 LAYER = "layer-deployment.zip"
 
@@ -85,6 +85,22 @@ def registered_kinds() -> list[str]:
     from chalicelib.kinds.registry import KINDS
 
     return list(KINDS)
+
+
+def add_layer(sam: dict[str, Any]) -> None:
+    """Give each function the layer of packages."""
+    functions = [each for each in sam["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
+    for function in functions:
+        function["Properties"]["Layers"] = [{"Ref": "ManagedLayer"}]
+    sam["Resources"]["ManagedLayer"] = {
+        "Type": "AWS::Serverless::LayerVersion",
+        "Properties": {
+            "CompatibleRuntimes": [functions[0]["Properties"]["Runtime"]],
+            "ContentUri": f"./{LAYER}",
+            "LayerName": "managed-layer",
+            "RetentionPolicy": "Delete",
+        },
+    }
 
 
 def expand(sam: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

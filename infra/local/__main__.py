@@ -173,7 +173,7 @@ def goes_on_from(found: snapshots.Snapshot) -> str:
 def deploy(state: State, port: int) -> dict[str, str]:
     """Package what is in the work tree and deploy it, when it differs from what runs."""
     print("Packaging …", flush=True)
-    package.build(STAGE, state.build, layer=False)
+    package.build(STAGE, state.build, with_layer=False)
     session = emulator.session(port)
     made = stack.Package.read(state.build)
     outputs = stack.deploy(made, STACK, {"DataFolder": str(state.data), "AllowedNetworks": LOOPBACK}, session)

@@ -65,7 +65,7 @@ def python(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def packaged() -> Iterator[Path]:
     out = package.ROOT / "build" / STAGE
-    package.build(STAGE, out, layer=False)
+    package.build(STAGE, out, with_layer=False)
     yield out
     shutil.rmtree(out)
 

@@ -24,7 +24,7 @@ FUNCTIONS = {
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packaged stage, without the dependencies."""
     out = tmp_path_factory.mktemp("package") / "out"
-    package.build("test", out, layer=False)
+    package.build("test", out, with_layer=False)
     return out
 
 

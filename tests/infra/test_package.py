@@ -61,16 +61,15 @@ def test_a_package_over_the_limit_is_refused_with_both_figures() -> None:
         archives.check(300 * 1024 * 1024)
 
 
-def test_a_missing_wheel_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "Could not install dependencies:\nthing==1\n"
+def test_what_chalice_cannot_package_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     project.mkdir()
 
-    def warn(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 0, stdout=said, stderr="")
+    def fail(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, stdout="no such handler", stderr="")
 
-    monkeypatch.setattr(subprocess, "run", warn)
-    with pytest.raises(package.PackageProblem, match="thing==1"):
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(package.PackageProblem, match="no such handler"):
         package.run_chalice(project, "test", tmp_path / "out")
 
 
@@ -79,12 +78,45 @@ def test_without_a_python_of_lambda_the_error_names_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(package.PackageProblem, match=r"python3\.13 or python3\.12"):
+    with pytest.raises(package.PackageProblem, match=r"python3\.13 or python3\.12 or python3\.11"):
         package.interpreter()
 
 
+def a_python(folder: Path, name: str, version: str) -> None:
+    """A program that answers as a Python of this version."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho {version}\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+def test_the_python_that_is_asked_for_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    a_python(tmp_path, "python3.13", "3 13")
+    a_python(tmp_path, "mine", "3 11")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert package.interpreter("mine") == tmp_path / "mine"
+    assert package.interpreter() == tmp_path / "python3.13"
+
+
+@pytest.mark.parametrize("version", ["3 10", "3 99"])
+def test_a_python_that_is_no_runtime_of_lambda_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str
+) -> None:
+    a_python(tmp_path, "mine", version)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(package.PackageProblem, match="mine cannot package"):
+        package.interpreter("mine")
+
+
+def test_python_3_11_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on Debian 12."""
+    a_python(tmp_path, "python3.11", "3 11")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert package.interpreter() == tmp_path / "python3.11"
+
+
 def test_a_stage_of_any_name_is_packaged_like_prod(tmp_path: Path) -> None:
-    package.lay_out(tmp_path / "project", "qa", layer=True)
+    package.lay_out(tmp_path / "project", "qa")
     laid = json.loads((tmp_path / "project" / ".chalice" / "config.json").read_text(encoding="utf-8"))
     own = json.loads((package.ROOT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     assert laid["stages"] == {"qa": own["stages"]["prod"]}

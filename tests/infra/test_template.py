@@ -24,7 +24,7 @@ def test_cfn_lint_finds_nothing(packaged: Path) -> None:
 
 
 def test_a_package_of_the_same_sources_is_the_same(packaged: Path, tmp_path: Path) -> None:
-    package.build("test", tmp_path / "again", layer=False)
+    package.build("test", tmp_path / "again", with_layer=False)
     assert (tmp_path / "again" / "template.json").read_bytes() == (packaged / "template.json").read_bytes()
 
 
@@ -114,7 +114,7 @@ class TestBucket:
         self, template: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(KINDS, "toy_play", "tests.support.toy_kind.wiring:toy")
-        package.build("test", tmp_path / "out", layer=False)
+        package.build("test", tmp_path / "out", with_layer=False)
         made = json.loads((tmp_path / "out" / "template.json").read_text(encoding="utf-8"))
         assert made["Parameters"].keys() - template["Parameters"].keys() == {"ToyPlayRetentionDays"}
         assert made["Parameters"]["ToyPlayRetentionDays"]["Default"] == 0
