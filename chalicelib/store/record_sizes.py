@@ -35,6 +35,7 @@ GROWS: Mapping[type[Record], Mapping[str, int | None]] = {
         "cost": most.COST_BYTES,
         "facets": most.FACETS_BYTES,
         "operator": most.ACTOR_BYTES,
+        "correlation_id": most.ID_BYTES,
         "cancel_requested_by": most.ACTOR_BYTES,
         # A name in JSON, in which a character outside the BMP takes twelve bytes.
         "deleted_by": 12 * most.ACTOR_CHARACTERS + 256,
