@@ -18,8 +18,8 @@ from chalicelib.errors import Invalid
 
 # No holiday is longer: the search for a working day stops after it.
 LONGEST_HOLIDAY = timedelta(days=60)
-# A schedule that falls on so many days off in a row falls on nothing else. The most known is twelve years of Sundays:
-# every Sunday, and 29 February.
+# A schedule that falls on so many days of the weekend in a row falls on nothing else. The most known is twelve years of
+# Sundays: every Sunday, and 29 February. The days off that a calendar names end, so they do not count.
 MOST_DAYS_OFF = 1000
 _ONE = timedelta(days=1)
 _NO_FLAGS: frozenset[Flag] = frozenset()
@@ -44,6 +44,8 @@ class Calendar:
     first: date | None = None
     last: date | None = None
     weekend: frozenset[int] = frozenset({6, 7})  # ISO: Monday is 1
+    # (day off, step) -> the first working day from it on: a long closure is walked once, not for each of its days.
+    _first_working: dict[tuple[date, timedelta], date] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def accept(cls, value: Mapping[str, Any]) -> Calendar:
@@ -89,12 +91,14 @@ class Calendar:
         return found
 
     def _next(self, day: date, step: timedelta) -> date | None:
-        found = day
-        while abs(found - day) < LONGEST_HOLIDAY:
+        passed: list[date] = []
+        found = day + step
+        while (found, step) not in self._first_working and not self.works(found):
+            passed.append(found)
             found += step
-            if self.works(found):
-                return found
-        return None
+        found = self._first_working.get((found, step), found)
+        self._first_working.update(((off, step), found) for off in passed)
+        return found if abs(found - day) <= LONGEST_HOLIDAY else None
 
 
 WEEKENDS_OFF = Calendar()
@@ -114,7 +118,7 @@ def rolled(dates: Iterable[date], calendar: Calendar, rule: OnNonBusiness) -> It
     def target(day: date) -> date | None:
         nonlocal off
         found = calendar.roll(day, rule)
-        off = 0 if found else off + 1
+        off = 0 if found else off + (day not in calendar.days)
         return found
 
     for day, sources in groupby(takewhile(lambda _: off < MOST_DAYS_OFF, dates), key=target):

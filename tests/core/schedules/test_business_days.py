@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 
 from chalicelib.core.schedules.business_days import Calendar
@@ -105,3 +107,41 @@ def test_skipped_slots_are_listed_when_asked_for():
 def test_a_schedule_of_weekends_that_skips_weekends_never_fires():
     with pytest.raises(InvalidSchedule, match="never_fires"):
         accept_schedule(cron("0 9 * * 6", on_non_business="skip"), now=NOW)
+
+
+CLOSED_FROM, CLOSED_DAYS = date(2026, 6, 1), 1500
+CLOSURE = {(CLOSED_FROM + timedelta(days=k)).isoformat(): "off" for k in range(CLOSED_DAYS)}
+
+
+@pytest.mark.parametrize("rule", ["skip", "next", "previous", "modified_following"])
+def test_a_schedule_goes_on_after_years_of_days_off(rule: str):
+    closed = Calendar.accept({"days": CLOSURE, "first": "2020-01-01", "last": "2040-12-31"})
+    schedule = {"type": "cron", "expression": "0 9 * * *", "timezone": "UTC", "on_non_business": rule}
+    reopened = CLOSED_FROM + timedelta(days=CLOSED_DAYS)
+    while reopened.isoweekday() > 5:
+        reopened += timedelta(days=1)
+
+    (fire,) = upcoming(schedule, after=datetime(2026, 8, 15, tzinfo=UTC), count=1, calendar=closed)
+    before = latest_fire(schedule, at_or_before=datetime(2030, 6, 1, tzinfo=UTC), calendar=closed)
+
+    assert fire.date() == reopened
+    assert before is not None
+    assert before.date() == date(2026, 5, 29)
+
+
+def test_a_long_closure_is_walked_once():
+    """Not for each of its days: that would be sixty looks for each."""
+    looks = 0
+
+    class Counting(dict[date, bool]):
+        def get(self, day: date, default: object = None) -> object:  # type: ignore[override]
+            nonlocal looks
+            looks += 1
+            return super().get(day, default)  # type: ignore[arg-type]
+
+    days = Counting({date.fromisoformat(day): False for day in CLOSURE})
+    schedule = {"type": "cron", "expression": "0 9 * * *", "timezone": "UTC", "on_non_business": "next"}
+
+    upcoming(schedule, after=datetime(2026, 8, 15, tzinfo=UTC), count=1, calendar=Calendar(days=days))
+
+    assert looks < 3 * CLOSED_DAYS
