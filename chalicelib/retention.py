@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal
 
+from chalicelib.core.ids import EARLY_AFTER
 from chalicelib.core.instants import utc
 from chalicelib.settings import settings
 
@@ -34,8 +35,9 @@ def longest_days() -> int:
 
 
 def longest_life() -> timedelta:
-    """The greatest age of a job's id. A job that is run again shortly before it expires is kept twice as long."""
-    return LONGEST_OPEN + timedelta(days=2 * longest_days())
+    """The greatest age of a job's id, but for those in `EARLY`. A job run again shortly before it expires is kept twice
+    as long."""
+    return LONGEST_OPEN + EARLY_AFTER + timedelta(days=2 * longest_days())
 
 
 def expires_at(kind: str, at: datetime) -> datetime:

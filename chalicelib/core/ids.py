@@ -48,6 +48,17 @@ def month_bucket(record_id: str) -> str:
     return instant_of(record_id).strftime("%Y-%m")
 
 
+# The timeline partition of jobs made long after their slot: `once` in the past, or a long outage.
+EARLY = "early"
+# A job made later than this after the time in its id is one of them.
+EARLY_AFTER = timedelta(days=1)
+
+
+def timeline_bucket(job_id: str, made_at: datetime) -> str:
+    """The timeline partition of a job: its month, or `early`, since lists walk only the months that jobs are kept."""
+    return month_bucket(job_id) if utc(made_at) - instant_of(job_id) <= EARLY_AFTER else EARLY
+
+
 def months_between(first: datetime, last: datetime, *, oldest_first: bool = False) -> list[str]:
     """The month buckets of ids made in that time, both ends included; newest first by default."""
     at, found = utc(first).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []

@@ -1,10 +1,11 @@
 """The integrity check, once an hour: it checks the invariants of `core/invariants` on jobs and repairs what is broken.
 
-`sweep` finds jobs whose lease expired; this finds what no lease tells. Two walks over the jobs, each with an entry of
+`sweep` finds jobs whose lease expired; this finds what no lease tells. Three walks over the jobs, each with an entry of
 its own in the index that sweep reads (`store/watches.py`):
 
     open   every job that has not ended, by status
     past   the newest jobs of the timeline, and then a slice of the older ones, going back until all were seen
+    early  jobs that ended, with ids older than the months that lists walk, of one status a turn
 
 A turn of a walk takes up to JOBS_PER_TURN jobs of each sort, and the walk goes on with the next sweep, or the next
 hour. A job with a broken invariant is read again, since the first read may have met it between two writes. The repair
@@ -24,7 +25,7 @@ from chalicelib.core.ids import instant_of, months_between, ulid
 from chalicelib.core.instants import rfc3339
 from chalicelib.core.invariants.facts import Facts, Invariant, Repair
 from chalicelib.core.invariants.table import broken
-from chalicelib.core.lifecycle import JobStatus, cancel_reason
+from chalicelib.core.lifecycle import ENDED, JobStatus, cancel_reason
 from chalicelib.log import event
 from chalicelib.queue import completion
 from chalicelib.retrying import RECORD_ERRORS
@@ -85,7 +86,7 @@ def take_turn(walk: str, *, now: datetime) -> TurnResult:
 
 # --- the walks --------------------------------------------------------------------------------------------------------
 
-OPEN, PAST = "open", "past"
+OPEN, PAST, EARLY = "open", "past", "early"
 
 
 def _open(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
@@ -97,6 +98,18 @@ def _open(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
         if len(found) == JOBS_PER_TURN:
             return found, f"{at}/{found[-1]}"
     return found, None
+
+
+def _early(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
+    """Ids of ended jobs older than the months that lists walk, of one status a turn."""
+    order = sorted(ENDED)
+    status, _, after = (cursor or f"{order[0]}/").partition("/")
+    before = ulid(now - retention.longest_life(), "")[:10]
+    found = list(job_walks.ids_of_status(JobStatus(status), after=after, count=JOBS_PER_TURN, before=before))
+    if len(found) == JOBS_PER_TURN:
+        return found, f"{status}/{found[-1]}"
+    following = order[order.index(JobStatus(status)) + 1 :]
+    return found, f"{following[0]}/" if following else None
 
 
 def _past(cursor: str | None, now: datetime) -> tuple[list[str], str | None]:
@@ -116,7 +129,7 @@ def _back_from(job_id: str, *, now: datetime) -> Iterator[str]:
 
 
 Walk = Callable[["str | None", datetime], "tuple[list[str], str | None]"]
-WALKS: dict[str, Walk] = {OPEN: _open, PAST: _past}
+WALKS: dict[str, Walk] = {OPEN: _open, PAST: _past, EARLY: _early}
 
 
 # --- check and repair -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from chalicelib import log, metrics, retention
-from chalicelib.core.ids import job_id_of_slot, month_bucket
+from chalicelib.core.ids import job_id_of_slot, timeline_bucket
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.queue_keys import ready_key
@@ -162,7 +162,7 @@ def build_job(
     enqueued_at = now if not of_slot or is_asked_late(task, scheduled_for) else scheduled_for
     job = JobRecord(
         job_id=job_id,
-        month=month_bucket(job_id),
+        month=timeline_bucket(job_id, now),
         task_id=task.task_id,
         task_name=task.name,
         task_revision=task.revision,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.facets import EQUALITIES, OUTCOME, facet, folded
-from chalicelib.core.ids import ulid
+from chalicelib.core.ids import EARLY, ulid
 from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus
 from chalicelib.store.job_record import JobRecord
 
@@ -146,7 +146,9 @@ def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str],
                 return [[partition] for partition in found if not partition.is_empty]
         elif (value := getattr(wanted, name)) and name != "status":
             return [[_partition(wanted, index, name, value, ended)]]
-    return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months]]
+    # Their ids may lie in any month: a lane of their own.
+    early = _partition(wanted, TIMELINE, "month", EARLY, ended)
+    return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months], [early]]
 
 
 def _while_named(

@@ -10,9 +10,11 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 
 
-def ids_of_status(status: JobStatus, *, after: str, count: int) -> Iterator[str]:
-    """Ids of the first jobs of a status, oldest first."""
-    for row in JobRecord.by_status.query(status, JobRecord.job_id > after if after else None, limit=count):
+def ids_of_status(status: JobStatus, *, after: str, count: int, before: str | None = None) -> Iterator[str]:
+    """Ids of the first jobs of a status behind `after`, oldest first; `before`: those with smaller ids only."""
+    first = JobRecord.job_id > after if after else None
+    keys = first if before is None else JobRecord.job_id.between(after + "0" if after else "0", before)
+    for row in JobRecord.by_status.query(status, keys, limit=count):
         yield row.job_id
 
 

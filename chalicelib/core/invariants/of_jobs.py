@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.facets import folded
-from chalicelib.core.ids import job_id_of_slot, month_bucket
+from chalicelib.core.ids import job_id_of_slot, timeline_bucket
 from chalicelib.core.invariants.facts import Facts, Invariant, Repair, is_being_deleted
 from chalicelib.core.lifecycle import ACTIVE, ENDED, OPEN, JobStatus, Trigger
 from chalicelib.core.queue_keys import limit_of_key, minute_key
@@ -102,9 +102,9 @@ JOB_INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "month_matches_job_id",
-        "A job is in the timeline under the month of its id.",
-        lambda f: f.job.month == month_bucket(f.job.job_id),
-        lambda f: Repair({"month": month_bucket(f.job.job_id)}),
+        "A job is in the timeline under the month of its id, or under `early` when it was made long after that.",
+        lambda f: f.job.month == timeline_bucket(f.job.job_id, f.job.created_at),
+        lambda f: Repair({"month": timeline_bucket(f.job.job_id, f.job.created_at)}),
     ),
     Invariant(
         "window_has_both_ends",
