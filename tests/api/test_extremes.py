@@ -102,13 +102,16 @@ def bodies(make: Make) -> Iterator[tuple[str, str, Any]]:
     yield "POST", "/jobs/batch", {"action": "cancel", "filter": {"created": "week", "timezone": "UTC"}, "dry_run": True}
     yield "POST", "/reports", full_report
     yield "PUT", f"/reports/{report}", full_report
+    yield "PATCH", f"/reports/{report}", full_report
     preview = {"query": "q", "parameters": values, "limit": 2, "window": WINDOWS[0], "timezone": "Asia/Shanghai"}
     yield "POST", f"/reports/{report}/preview", preview | {"scheduled_for": "2026-01-01T00:00:00Z"}
     yield "POST", "/sources", postgres | {"description": "", "max_concurrency": 2}
     yield "POST", "/sources", make.source_body(settings={"path": "shop.db", "datetime_format": "text"})
     yield "PUT", f"/sources/{source}", make.source_body()
+    yield "PATCH", f"/sources/{source}", make.source_body(description="", max_concurrency=2)
     yield "POST", "/calendars", calendar
     yield "PUT", f"/calendars/{calendar_id}", calendar
+    yield "PATCH", f"/calendars/{calendar_id}", calendar
     yield "PATCH", "/pools/cloud", {"paused": False, "note": "n"}
     yield "POST", "/tokens", {"name": "n", "role": "robot", "pool": "lab", "expires_at": "2030-01-01T00:00:00Z"}
 
