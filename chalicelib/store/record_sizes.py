@@ -90,7 +90,10 @@ GROWS: Mapping[type[Record], Mapping[str, int | None]] = {
         ),
     },
     ReportRecord: dict.fromkeys(("revision", "updated_at")),
-    SourceRecord: dict.fromkeys(("revision", "updated_at", "has_secret")),
+    SourceRecord: {
+        "secret_version": most.ID_BYTES,
+        **dict.fromkeys(("revision", "updated_at", "has_secret")),
+    },
     CalendarRecord: dict.fromkeys(("revision", "updated_at")),
 }  # fmt: skip
 
