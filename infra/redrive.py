@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.core.batch_answers import refusals
 from infra import stack, template
 
 BATCH = 10
@@ -33,13 +34,18 @@ def redrive(sqs: Any, dead_url: str, work_url: str) -> int:
             break
         entries = [{"Id": str(number), "MessageBody": message["Body"]} for number, message in enumerate(found)]
         sent = sqs.send_message_batch(QueueUrl=work_url, Entries=entries)
-        done = [found[int(each["Id"])] for each in sent.get("Successful", [])]
-        left = done and sqs.delete_message_batch(
-            QueueUrl=dead_url,
-            Entries=[{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(done)],
-        ).get("Failed")
+        refused = refusals("SendMessageBatch", sent)
+        stay = {each.entry for each in refused}
+        done = [message for number, message in enumerate(found) if str(number) not in stay]
+        left = done and refusals(
+            "DeleteMessageBatch",
+            sqs.delete_message_batch(
+                QueueUrl=dead_url,
+                Entries=[{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(done)],
+            ),
+        )
         moved += len(done)
-        if refused := sent.get("Failed"):
+        if refused:
             raise stack.DeployProblem(f"SQS refused {len(refused)} messages, which stay; {moved} were sent")
         if left:
             raise stack.DeployProblem(f"{len(left)} messages were sent, but stay in the dead-letter queue too")

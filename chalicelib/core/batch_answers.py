@@ -1,7 +1,7 @@
 """Which entries of a batch call a service refused.
 
-A batch call answers 200 although entries of it failed: only a member of the answer says so. `aws/batches.py` and
-`store/base.py` make every batch call, and read each answer here.
+A batch call answers 200 although entries of it failed: only a member of the answer says so. Every batch call is made in
+`aws/batches.py`, `store/base.py` or `infra/redrive.py`, and its answer is read here; a test finds any other.
 """
 
 from __future__ import annotations

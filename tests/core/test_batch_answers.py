@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from tests.support.house import ROOT
 SERVICES = ("s3", "sqs", "events", "dynamodb", "secretsmanager", "logs", "cloudwatch", "lambda", "sns")
 # The members of an answer that say that a part of the call failed.
 TELLING = {"Errors", "Failed", "FailedEntries", "FailedEntryCount", "UnprocessedKeys", "UnprocessedItems"}
-# Where batch calls are made, and each answer is read.
-MADE_IN = {"chalicelib/aws/batches.py", "chalicelib/store/base.py"}
+# Where batch calls are made: the product's, the tables', and those of a command of its own. Each answer is read by
+# `core/batch_answers.py`.
+MADE_IN = {"chalicelib/aws/batches.py", "chalicelib/store/base.py", "infra/redrive.py"}
 # pynamodb's own: it asks again without end for what was left out.
 OF_PYNAMODB = {"batch_get", "batch_write"}
 
@@ -56,6 +58,8 @@ def test_every_batch_call_is_made_where_its_answer_is_read() -> None:
     made = {(str(path.relative_to(ROOT)), name) for path in product() for name in calls_of(path) if name in batch_calls}
     assert {where for where, _ in made} == MADE_IN
     assert {name for _, name in made} <= {xform_name(name) for name in REFUSED_IN}
+    for where in MADE_IN:
+        assert re.search(r"\b(refusals|unprocessed)\(", (ROOT / where).read_text("utf-8")), where
 
 
 @pytest.mark.parametrize(
