@@ -19,6 +19,9 @@ from infra import package, stack, template
 # The packaging fills these in.
 OWN = frozenset(["Stage", "ArtifactsBucket"])
 
+# Made by SAM with each deployment until the template said `OpenApiVersion`.
+SECOND_STAGE = "Stage"
+
 # One each of api, authorize, tick, sweep and fire: the least that a stage runs beside its workers.
 OTHERS = 5
 
@@ -68,7 +71,17 @@ def deploy(
     if found is None and files_bucket is None:
         account = session.client("sts").get_caller_identity()["Account"]
         files_bucket = f"{name}-files-{account}-{session.region_name}"
+    if found is not None:
+        remove_second_stage(session, stack.outputs(found).get("ApiId"))
     return stack.deploy(made, name, wanted, session, files_bucket=files_bucket)
+
+
+def remove_second_stage(session: boto3.Session, api_id: str | None) -> None:
+    """Remove the public stage that earlier versions had beside `api`: no template knows it, so no update removes it."""
+    gateway = session.client("apigateway")
+    stages = gateway.get_stages(restApiId=api_id)["item"] if api_id else []
+    if any(each["stageName"] == SECOND_STAGE for each in stages):
+        gateway.delete_stage(restApiId=api_id, stageName=SECOND_STAGE)
 
 
 def on_aws(session: boto3.Session) -> dict[str, str]:

@@ -143,6 +143,17 @@ def test_a_deleted_stack_comes_back_to_its_tables_and_its_bucket(python: Command
     assert table["DeletionProtectionEnabled"]
 
 
+def test_the_second_stage_of_earlier_versions_goes(python: Command, packaged: Path) -> None:
+    done = python("infra.deploy", "--stage", STAGE)
+    gateway = python.client("apigateway")
+    assert done.returncode == 0, done.stderr
+    (api_id,) = re.findall(r"ApiId +(\S+)", done.stdout)
+    (stage,) = gateway.get_stages(restApiId=api_id)["item"]
+    gateway.create_stage(restApiId=api_id, stageName="Stage", deploymentId=stage["deploymentId"])
+    assert python("infra.deploy", "--stage", STAGE).returncode == 0
+    assert [each["stageName"] for each in gateway.get_stages(restApiId=api_id)["item"]] == ["api"]
+
+
 def test_more_workers_than_the_account_may_run_are_refused(python: Command, packaged: Path) -> None:
     done = python("infra.deploy", "--stage", STAGE, "--set", "WorkConcurrency=999")
     assert done.returncode == 1
