@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chalicelib import retention
+from chalicelib.core.instants import sortable
 from chalicelib.core.lifecycle import Reason, RunStatus
 from chalicelib.errors import RunError, StatementTimedOut, Stopped
 from chalicelib.jobs import deletion
@@ -114,10 +115,22 @@ def record(live: LiveRun, run: RunRecord, *, meter: Meter | None = None) -> None
         run.expires_at = retention.expires_at(job.kind, now)
     if meter is not None:
         run.cost = meter.result(kind=job.kind, now=now, stored_bytes=int(run.bytes or 0))
-    if runs.end(run, made=True):
+    if runs.end(run, made=True) or _is_written(run):
         completion.complete(job, run, now=now)
     else:
         _discard_late_result(live, run)
+
+
+def _is_written(run: RunRecord) -> bool:
+    """Whether a refused end stands in the table: the client tries again by itself when the answer to its write is lost.
+
+    To take it for another's end would discard the files that it shows.
+    """
+    found = runs.find(run.job_id, int(run.run_no))
+    if found is None or found.ended_at is None:
+        return False
+    same_end = (found.fence, found.status) == (run.fence, run.status)
+    return same_end and sortable(found.ended_at) == sortable(run.ended_at)
 
 
 def _discard_late_result(live: LiveRun, run: RunRecord) -> None:

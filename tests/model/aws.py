@@ -14,7 +14,7 @@ from unittest import mock
 from chalicelib.aws import clients
 from chalicelib.settings import settings
 from chalicelib.store import base
-from tests.model.tables import UNHEARD, Tables, refused
+from tests.model.tables import UNHEARD, Call, Tables, plainly, refused
 from tests.support.world import START
 
 # A message that its worker did not finish comes back after this.
@@ -37,11 +37,15 @@ class Queue:
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         assert len(Entries) <= 10
         self.aws.moment("before sqs.SendMessageBatch")
-        for entry in Entries:
+        answer = self.aws.tables.around("sqs.SendMessageBatch", {"Entries": Entries}, self._take)
+        self.aws.moment("after sqs.SendMessageBatch")
+        return answer
+
+    def _take(self, given: dict[str, Any]) -> dict[str, Any]:
+        for entry in given["Entries"]:
             assert 0 <= entry["DelaySeconds"] <= 900
             due = self.aws.now + timedelta(seconds=entry["DelaySeconds"])
             self.messages.append(Message(entry["MessageBody"], due))
-        self.aws.moment("after sqs.SendMessageBatch")
         return {}
 
     def due(self) -> list[Message]:
@@ -65,8 +69,11 @@ class Bucket:
         self.put: Callable[[str], None] = lambda key: None
 
     def _call(self, operation: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return self._call_with(operation, {}, lambda given: act())
+
+    def _call_with(self, operation: str, given: dict[str, Any], act: Call) -> dict[str, Any]:
         self.aws.moment(f"before s3.{operation}")
-        answer = act()
+        answer = self.aws.tables.around(f"s3.{operation}", given, act)
         self.aws.moment(f"after s3.{operation}")
         return answer
 
@@ -92,8 +99,10 @@ class Bucket:
         return self._call("DeleteObject", lambda: {"Gone": self.objects.pop(Key, None)})
 
     def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
-        keys = [each["Key"] for each in Delete["Objects"]]
-        return self._call("DeleteObjects", lambda: {"Gone": [self.objects.pop(key, None) for key in keys]})
+        def remove(given: dict[str, Any]) -> dict[str, Any]:
+            return {"Gone": [self.objects.pop(each["Key"], None) for each in given["Delete"]["Objects"]]}
+
+        return self._call_with("DeleteObjects", {"Delete": Delete}, remove)
 
     def get_paginator(self, operation: str) -> Any:
         def paginate(Bucket: str, Prefix: str) -> list[dict[str, Any]]:
@@ -121,6 +130,7 @@ class Aws:
         self.now, self.numbers = START, count(1)
         self.tables.empty()
         self.tables.watchers.clear()
+        self.tables.around = plainly
         self.queue.messages.clear()
         self.bucket.objects.clear()
 

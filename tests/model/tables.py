@@ -6,6 +6,7 @@ It stands where the product's DynamoDB client stands, and is held to what the re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,18 @@ from tests.model.expressions import Item, condition, plain, update
 from tests.support.world import table_declarations
 
 Key = tuple[Any, ...]
+# Makes a call of this name with what it is given; `Call` gives the answer.
+Call = Callable[[dict[str, Any]], dict[str, Any]]
+Around = Callable[[str, dict[str, Any], Call], dict[str, Any]]
 # Called after every write: table, the item before and after it; None where there is none.
 Watcher = Callable[[str, "Item | None", "Item | None"], None]
 
 # Handlers of botocore's events (which count what a run costs) are never called.
 UNHEARD = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None, unregister=lambda *_, **__: None))
+
+
+def plainly(name: str, given: dict[str, Any], call: Call) -> dict[str, Any]:
+    return call(given)
 
 
 def refused(code: str, message: str, operation: str) -> ClientError:
@@ -74,6 +82,10 @@ class Tables:
         self._request_signer = SimpleNamespace(_credentials="none")
         # Called before and after each call, with the operation's name: where processes stop or die.
         self.moment: Callable[[str], None] = lambda name: None
+        # Makes each call; a test puts faults here.
+        self.around: Around = plainly
+        # DynamoDB judges and writes an item in one step, whichever thread asks.
+        self._one_at_a_time = threading.RLock()
 
     def empty(self) -> None:
         for table in self.tables.values():
@@ -86,8 +98,13 @@ class Tables:
 
     def _make_api_call(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
         self.moment(f"before dynamodb.{operation}")
-        answer: dict[str, Any] = getattr(self, f"_{operation}")(**given)
+        answer = self.around(f"dynamodb.{operation}", given, lambda given: self._answer(operation, given))
         self.moment(f"after dynamodb.{operation}")
+        return answer
+
+    def _answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        with self._one_at_a_time:
+            answer: dict[str, Any] = getattr(self, f"_{operation}")(**given)
         return answer
 
     def _GetItem(self, TableName: str, Key: Item, **_: Any) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""Each call of firing, running, repairing and acting has each fault in turn, on a stage in memory.
+
+A fault is a throttle, a 500, a time-out after the effect (told, or hidden by the client's own second try), a batch of
+which the service takes a part, or a second delivery in the middle of the first. What a process raises then is its end,
+as it is in Lambda. Afterwards ticks, sweeps and workers go on, and no invariant is or was broken.
+
+The tests play a sample of the cases, chosen by a seed; `python -m tests.bench.bench_faults` plays all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.conftest import POINTS
+from tests.faults.fault_cases import SCENARIOS, every_case, play, sample
+
+# Of all cases one in so many is played.
+ONE_IN = 6
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_fault_of_a_call_breaks_an_invariant(name: str, record_property: Callable[[str, object], None]) -> None:
+    cases = sample(every_case(name), one_in=ONE_IN, seed=name)
+    for case in cases:
+        play(case)
+    record_property(f"{POINTS} with faults, {name}", len(cases))
