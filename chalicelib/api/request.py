@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from chalice.app import MultiDict, Request
 from pydantic_core import ValidationError
@@ -146,6 +146,9 @@ def read_query(model: type[BaseModel] | None, request: Request) -> BaseModel | N
         if name not in fields:
             raise Invalid("There is no such query parameter.", field=name)
         several = given.getlist(name)
+        if _is_instant(fields[name].annotation) and given[name][4:5] != "-":
+            # pydantic takes text that is a number for seconds since 1970.
+            raise Invalid(f"{name}: an instant such as 2026-03-08T07:00:00Z is needed.", field=name)
         if _is_list(fields[name].annotation):
             values[name] = several
         elif len(several) > 1:
@@ -161,6 +164,12 @@ def read_query(model: type[BaseModel] | None, request: Request) -> BaseModel | N
 
 def _is_list(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is list
+
+
+def _is_instant(annotation: Any) -> bool:
+    from pydantic import AwareDatetime
+
+    return annotation is AwareDatetime or any(map(_is_instant, get_args(annotation)))
 
 
 def read_revision(request: Request, *, taken: bool) -> int | None:

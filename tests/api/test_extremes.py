@@ -106,6 +106,7 @@ def bodies(make: Make) -> Iterator[tuple[str, str, Any]]:
     preview = {"query": "q", "parameters": values, "limit": 2, "window": WINDOWS[0], "timezone": "Asia/Shanghai"}
     yield "POST", f"/reports/{report}/preview", preview | {"scheduled_for": "2026-01-01T00:00:00Z"}
     yield "POST", "/sources", postgres | {"description": "", "max_concurrency": 2}
+    yield "PATCH", f"/sources/{source}", make.source_body()
     yield "POST", "/sources", make.source_body(settings={"path": "shop.db", "datetime_format": "text"})
     yield "PUT", f"/sources/{source}", make.source_body()
     yield "PATCH", f"/sources/{source}", make.source_body(description="", max_concurrency=2)

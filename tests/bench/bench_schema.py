@@ -29,7 +29,8 @@ def main(*words: str) -> int:
     if found.failures:
         print(found.said)
     print(f"calls                {found.total} in {found.seconds:.0f} s")
-    print(f"operations called    {len(found.calls)} of {found.selected}; left out: {', '.join(EXCLUDED)}")
+    print(f"operations           {found.selected}; left out: {', '.join(EXCLUDED)}")
+    print(f"methods, addresses   {len(found.calls)} tried, those that no operation has included")
     print(f"operations done      {len(found.done)}, the others were always refused")
     print(f"phases to the end    {', '.join(found.phases)}")
     if missing := [phase for phase in PHASES if phase not in found.phases]:

@@ -38,8 +38,11 @@ EXCLUDED = {
     "revoke_token": "it would find the run's own token in the list of tokens, and every later answer would be 401",
 }
 # A request that the schema allows may still be refused for what no schema can say: a report that does not exist,
-# an instant after another. That is 422, and never 400.
+# an instant after another. That is 422, and never 400. One that it forbids may be refused for its If-Match first.
 CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 428, 429]
+
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 422]
 """
