@@ -131,8 +131,8 @@ def read(report: Path, said: str) -> Findings:
             found.selected = event["statistic"]["operations"]["selected"]
         elif name == "EngineFinished":
             found.seconds = event["running_time"]
-        elif name == "PhaseFinished" and event["phase"]["name"] in set(PHASES) - set(found.phases):
-            found.phases.append(event["phase"]["name"])
+        elif name == "PhaseFinished" and event["status"] not in ("interrupted", "skip"):
+            found.phases += [each for each in PHASES if each == event["phase"]["name"] and each not in found.phases]
         elif name == "ScenarioFinished":
             _read(event["recorder"], found)
     return found
