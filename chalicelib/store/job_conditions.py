@@ -41,3 +41,11 @@ def held_by_run(job: JobRecord) -> Condition:
 def fence_is(fence: str | None) -> Condition:
     same: Condition = JobRecord.fence.does_not_exist() if fence is None else JobRecord.fence == fence
     return same
+
+
+def as_listed(job: JobRecord) -> Condition:
+    """Since `job` was read, no re-run has changed who started it."""
+    operator = JobRecord.operator
+    same: Condition = operator.does_not_exist() if job.operator is None else operator == job.operator
+    same &= JobRecord.trigger == job.trigger
+    return same

@@ -23,7 +23,7 @@ from chalicelib.core.record_bounds import ERROR_BYTES, SUMMARY_BYTES
 from chalicelib.errors import RecordTooLarge
 from chalicelib.log import event
 from chalicelib.store.base import set_or_remove, written
-from chalicelib.store.job_conditions import fence_is, held_by_run, marked_once
+from chalicelib.store.job_conditions import as_listed, fence_is, held_by_run, marked_once
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.jobs import facets, lease_shard
 from chalicelib.store.runs import RunRecord
@@ -193,6 +193,8 @@ def end_without_run(
         if only_planned
         else None
     )
+    # The facets above are computed from these two, which a re-run changes.
+    guard = as_listed(job) if guard is None else guard & as_listed(job)
     marking, guard = marked_once(job, mark, guard)
     return _end(job, Move.END_WITHOUT_RUN, target, [*actions, *marking], guard)
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.conftest import POINTS
-from tests.faults.fault_cases import SCENARIOS, every_case, play, sample
+from tests.faults.fault_cases import SCENARIOS, FaultCase, every_case, play, sample
+from tests.faults.injection import Fault
 
 # Of all cases one in so many is played.
 ONE_IN = 6
@@ -26,3 +27,16 @@ def test_no_fault_of_a_call_breaks_an_invariant(name: str, record_property: Call
     for case in cases:
         play(case)
     record_property(f"{POINTS} with faults, {name}", len(cases))
+
+
+# Cases that found a fault, whichever the sample takes.
+FOUND = [
+    # A cancel that was read before another cancel and a re-run ended the job with the facets of before.
+    FaultCase("slot ahead: cancel_and_rerun", Fault.DUPLICATE, 2),
+    FaultCase("slot ahead: cancel_and_rerun", Fault.DUPLICATE, 3),
+]
+
+
+@pytest.mark.parametrize("case", FOUND, ids=str)
+def test_a_case_that_found_a_fault_finds_none(case: FaultCase) -> None:
+    play(case)

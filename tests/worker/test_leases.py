@@ -60,8 +60,8 @@ def die() -> None:
 
 
 # A sweep may come right before the lease ends, and the next one a minute later.
-@pytest.mark.parametrize("sweep_phase", range(0, 60, 7))
-@pytest.mark.parametrize("killed_after", [0, 5, 19, 20, 21, 39, 100, 700])
+@pytest.mark.parametrize("sweep_phase", [0, 44, 59])
+@pytest.mark.parametrize("killed_after", [0, 19, 20, 100])
 def test_a_lost_worker_is_found_and_its_job_runs_again_within_two_minutes(
     stage: Stage, killed_after: int, sweep_phase: int
 ) -> None:
