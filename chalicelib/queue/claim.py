@@ -109,11 +109,16 @@ def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
 
 
 def _leave_to_others(own: JobRecord, *, now: datetime) -> None:
-    """The token is spent, and its job, unless it has ended by now, waits on: have the token of another job find it."""
-    if own.status != JobStatus.WAITING or _parked(own) or _found_by_others(own, now=now):
+    """The token is spent, and its job, unless it has ended by now, waits on: have the token of another job find it.
+
+    The overlap policy is applied here all the same: it counts whether an earlier job had ended at the slot, and not
+    when a worker comes to this one.
+    """
+    if own.status != JobStatus.WAITING or _parked(own):
         return
     try:
-        if own.admitted or _admitted(own, now=now):
+        admitted = own.admitted or _admitted(own, now=now)
+        if admitted and not _found_by_others(own, now=now):
             # From the pool's own queue.
             job_updates.make_ready(own)
     except Exception as error:
