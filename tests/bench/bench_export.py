@@ -312,6 +312,8 @@ def main() -> None:
 
     from tests.support.postgres import server as start_server
 
+    # The contenders' processes may connect to this machine.
+    os.environ.setdefault("CARILLON_ALLOWED_NETWORKS", "127.0.0.0/8")
     server = start_server()
     rows = load_flights(server, max(1, round(options.rows / 336_776)))
     names = [name for name in CONTENDERS if not options.only or any(word in name for word in options.only)]
