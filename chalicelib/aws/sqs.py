@@ -12,6 +12,8 @@ from datetime import datetime
 
 from chalicelib.aws.batches import send_messages
 from chalicelib.aws.clients import client
+from chalicelib.core.instants import parse as parse_instant
+from chalicelib.core.instants import sortable
 from chalicelib.settings import settings
 
 # SQS holds a message back for at most 15 minutes.
@@ -21,8 +23,12 @@ BATCH = 10
 
 @dataclass(frozen=True)
 class Token:
+    """`task_id` and `due`, the job's time, spare its worker two reads; tokens of earlier versions lack them."""
+
     pool: str
     job_id: str
+    task_id: str | None = None
+    due: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ def send_step(batch_id: str) -> None:
 
 
 def body(token: Token) -> str:
-    return json.dumps({"pool": token.pool, "job": token.job_id}, separators=(",", ":"))
+    found = {"pool": token.pool, "job": token.job_id}
+    if token.task_id is not None and token.due is not None:
+        found |= {"task": token.task_id, "due": sortable(token.due)}
+    return json.dumps(found, separators=(",", ":"))
 
 
 def parse(text: str) -> Token | Step:
@@ -63,6 +72,9 @@ def parse(text: str) -> Token | Step:
         found = json.loads(text)
         if "batch" in found:
             return Step(str(found["batch"]))
-        return Token(pool=str(found["pool"]), job_id=str(found["job"]))
+        due = found.get("due")
+        return Token(
+            str(found["pool"]), str(found["job"]), found.get("task"), None if due is None else parse_instant(due)
+        )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"not a token: {text[:200]!r}") from error

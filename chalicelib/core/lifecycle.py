@@ -13,8 +13,8 @@ from chalicelib.errors import PRECONDITION_REASON
 
 class JobStatus(StrEnum):
     WAITING = "waiting"  # in its pool, also between attempts; created by tick, fire or a person; a worker claims it
-    ASSIGNED = "assigned"  # a worker holds the lease; the run is created, not started
-    RUNNING = "running"  # the worker started the kind's work
+    ASSIGNED = "assigned"  # a worker holds the lease; the run is not started: left by versions that started it apart
+    RUNNING = "running"  # a worker claimed it, holds the lease and executes its kind
     SUCCEEDED = "succeeded"  # done, files published
     FAILED = "failed"  # attempts spent, or an error not worth retrying
     TIMED_OUT = "timed_out"  # one of the three clocks ran out
@@ -25,7 +25,7 @@ class JobStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    CREATED = "created"  # a worker claimed the job; it executes nothing yet
+    CREATED = "created"  # claimed, and executes nothing yet: left by versions that started it apart
     RUNNING = "running"  # executing
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -87,7 +87,6 @@ class Move(StrEnum):
     """Why a job changes its status."""
 
     CLAIM = "claim"
-    START = "start"
     RETRY = "retry"
     END_WITH_RUN = "end_with_run"
     END_WITHOUT_RUN = "end_without_run"  # ended without a run: policy, queue wait, cancel while waiting
@@ -103,8 +102,7 @@ RUN_ENDED = frozenset(RunStatus) - RUN_OPEN
 
 _J = JobStatus
 TRANSITIONS: dict[Move, tuple[frozenset[JobStatus], frozenset[JobStatus]]] = {
-    Move.CLAIM: (frozenset({_J.WAITING}), frozenset({_J.ASSIGNED})),
-    Move.START: (frozenset({_J.ASSIGNED}), frozenset({_J.RUNNING})),
+    Move.CLAIM: (frozenset({_J.WAITING}), frozenset({_J.RUNNING})),
     Move.RETRY: (ACTIVE, frozenset({_J.WAITING})),
     Move.END_WITH_RUN: (ACTIVE, frozenset({_J.SUCCEEDED, _J.FAILED, _J.TIMED_OUT, _J.BLOCKED, _J.CANCELED})),
     Move.END_WITHOUT_RUN: (

@@ -33,6 +33,8 @@ class JobFacts:
     window_end: datetime | None
     timezone: str
     statement_timeout_seconds: int | None = None
+    # What the kind's `target` said when the job was made.
+    source_id: str | None = None
 
 
 class RunContext(Protocol):

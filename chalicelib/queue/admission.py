@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 
@@ -12,6 +13,7 @@ from chalicelib.queue.leases import FIRST_LEASE, expired_clock, lease_until
 from chalicelib.queue.takeover import take_over_windows
 from chalicelib.store import job_updates, jobs, tasks
 from chalicelib.store.job_record import JobRecord
+from chalicelib.store.task_record import TaskRecord
 
 # Jobs that the overlap policy applies to. A person who starts a job by hand means it to start.
 SUBJECT_TO_OVERLAP = frozenset({Trigger.SCHEDULE, Trigger.BACKFILL})
@@ -26,10 +28,11 @@ class Admission(Enum):
     ENDED = "ended"
 
 
-def admit(job: JobRecord, *, now: datetime) -> Admission:
+def admit(job: JobRecord, *, now: datetime, find_task: Callable[[str], TaskRecord | None] = tasks.find) -> Admission:
     """Admit a waiting job if its time has come, no clock of it ran out, and the overlap policy agrees.
 
     Only here is the overlap policy asked. Before the slot it could not know whether the job before still runs then.
+    `find_task` may give the task as it was read since the job's time came.
     """
     if job.status != JobStatus.WAITING:
         return Admission.ENDED
@@ -42,16 +45,15 @@ def admit(job: JobRecord, *, now: datetime) -> Admission:
         return Admission.ENDED
     if job.admitted or job.trigger not in SUBJECT_TO_OVERLAP:
         return Admission.ADMITTED
-    if job.trigger == Trigger.SCHEDULE and _withdrawn(job):
+    if job.trigger == Trigger.SCHEDULE and _withdrawn(job, find_task(job.task_id)):
         message = "The task was edited, disabled or deleted before the slot."
         end_without_run(job, JobStatus.CANCELED, Reason.BY_POLICY, message, now=now)
         return Admission.ENDED
     return _apply_overlap_policy(job, now=now)
 
 
-def _withdrawn(job: JobRecord) -> bool:
+def _withdrawn(job: JobRecord, task: TaskRecord | None) -> bool:
     """Whether the task changed after the slot was planned and before it came: the new revision plans its own slots."""
-    task = tasks.find(job.task_id)
     if task is None:
         return not job.outlives_task
     # An edit after the slot does not cancel what was due before it.

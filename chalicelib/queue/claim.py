@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -11,14 +11,15 @@ from itertools import islice
 from chalicelib.aws import sqs
 from chalicelib.clock import Clock
 from chalicelib.core.ids import shard_of, ulid
-from chalicelib.core.lifecycle import JobStatus, RunStatus
+from chalicelib.core.lifecycle import JobStatus
 from chalicelib.core.queue_keys import LOOK_BACK, MINUTE, keys_to_read, limit_of_key, minute_of_key
 from chalicelib.log import event
 from chalicelib.queue import admission, concurrency, leases, unclaimable
 from chalicelib.queue.past_minutes import PastMinutes
-from chalicelib.store import job_transitions, job_updates, jobs, pools, runs
+from chalicelib.store import claim_reads, job_transitions, job_updates, jobs, pools, tasks
+from chalicelib.store.claim_reads import ClaimReads
 from chalicelib.store.job_record import JobRecord
-from chalicelib.store.runs import RunRecord
+from chalicelib.store.task_record import TaskRecord
 
 # SQS counts delays in whole seconds, so a token may come up to a second before its time: the worker waits that out. It
 # sends a token that comes earlier than this, by a clock that runs ahead, again.
@@ -26,8 +27,9 @@ EARLY = timedelta(seconds=2)
 # Jobs read at once from the head of the queue: few at first, since the first one is claimed nearly always, then more.
 FIRST_READ = 5
 NEXT_READ = 25
-# Claims lost to other workers among the jobs of one read, after which this worker leaves the rest to them.
-LOST_IN_READ = 2
+# Claims lost to other workers among the first jobs read, after which this worker leaves the rest of those to them. It
+# stays with the next: no job is claimed before more than FIRST_READ + NEXT_READ better ones.
+LOST_IN_FIRST_READ = 2
 # A worker gives up its search after this time. Jobs that could not be claimed have left the queue by then, so the next
 # worker starts behind them.
 SEARCH_TIME = timedelta(seconds=20)
@@ -66,19 +68,23 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
 
     The token's own job is read by its key: the index lags and may not show it.
     """
-    pool = pools.state(token.pool)
-    if pool.paused:
+    _sleep_until_due(token, worker=worker)
+    read_at, found = worker.clock.now(), _read(token, worker=worker)
+    if found.pool.paused:
         event("token spent on a paused pool", pool=token.pool, job_id=token.job_id)
         return None
-    own = _own_job(token, worker=worker)
+    own = _own_job(found.job, worker=worker)
     begun = worker.clock.now()
     # `_own_job` may have slept until the slot, and a sleep may end a hair early: no condition sees a time before it.
     now = begun if own is None else max(begun, own.not_before)
-    permits = concurrency.Permits(pool.limited)
+    permits = concurrency.Permits(found.pool.limited)
     crowd = _Crowd(token.job_id)
     claimed = None
     for job in _candidates(token, own, crowd, past_minutes=worker.past_minutes, now=now):
-        if _admitted_and_claimed(job, permits, crowd, worker=worker, now=now):
+        # What was read before the job's time came may have been edited since.
+        is_known = job is own and found.task is not None and read_at >= job.not_before
+        find_task = (lambda _: found.task) if is_known else tasks.find
+        if _admitted_and_claimed(job, permits, crowd, find_task, worker=worker, now=now):
             claimed = job
             break
         if worker.clock.now() - begun > SEARCH_TIME:
@@ -94,9 +100,23 @@ def claim_next(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
 # --- the token's own job ----------------------------------------------------------------------------------------------
 
 
-def _own_job(token: sqs.Token, *, worker: Worker) -> JobRecord | None:
+def _sleep_until_due(token: sqs.Token, *, worker: Worker) -> None:
+    """SQS hands out a token up to a second early: what is read from here on is read at the job's time."""
+    early = timedelta(0) if token.due is None else token.due - worker.clock.now()
+    if timedelta(0) < early <= EARLY:
+        worker.clock.sleep(early.total_seconds())
+
+
+def _read(token: sqs.Token, *, worker: Worker) -> ClaimReads:
+    try:
+        return claim_reads.read(token.pool, token.job_id, token.task_id)
+    except unclaimable.UNREADABLE:
+        own = unclaimable.read(token.job_id, now=worker.clock.now())
+        return ClaimReads(pools.state(token.pool), own, None)
+
+
+def _own_job(job: JobRecord | None, *, worker: Worker) -> JobRecord | None:
     """The token's job, if it waits; None for a parked one, which others go before. Sleeps until its time."""
-    job = unclaimable.read(token.job_id, now=worker.clock.now())
     if job is None or job.status != JobStatus.WAITING or _parked(job):
         return None
     early = job.not_before - worker.clock.now()
@@ -117,7 +137,7 @@ def _leave_to_others(own: JobRecord, *, now: datetime) -> None:
     if own.status != JobStatus.WAITING or _parked(own):
         return
     try:
-        admitted = own.admitted or _admitted(own, now=now)
+        admitted = own.admitted or admission.admit(own, now=now) is admission.Admission.ADMITTED
         if admitted and not _found_by_others(own, now=now):
             # From the pool's own queue.
             job_updates.make_ready(own)
@@ -170,8 +190,8 @@ def _candidates(
         best_rank, _ = chunk[0]
         # Asked before the chunk's jobs are read: when the own job is claimed, they need not be.
         yield from own_turn.before(best_rank)
-        ready, lost_before = _still_ready(chunk, queue_keys, now=now), crowd.lost
-        while ready and crowd.lost - lost_before < LOST_IN_READ:
+        ready = _still_ready(chunk, queue_keys, now=now)
+        while ready and (len(chunk) > FIRST_READ or crowd.lost < LOST_IN_FIRST_READ):
             yield from own_turn.before(int(ready[0].rank))
             yield ready.pop(crowd.place(len(ready)))
         passed_over += [(int(job.rank), job.job_id) for job in ready]
@@ -198,16 +218,19 @@ def _still_ready(entries: Sequence[tuple[int, str]], queue_keys: Sequence[str], 
 # --- one candidate: admission, permits, the conditional write ---------------------------------------------------------
 
 
-def _admitted(job: JobRecord, *, now: datetime) -> bool:
-    return admission.admit(job, now=now) is admission.Admission.ADMITTED
-
-
 def _admitted_and_claimed(
-    job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worker: Worker, now: datetime
+    job: JobRecord,
+    permits: concurrency.Permits,
+    crowd: _Crowd,
+    find_task: Callable[[str], TaskRecord | None],
+    *,
+    worker: Worker,
+    now: datetime,
 ) -> bool:
     """Whether the worker has the job. A failure for the job's own sake is counted, and the search goes on behind it."""
     try:
-        return _admitted(job, now=now) and _claim(job, permits, crowd, worker=worker, now=now)
+        admitted = admission.admit(job, now=now, find_task=find_task) is admission.Admission.ADMITTED
+        return admitted and _claim(job, permits, crowd, worker=worker, now=now)
     except Exception as error:
         unclaimable.note_failure(job.job_id, error, now=now)
         return False
@@ -218,18 +241,16 @@ def _parked(job: JobRecord) -> bool:
 
 
 def _claim(job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worker: Worker, now: datetime) -> bool:
-    """Acquire the job's permits, make it the worker's, and create its run; False when either is refused."""
+    """Acquire the job's permits and start it as this worker's; False when either is refused."""
     fence = ulid(now)
     holds = permits.acquire(job, fence, now=now)
     if holds is None:
         return False
-    lease_until = leases.worker_lease(worker.until, now=now)
-    if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=now, holds=holds):
+    # The search may have taken a while; the job's own time has come, whatever the clock says.
+    at = max(now, worker.clock.now())
+    lease_until = leases.worker_lease(worker.until, now=at)
+    if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=at, holds=holds):
         crowd.lost += 1
         concurrency.release(job, fence, holds, now=now)
         return False
-    run = RunRecord(
-        job.job_id, int(job.run_no), status=RunStatus.CREATED, fence=fence, worker=worker.name, created_at=now
-    )
-    runs.create(run)
     return True

@@ -76,7 +76,11 @@ def deadline(job: JobRecord) -> datetime | None:
 def send_token(job: JobRecord, *, now: datetime) -> None:
     """Send the job's token. `sweep` sends it later where the job's time is farther off than SQS can delay a message."""
     if job.not_before - now <= LONGEST_DELAY:
-        sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before)], now=now)
+        sqs.send([(token_of(job), job.not_before)], now=now)
+
+
+def token_of(job: JobRecord) -> sqs.Token:
+    return sqs.Token(job.pool, job.job_id, job.task_id, job.not_before)
 
 
 def expired_clock(job: JobRecord, *, now: datetime) -> tuple[Reason, str] | None:

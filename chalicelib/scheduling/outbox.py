@@ -9,6 +9,7 @@ from threading import Lock
 from chalicelib import clock
 from chalicelib.aws import sqs
 from chalicelib.log import event
+from chalicelib.queue.leases import token_of
 from chalicelib.retrying import SERVICE_ERRORS, retried
 from chalicelib.store.job_record import JobRecord
 
@@ -60,4 +61,4 @@ class Outbox:
 
 
 def send_tokens(batch: Sequence[JobRecord], *, now: datetime) -> None:
-    sqs.send([(sqs.Token(job.pool, job.job_id), job.not_before) for job in batch], now=now)
+    sqs.send([(token_of(job), job.not_before) for job in batch], now=now)

@@ -19,6 +19,7 @@ from chalicelib.store.base import (
     table_name,
     written,
 )
+from chalicelib.store.together import read_together
 
 
 class ReportRecord(Record):
@@ -98,6 +99,12 @@ def get_report(report_id: str) -> ReportRecord:
 
 def get_source(source_id: str) -> SourceRecord:
     return get(SourceRecord, source_id)
+
+
+def find_report_and_source(report_id: str, source_id: str) -> tuple[ReportRecord | None, SourceRecord | None]:
+    """In one call; None for one that does not exist."""
+    found = read_together({ReportRecord: [report_id], SourceRecord: [source_id]})
+    return next(iter(found[ReportRecord]), None), next(iter(found[SourceRecord]), None)
 
 
 def get_calendar(calendar_id: str) -> CalendarRecord:

@@ -51,11 +51,13 @@ def claim(
     now: datetime,
     holds: frozenset[str] = frozenset(),
 ) -> bool:
-    """waiting -> assigned, for one worker alone; False when another was quicker or the job may not start yet.
+    """waiting -> running, for one worker alone; False when another was quicker or the job may not start yet.
 
     `holds`: the limits in which this run has a permit.
     """
     as_read = (JobRecord.run_no == job.run_no) & fence_is(job.fence)
+    due = max(job.enqueued_at, job.not_before)
+    lateness = round(max(0.0, (now - due).total_seconds()), 3)
     actions = [
         JobRecord.run_no.set(JobRecord.run_no + 1),
         JobRecord.attempts_spent.set(JobRecord.attempts_spent + 1),
@@ -69,20 +71,11 @@ def claim(
         JobRecord.next_attempt_at.remove(),
         # What is shown from here on is this attempt's; the runs keep theirs.
         JobRecord.error.remove(),
-    ]
-    return _transition(job, Move.CLAIM, JobStatus.ASSIGNED, actions, (JobRecord.not_before <= now) & as_read)
-
-
-def start(job: JobRecord, *, now: datetime) -> bool:
-    """assigned -> running; False when the lease was lost meanwhile."""
-    due = max(job.enqueued_at, job.not_before)
-    lateness = round(max(0.0, (now - due).total_seconds()), 3)
-    actions = [
         JobRecord.started_at.set(now),
         JobRecord.first_started_at.set(JobRecord.first_started_at | now),
         JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
     ]
-    return _transition(job, Move.START, JobStatus.RUNNING, actions, held_by_run(job))
+    return _transition(job, Move.CLAIM, JobStatus.RUNNING, actions, (JobRecord.not_before <= now) & as_read)
 
 
 def wait_again(

@@ -6,6 +6,7 @@ one read tells a worker whether its pool is paused and which permits it needs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +48,12 @@ class PoolState:
 
 def state(pool_id: str) -> PoolState:
     """Read consistently, so that a pause holds from the next claim on."""
-    found = {record.pool_id: record for record in read_many(PoolRecord, [pool_id, REGISTER])}
+    return state_of(read_many(PoolRecord, [pool_id, REGISTER]), pool_id)
+
+
+def state_of(records: Iterable[PoolRecord], pool_id: str) -> PoolState:
+    """What the records of the pool and of the register say, where they exist."""
+    found = {record.pool_id: record for record in records}
     paused = pool_id in found and found[pool_id].paused
     return PoolState(bool(paused), frozenset((found[REGISTER].limited or ()) if REGISTER in found else ()))
 

@@ -58,9 +58,16 @@ class RunRecord(Record):
     expires_at = TTLAttribute(null=True)
 
 
-def create(run: RunRecord) -> None:
-    """Record a claim. Changes nothing where the record exists: from an earlier call, or from `end`."""
-    saved(run, RunRecord.job_id.does_not_exist())
+def begin(run: RunRecord) -> bool:
+    """Record a run, once it executes; False when it has ended: the sweep may have recorded it in its worker's place."""
+    run.status = RunStatus.RUNNING
+    if run.definition is not None:
+        run.definition = shrunk(run.definition, DEFINITION_BYTES)
+    if saved(run, RunRecord.job_id.does_not_exist()):
+        return True
+    # An earlier call of the same worker whose answer was lost, or another writer.
+    there = find(run.job_id, int(run.run_no))
+    return there is not None and there.fence == run.fence and there.status in RUN_OPEN
 
 
 def find(job_id: str, run_no: int) -> RunRecord | None:
@@ -70,17 +77,8 @@ def find(job_id: str, run_no: int) -> RunRecord | None:
         return None
 
 
-def start(job_id: str, run_no: int, *, fence: str, at: datetime) -> bool:
-    """created -> running; False when the run has ended."""
-    return written(
-        RunRecord(job_id, run_no),
-        [RunRecord.status.set(RunStatus.RUNNING), RunRecord.started_at.set(at)],
-        (RunRecord.fence == fence) & (RunRecord.status == RunStatus.CREATED),
-    )
-
-
 def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) -> bool:
-    """Record what an open run executes, as its kind says, long texts cut; False when the run has ended."""
+    """Record anew what an open run executes, as its kind says, long texts cut; False when the run has ended."""
     return written(
         RunRecord(job_id, run_no),
         [RunRecord.definition.set(shrunk(definition, DEFINITION_BYTES))],
@@ -91,7 +89,7 @@ def define(job_id: str, run_no: int, definition: dict[str, Any], *, fence: str) 
 def end(run: RunRecord, *, made: bool = False) -> bool:
     """Write a run's end; False when it has one already.
 
-    Makes the record where the worker died between its claim and `create`. Not when the caller knows that the record
+    Makes the record where the worker died between its claim and `begin`. Not when the caller knows that the record
     was `made`: where it is missing then, it was deleted with its job.
     """
     actions: list[Any] = [RunRecord.created_at.set(RunRecord.created_at | run.created_at)]

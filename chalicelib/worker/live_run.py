@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.clock import Clock
@@ -17,8 +17,11 @@ from chalicelib.logs.writer import RunLog
 from chalicelib.retrying import SERVICE_ERRORS
 from chalicelib.store import jobs, runs
 from chalicelib.store.job_record import JobRecord
+from chalicelib.store.runs import RunRecord
 from chalicelib.worker.held_lease import HeldLease, Keeping
 
+# No lease is as short as this: a claim that old is still the worker's.
+FRESH = timedelta(seconds=10)
 # The watch checks this often, so that a statement is stopped within two seconds of a cancel.
 WATCH_SECONDS = 1.0
 
@@ -63,6 +66,11 @@ class LiveRun:
     # While the watch checks for a stop; after `end_watch` it only keeps the lease.
     _checking: threading.Lock = field(default_factory=threading.Lock)
     _closing: bool = False
+    # Whether the run's record was made.
+    _begun: bool = False
+    # Whether it could not be: another process has ended the run.
+    _lost: bool = False
+    _begin_lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -79,6 +87,11 @@ class LiveRun:
         self.bytes = self.bytes if bytes is None else bytes
 
     def define(self, definition: Mapping[str, Any]) -> None:
+        if self.begin(definition):
+            return
+        if self._lost:
+            self._ask_to_stop(LOST)
+            self.check()
         runs.define(self.facts.job_id, self.facts.run_no, dict(definition), fence=str(self.job.fence))
 
     def on_stop(self, interrupt: Callable[[], None] | None) -> None:
@@ -95,6 +108,34 @@ class LiveRun:
             raise Stopped(self.stop.message)
 
     # --- what the worker calls ---
+
+    def begin(self, definition: Mapping[str, Any] | None = None) -> bool:
+        """Record the run, together with what it executes; False when that was done before, or the run has ended.
+
+        A kind says soon after its start what it executes, so that both are one write. The watch records the run of a
+        kind that takes its time, and the worker at the latest before the end.
+        """
+        with self._begin_lock:
+            if self._begun:
+                return False
+            run = RunRecord(
+                self.facts.job_id,
+                self.facts.run_no,
+                fence=str(self.job.fence),
+                worker=self.job.worker,
+                created_at=self.job.started_at,
+                started_at=self.job.started_at,
+                definition=None if definition is None else dict(definition),
+            )
+            self._begun, self._lost = True, not (self._still_held() and runs.begin(run))
+            return not self._lost
+
+    def _still_held(self) -> bool:
+        """Whether the job is this run's: long after the claim it may have been taken for lost, and even deleted."""
+        if self.job.started_at is not None and self.clock.now() - self.job.started_at < FRESH:
+            return True
+        job = jobs.find(self.facts.job_id)
+        return job is not None and job.fence == self.job.fence and job.status in ACTIVE
 
     def start_watch(self) -> None:
         """Check for a cancel, the clocks and a lost lease from now on, in a thread of its own."""
@@ -120,6 +161,16 @@ class LiveRun:
 
     def check_for_stop(self) -> None:
         """Check once: the clocks first, which costs nothing, then the lease and the job's record."""
+        if self.check_clocks():
+            keeping = self.lease.keep()
+            try:
+                # A cancel says more than a lease that ran out.
+                self._check_record()
+            finally:
+                self._stop_without(keeping)
+
+    def check_clocks(self) -> bool:
+        """Whether the job and its worker have time left; asks the work to stop where they have not."""
         now = self.clock.now()
         if self.deadline is not None and now >= self.deadline:
             seconds = self.job.deadline_seconds
@@ -128,12 +179,8 @@ class LiveRun:
             message = "The worker's own time ran out before the work was done."
             self._ask_to_stop(Stop(Reason.ERROR, message, final=False))
         else:
-            keeping = self.lease.keep()
-            try:
-                # A cancel says more than a lease that ran out.
-                self._check_record()
-            finally:
-                self._stop_without(keeping)
+            return True
+        return False
 
     def _stop_without(self, keeping: Keeping) -> None:
         stop = WITHOUT_LEASE.get(keeping)
@@ -175,8 +222,15 @@ class LiveRun:
                 if self._closing:
                     self.keep_lease()
                 else:
+                    self._begin_unless_unanswered()
                     self.check_unless_unanswered()
                     self._flush_log()
+
+    def _begin_unless_unanswered(self) -> None:
+        try:
+            self.begin()
+        except SERVICE_ERRORS as error:
+            event("run not recorded yet", level="WARN", job_id=self.facts.job_id, error=str(error))
 
     def _flush_log(self) -> None:
         try:

@@ -18,7 +18,6 @@ from chalicelib.queue import leases
 from chalicelib.queue.claim import Worker, claim_next
 from chalicelib.queue.past_minutes import PastMinutes
 from chalicelib.storage.bucket import s3
-from chalicelib.store import job_transitions, runs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
 from chalicelib.worker import metering, run_end
@@ -45,12 +44,17 @@ def handle(text: str, *, worker: Worker) -> JobRecord | None:
 
 
 def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = None) -> None:
-    """Start a claimed job's run, run its kind under the watch, and write how it ended and what it cost."""
+    """Run a claimed job's kind under the watch, and write how the run ended and what it cost."""
     # From here on the log tells of the request or the event that made the job wait.
     log.correlate(job.correlation_id or log.correlation_id())
     metering.watch(s3())
-    if not _start(job, worker=worker):
-        return
+    event(
+        "job started",
+        job_id=job.job_id,
+        task_id=job.task_id,
+        run_no=int(job.run_no),
+        lateness_seconds=job.lateness_seconds,
+    )
     live = LiveRun(
         facts=_facts(job),
         job=job,
@@ -60,32 +64,16 @@ def execute(job: JobRecord, *, worker: Worker, meter: metering.Meter | None = No
         deadline=leases.deadline(job),
     )
     live.log("INFO", f"Attempt {int(job.attempts_spent)} begins on worker {worker.name}.", type="run")
-    live.check_unless_unanswered()
+    live.check_clocks()
     if worker.watched:
         live.start_watch()
     try:
         run = _run_kind(live)
         live.end_watch()
+        live.begin()
         run_end.record(live, run, meter=meter)
     finally:
         live.close()
-
-
-def _start(job: JobRecord, *, worker: Worker) -> bool:
-    """Move job and run to running; False when this worker holds them no longer."""
-    now = worker.clock.now()
-    if not job_transitions.start(job, now=now):
-        return False
-    if not runs.start(job.job_id, int(job.run_no), fence=str(job.fence), at=now):
-        return False
-    event(
-        "job started",
-        job_id=job.job_id,
-        task_id=job.task_id,
-        run_no=int(job.run_no),
-        lateness_seconds=job.lateness_seconds,
-    )
-    return True
 
 
 def _run_kind(live: LiveRun) -> RunRecord:
@@ -114,5 +102,6 @@ def _facts(job: JobRecord) -> JobFacts:
         window_start=job.window_start,
         window_end=job.window_end,
         timezone=job.timezone,
+        source_id=job.source_id,
         statement_timeout_seconds=None if job.statement_timeout_seconds is None else int(job.statement_timeout_seconds),
     )

@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import pytest
 
-from tests.bench.units import Meter
-from tests.support.simulator import PROBE, Stage, a_stage
+from tests.support.export_life import exports_lived
+from tests.support.simulator import Stage, a_stage
+from tests.support.units import Meter
 from tests.support.world import a_world
 
 TASKS = 1_000
@@ -33,74 +34,31 @@ def main() -> None:
 
 
 def life_of_a_job(patch: pytest.MonkeyPatch) -> None:
-    from chalicelib.aws.clients import client
-    from chalicelib.store.base import client as dynamodb
-
     jobs = 20
     with a_world() as world, quiet():
         stage = a_stage(world, patch)
         for _ in range(jobs):
             stage.task(schedule={"type": "cron", "expression": "30 9 * * *"})
-        idle = Meter()
-        for service in (dynamodb(), client("sqs")):
-            service.meta.events.register("before-call", idle.count, unique_id="idle")
-        stage.tick()
-        idle_tick = sum(idle.calls.values()) - idle.calls["sqs.ReceiveMessage"]
-        stage.sweep()
-        idle_sweep = sum(idle.calls.values()) - idle_tick - idle.calls["sqs.ReceiveMessage"]
-
         meter = Meter()
-        attach(meter)
-        world.now = world.now.replace(minute=29, second=5)
-        stage.tick()
-        fired = dict(meter.calls)
-        world.now = world.now.replace(minute=30, second=0)
-        stage.deliver()
-        lived = dict(meter.calls)
-        detach()
-    ours = {"sqs.ReceiveMessage", "sqs.DeleteMessage", "dynamodb.Scan"}
-    firing = sum(count for name, count in fired.items() if name not in ours)
-    whole = sum(count for name, count in lived.items() if name not in ours)
+        with meter.attached():
+            stage.tick()
+            idle_tick = meter.calls.total()
+            stage.sweep()
+            idle_sweep = meter.calls.total() - idle_tick
+    with a_world() as world, quiet():
+        lived = exports_lived(a_stage(world, patch), jobs)
+    (table, index, value), share = lived.hottest
     print(f"calls of an idle tick                    {idle_tick}")
     print(f"calls of an idle sweep                   {idle_sweep}")
-    print(f"AWS calls to fire, per job               {firing / jobs:.1f}   ({jobs} tasks in one second)")
-    print(f"AWS calls of a job's whole life          {whole / jobs:.1f}")
-    print(f"DynamoDB write units of a job's life     {meter.writes / jobs:.1f}   " + units(meter, jobs))
-    assert PROBE.runs, "no job ran"
+    print(f"a gzip export's whole life ({jobs} tasks in one second):")
+    print(f"  calls to DynamoDB and SQS              {lived.calls_of('dynamodb', 'sqs') / jobs:.1f}")
+    print(f"  calls to S3 and Secrets Manager        {lived.calls_of('s3', 'secretsmanager') / jobs:.1f}")
+    print(f"  DynamoDB write units                   {lived.writes / jobs:.1f}   {units(lived, jobs)}")
+    print(f"  hottest partition of an index          {share:.1%} of all units ({table}.{index} {value})")
 
 
 def units(meter: Meter, jobs: int) -> str:
     return "(" + ", ".join(f"{table} {count / jobs:.1f}" for table, count in sorted(meter.by_table.items())) + ")"
-
-
-def attach(meter: Meter) -> None:
-    """Count every call, and bill every write with the item as it was before and is after."""
-    from chalicelib.aws.clients import client
-    from chalicelib.store.base import client as dynamodb
-
-    state = threading.local()
-
-    def before(params: dict[str, Any], model: Any, **_: Any) -> None:
-        if model.name in ("PutItem", "UpdateItem", "DeleteItem"):
-            state.table = params["TableName"]
-            key = params.get("Key") or params["Item"]
-            state.key, state.image = key, meter.images(state.table, key)
-
-    def after(model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        if model.name in ("PutItem", "UpdateItem", "DeleteItem") and "Error" not in parsed:
-            meter.bill(state.table, state.image, meter.images(state.table, state.key))
-
-    for service in (dynamodb(), client("sqs")):
-        service.meta.events.register("before-call", meter.count, unique_id="bench-count")
-    dynamodb().meta.events.register("before-parameter-build.dynamodb", before, unique_id="bench-before")
-    dynamodb().meta.events.register("after-call.dynamodb", after, unique_id="bench-after")
-
-
-def detach() -> None:
-    from chalicelib.store.base import client as dynamodb
-
-    for event, name in (("before-parameter-build.dynamodb", "bench-before"), ("after-call.dynamodb", "bench-after")):
-        dynamodb().meta.events.unregister(event, unique_id=name)
 
 
 def lateness(patch: pytest.MonkeyPatch) -> None:
@@ -123,10 +81,11 @@ def lateness(patch: pytest.MonkeyPatch) -> None:
 
 def raw_writes_per_second() -> float:
     """What the emulator itself takes: bare conditional writes from ten threads, for comparison."""
-    from chalicelib.store.runs import RunRecord, create
+    from chalicelib.store import runs
+    from chalicelib.store.runs import RunRecord
 
     def write(number: int) -> None:
-        create(RunRecord("raw", number, status="created", fence="f", created_at=datetime.now(UTC)))
+        runs.begin(RunRecord("raw", number, fence="f", created_at=datetime.now(UTC)))
 
     begin = time.monotonic()
     with ThreadPoolExecutor(WORKERS) as pool:

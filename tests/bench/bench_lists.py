@@ -23,9 +23,9 @@ import pytest
 from botocore.httpsession import URLLib3Session
 
 from infra.local import emulator
-from tests.bench.units import size_of
 from tests.support.ministack import ministack_world
 from tests.support.random_jobs import NOW, PlainJob, item_of, random_jobs, write
+from tests.support.units import size_of
 from tests.support.world import World
 
 JOBS = 200_000

@@ -273,6 +273,7 @@ def test_a_job_that_moved_since_is_not_repaired(aws: Aws) -> None:
     before = job_store.get(job_id)
     deliver(aws, "die")
     assert not job_repairs.repair_job(before, {"rank": 1})
+    assert runs.begin(RunRecord(job_id, 1, fence=job_store.get(job_id).fence, created_at=aws.now))
     run = runs.find(job_id, 1)
     write(RunRecord(job_id, 1), {"status": RunStatus.FAILED, "ended_at": aws.now})
     assert not job_repairs.repair_run(job_id, 1, run, {"files": None})

@@ -96,7 +96,7 @@ def test_what_is_passed_over_in_a_crowd_is_tried_in_the_end(monkeypatch: pytest.
     with contended_tables(monkeypatch) as aws:
         made = due_at_once(claim.FIRST_READ, mixed=True)
         best_first = sorted(made, key=lambda job: int(job.rank))
-        lose_twice, real = [True] * claim.LOST_IN_READ, claim.job_transitions.claim
+        lose_twice, real = [True] * claim.LOST_IN_FIRST_READ, claim.job_transitions.claim
 
         def quicker(job: JobRecord, **given: Any) -> bool:
             return not (lose_twice and lose_twice.pop()) and real(job, **given)

@@ -90,7 +90,7 @@ def test_a_waiting_job_is_claimed_by_one_worker(backend: World) -> None:
         won = list(pool.map(claim, range(16)))
     assert won.count(True) == 1
     after = jobs.get(job.job_id)
-    assert (after.status, after.run_no, after.worker) == (JobStatus.ASSIGNED, 1, str(won.index(True)))
+    assert (after.status, after.run_no, after.worker) == (JobStatus.RUNNING, 1, str(won.index(True)))
 
 
 def test_a_job_is_not_claimed_before_its_time(backend: World) -> None:
@@ -101,20 +101,17 @@ def test_a_job_is_not_claimed_before_its_time(backend: World) -> None:
 def test_a_worker_without_the_fence_changes_nothing(backend: World) -> None:
     job = claimed()
     stale = jobs.get(job.job_id)
-    assert job_transitions.start(job, now=NOW)
     assert job_transitions.wait_again(job, not_before=NOW, lease_until=NOW, error="x")
     again = jobs.get(job.job_id)
     assert job_transitions.claim(again, worker="other", fence="f2", lease_until=NOW, now=NOW)
-    assert not job_transitions.start(stale, now=NOW)
     assert not job_transitions.end_with_run(stale, JobStatus.SUCCEEDED, run_of(stale), reason=None, error=None, now=NOW)
     assert not job_transitions.wait_again(stale, not_before=NOW, lease_until=NOW, error=None)
     assert not job_updates.request_cancel(stale, by="olga", now=NOW)
-    assert jobs.get(job.job_id).status == JobStatus.ASSIGNED
+    assert jobs.get(job.job_id).status == JobStatus.RUNNING
 
 
 def test_an_ended_job_stays_ended(backend: World) -> None:
     job = claimed()
-    assert job_transitions.start(job, now=NOW)
     run = run_of(job, rows=5, files=[{"key": "k"}])
     assert job_transitions.end_with_run(job, JobStatus.SUCCEEDED, run, reason=None, error=None, now=NOW)
     for attempt in (
@@ -199,8 +196,7 @@ def test_the_first_cancel_request_stands(backend: World) -> None:
 
 
 def test_a_run_is_ended_once(backend: World) -> None:
-    runs.create(RunRecord("job", 1, status=RunStatus.CREATED, fence="f", created_at=NOW))
-    assert runs.start("job", 1, fence="f", at=NOW)
+    assert runs.begin(RunRecord("job", 1, fence="f", created_at=NOW, started_at=NOW))
 
     def end(status: RunStatus) -> bool:
         return runs.end(RunRecord("job", 1, status=status, fence="f", created_at=NOW, ended_at=NOW))
@@ -208,7 +204,17 @@ def test_a_run_is_ended_once(backend: World) -> None:
     with at_once(backend) as pool:
         ended = list(pool.map(end, [RunStatus.SUCCEEDED, RunStatus.FAILED] * 6))
     assert ended.count(True) == 1
-    assert not runs.start("job", 1, fence="f", at=NOW)
+    assert not runs.begin(RunRecord("job", 1, fence="f", created_at=NOW, started_at=NOW))
+
+
+def test_a_run_that_began_begins_again_for_its_own_worker_alone(backend: World) -> None:
+    """The answer to the first write may be lost."""
+    assert runs.begin(RunRecord("job", 1, fence="f", created_at=NOW, definition={"sql": "SELECT 1"}))
+    assert runs.begin(RunRecord("job", 1, fence="f", created_at=NOW))
+    assert not runs.begin(RunRecord("job", 1, fence="g", created_at=NOW))
+    found = runs.find("job", 1)
+    assert found is not None
+    assert (found.status, found.fence, found.definition) == (RunStatus.RUNNING, "f", {"sql": "SELECT 1"})
 
 
 def test_a_run_ended_before_its_record_was_made_stays_ended(backend: World) -> None:
@@ -216,15 +222,15 @@ def test_a_run_ended_before_its_record_was_made_stays_ended(backend: World) -> N
         "job", 1, status=RunStatus.FAILED, reason=Reason.WORKER_LOST, fence="f", created_at=NOW, ended_at=NOW
     )
     assert runs.end(lost)
-    runs.create(RunRecord("job", 1, status=RunStatus.CREATED, fence="f", created_at=NOW))
+    assert not runs.begin(RunRecord("job", 1, fence="f", created_at=NOW))
     found = runs.find("job", 1)
     assert found is not None
     assert (found.status, found.reason) == (RunStatus.FAILED, Reason.WORKER_LOST)
 
 
 def test_a_run_of_another_fence_is_not_touched(backend: World) -> None:
-    runs.create(RunRecord("job", 1, status=RunStatus.CREATED, fence="f", created_at=NOW))
-    assert not runs.start("job", 1, fence="g", at=NOW)
+    assert runs.begin(RunRecord("job", 1, fence="f", created_at=NOW))
+    assert not runs.define("job", 1, {}, fence="g")
     assert not runs.end(RunRecord("job", 1, status=RunStatus.FAILED, fence="g", created_at=NOW, ended_at=NOW))
 
 

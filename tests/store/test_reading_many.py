@@ -26,7 +26,7 @@ def test_more_records_than_one_call_reads_are_read(backend: World) -> None:
 
 def test_records_with_a_range_key_are_read(backend: World) -> None:
     for number in (1, 2):
-        runs.create(runs.RunRecord("J1", number, status="created", fence="f", created_at=NOW))
+        runs.begin(runs.RunRecord("J1", number, fence="f", created_at=NOW))
     assert sorted(int(run.run_no) for run in runs_of([("J1", 1), ("J1", 2), ("J2", 1)])) == [1, 2]
 
 

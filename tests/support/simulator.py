@@ -22,6 +22,7 @@ from chalicelib.kinds import registry
 from chalicelib.kinds.protocol import Outcome, RunContext, Target
 from chalicelib.maintenance import sweep as sweeping
 from chalicelib.queue import claim
+from chalicelib.queue.leases import token_of
 from chalicelib.scheduling import tick as scheduling_tick
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -209,4 +210,4 @@ def a_stage(world: World, monkeypatch: Any) -> Stage:
 
 def body_of(job: JobRecord) -> str:
     """The message that a job's token travels in."""
-    return aws_sqs.body(aws_sqs.Token(job.pool, job.job_id))
+    return aws_sqs.body(token_of(job))

@@ -15,7 +15,7 @@ from tests.support.probe import RETRY_SLOWER, messages_of, raising, started
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
 
 
-def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
+def test_a_job_goes_waiting_running_succeeded(stage: Stage) -> None:
     seen = []
     job = started(stage)
     seen.append(job.status)
@@ -33,7 +33,7 @@ def test_a_job_goes_waiting_assigned_running_succeeded(stage: Stage) -> None:
     worker.execute(claimed, worker=claim.Worker("w", stage.now + timedelta(seconds=900), stage.clock, watched=False))
     done = job_store.get(job.job_id)
     seen.append(done.status)
-    assert seen == ["waiting", "assigned", "running", "succeeded"]
+    assert seen == ["waiting", "running", "running", "succeeded"]
     assert (done.rows, done.bytes, done.summary, done.run_no) == (3, 10, "3 rows", 1)
     assert done.lease_until is None
     assert done.active_task is None

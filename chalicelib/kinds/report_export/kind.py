@@ -47,6 +47,8 @@ class Ports:
     s3: Callable[[], Any]
     bucket: str
     data_folder: str | Path | None = None
+    # A report and a source by their ids, in one call; None for one that does not exist.
+    load_both: Callable[[str, str], tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] | None = None
 
 
 class ReportExport:
@@ -123,8 +125,7 @@ class ReportExport:
     def run(self, context: RunContext) -> Outcome:
         facts = context.facts
         spec = ReportExportSpec.model_validate(dict(facts.spec))
-        report = Report.model_validate(self._load(self._ports.load_report, spec.report_id, "report", NO_REPORT))
-        record = SourceRecord.model_validate(self._load(self._ports.load_source, report.source_id, "source", NO_SOURCE))
+        report, record = self._records(spec.report_id, facts.source_id)
         slot = window_parameters(facts.window_start, facts.window_end, facts.scheduled_for, facts.timezone)
         values = resolve_parameters(report.parameters, {**spec.parameters, **facts.parameters}, slot)
         try:
@@ -167,6 +168,16 @@ class ReportExport:
             return load(record_id)
         except NotFound:
             return None
+
+    def _records(self, report_id: str, source_id: str | None) -> tuple[Report, SourceRecord]:
+        """The report and its source; `source_id` is that of the source when the job was made."""
+        if self._ports.load_both is not None and source_id is not None:
+            report, source = self._ports.load_both(report_id, source_id)
+            if report is not None and source is not None and report["source_id"] == source_id:
+                return Report.model_validate(report), SourceRecord.model_validate(source)
+        found = Report.model_validate(self._load(self._ports.load_report, report_id, "report", NO_REPORT))
+        source = self._load(self._ports.load_source, found.source_id, "source", NO_SOURCE)
+        return found, SourceRecord.model_validate(source)
 
     def _load(
         self, load: Callable[[str], Mapping[str, Any] | None], record_id: str, what: str, reason: str

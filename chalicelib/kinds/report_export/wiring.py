@@ -19,6 +19,7 @@ def report_export() -> ReportExport:
             load_report=_report,
             load_source=_source,
             load_secret=_password,
+            load_both=_both,
             s3=s3,
             bucket=settings().bucket,
             data_folder=settings().data_folder or None,
@@ -32,6 +33,11 @@ def _report(report_id: str) -> Mapping[str, Any]:
 
 def _source(source_id: str) -> Mapping[str, Any]:
     return catalogue.get_source(source_id).attribute_values
+
+
+def _both(report_id: str, source_id: str) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    report, source = catalogue.find_report_and_source(report_id, source_id)
+    return None if report is None else report.attribute_values, None if source is None else source.attribute_values
 
 
 def _password(source_id: str, version: str | None) -> str | None:
