@@ -33,6 +33,8 @@ class Settings:
     allowed_networks: Networks = ()
     # The shortest time between two fires of a schedule. 1 allows a fire every second.
     minimum_gap_seconds: int = 60
+    # Into how many partitions the timeline of jobs is spread, 1 to 16. It may be raised: a job stays where it is.
+    timeline_shards: int = 2
     # How long a presigned link lives.
     link_seconds: int = 300
     # How many days a job's record, runs, files and logs are kept after its end (`retention.py`). The bucket's lifecycle
@@ -60,6 +62,8 @@ def settings() -> Settings:
     made = Settings(**found)  # type: ignore[arg-type]
     if made.retention_days < 1:
         raise ValueError(f"{variable('retention_days')} must be 1 or more days, not {made.retention_days}")
+    if not 1 <= made.timeline_shards <= 16:
+        raise ValueError(f"{variable('timeline_shards')} must be 1 to 16, not {made.timeline_shards}")
     return made
 
 

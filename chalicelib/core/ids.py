@@ -59,6 +59,19 @@ def timeline_bucket(job_id: str, made_at: datetime) -> str:
     return month_bucket(job_id) if utc(made_at) - instant_of(job_id) <= EARLY_AFTER else EARLY
 
 
+def timeline_key(bucket: str, job_id: str, shards: int) -> str:
+    """The partition of the timeline that a job is in: its bucket, or one of the other shards of it, `2026-11~3`.
+
+    Shard 0 is the month itself, so jobs from before there were shards, or from when there were fewer, are in one. The
+    few jobs of `early` are in one partition.
+    """
+    return bucket if bucket == EARLY else timeline_keys(bucket, shards)[shard_of(job_id, shards)]
+
+
+def timeline_keys(month: str, shards: int) -> list[str]:
+    return [month, *(f"{month}~{number}" for number in range(1, shards))]
+
+
 def months_between(first: datetime, last: datetime, *, oldest_first: bool = False) -> list[str]:
     """The month buckets of ids made in that time, both ends included; newest first by default."""
     at, found = utc(first).replace(day=1, hour=0, minute=0, second=0, microsecond=0), []

@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from chalicelib import log, metrics, retention
-from chalicelib.core.ids import job_id_of_slot, timeline_bucket
+from chalicelib.core.ids import job_id_of_slot, timeline_bucket, timeline_key
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.core.misfire import Misfire, Verdict, decide
 from chalicelib.core.queue_keys import ready_key
@@ -24,6 +24,7 @@ from chalicelib.errors import RecordTooLarge
 from chalicelib.log import event
 from chalicelib.queue.leases import lease_until, token_lease
 from chalicelib.scheduling.calendars import calendar_of
+from chalicelib.settings import settings
 from chalicelib.store import jobs
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.task_record import IN_JOB, TaskRecord
@@ -162,7 +163,7 @@ def build_job(
     enqueued_at = now if not of_slot or is_asked_late(task, scheduled_for) else scheduled_for
     job = JobRecord(
         job_id=job_id,
-        month=timeline_bucket(job_id, now),
+        month=timeline_key(timeline_bucket(job_id, now), job_id, settings().timeline_shards),
         task_id=task.task_id,
         task_name=task.name,
         task_revision=task.revision,

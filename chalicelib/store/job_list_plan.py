@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.facets import EQUALITIES, OUTCOME, facet, folded
-from chalicelib.core.ids import EARLY, ulid
+from chalicelib.core.facets import EQUALITIES, OUTCOME, USUAL, facet, folded
+from chalicelib.core.ids import EARLY, timeline_keys, ulid
 from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus
 from chalicelib.store.job_record import JobRecord
 
@@ -24,11 +24,9 @@ INDEXES = {
     "reason": "by_reason",
     "status": "by_status",  # of each status; an open status is read there under any other filter: these jobs are few
     "group": "by_group",
-    "trigger": "by_trigger",
-    "pool": "by_pool",
-    "kind": "by_kind",
 }
-# Without any of these filters: every job, by the month of its id.
+# Without any of these filters: every job, by the month of its id. A kind, a pool and a trigger have few values, so that
+# an index of them would be a second timeline, or a few partitions that take every write.
 TIMELINE = "timeline"
 # A search reads this many tasks side by side; where more have such a name, the next index of the table is read.
 MOST_TASKS = 64
@@ -72,6 +70,8 @@ class Partition:
     before: str | None  # exclusive
     # Each is a choice of facets, one of which must be there.
     facets: tuple[tuple[str, ...], ...] = ()
+    # None of these may be there.
+    without: tuple[str, ...] = ()
     search: str | None = None
 
     @property
@@ -81,7 +81,7 @@ class Partition:
 
     @property
     def filtered(self) -> bool:
-        return bool(self.facets) or self.search is not None
+        return bool(self.facets or self.without) or self.search is not None
 
     def query(self) -> dict[str, Any]:
         """The arguments of DynamoDB's Query."""
@@ -100,6 +100,9 @@ class Partition:
             named = {f":facet{number}_{which}": {"S": one} for which, one in enumerate(choice)}
             values |= named
             conditions.append("(" + " OR ".join(f"contains(facets, {name})" for name in named) + ")")
+        for number, one in enumerate(self.without):
+            values[f":without{number}"] = {"S": one}
+            conditions.append(f"NOT contains(facets, :without{number})")
         if self.search is not None:
             values[":search"] = {"S": self.search}
             conditions.append("contains(search_name, :search)")
@@ -119,21 +122,39 @@ Lane = Sequence[Partition]
 TasksNamed = Callable[[str], Mapping[str, datetime | None]]
 
 
-def plan(wanted: JobFilter, *, months: Sequence[str], tasks_named: TasksNamed) -> list[Lane]:
-    """Lanes that hold each job of the list once; merged by id they are the list.
+@dataclass(frozen=True)
+class Plan:
+    """Lanes that hold each job of the list once, beside open jobs; merged by id they are the list.
 
-    `months` is what the timeline is read by, in the list's order. `tasks_named` is asked when a name is searched for,
-    and gives more than MOST_TASKS tasks only to say that there are too many.
+    `but_open`: the lanes of all open jobs that meet the other filters. That a job succeeded is no facet, so some lanes
+    have these jobs too: they are left out of the list, unless `lanes` has their own status.
+    """
+
+    lanes: list[Lane]
+    but_open: list[Lane]
+
+
+def plan(wanted: JobFilter, *, months: Sequence[str], shards: int, tasks_named: TasksNamed) -> Plan:
+    """How to read the list.
+
+    `months` is what the timeline is read by, in the list's order, each in so many `shards`. `tasks_named` is asked when
+    a name is searched for, and gives more than MOST_TASKS tasks only to say that there are too many.
     """
     asked = frozenset(wanted.status) if len(frozenset(wanted.status)) < len(JobStatus) else frozenset()
     ended = sorted(asked & ENDED)
     lanes: list[Lane] = [[_partition(wanted, "by_status", "status", status)] for status in sorted(asked & OPEN)]
+    but_open: list[Lane] = []
     if ended or not asked:
-        lanes += _lanes(wanted, ended, months, tasks_named)
-    return lanes
+        found = _lanes(wanted, ended, months, shards, tasks_named)
+        lanes += found
+        if USUAL in ended and any(partition.index != "by_status" for lane in found for partition in lane):
+            but_open = [[_partition(wanted, "by_status", "status", status)] for status in sorted(OPEN)]
+    return Plan(lanes, but_open)
 
 
-def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], tasks_named: TasksNamed) -> list[Lane]:
+def _lanes(
+    wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str], shards: int, tasks_named: TasksNamed
+) -> list[Lane]:
     """The lanes of jobs that ended with one of these, or, when there is none, of all jobs."""
     for name, index in INDEXES.items():
         # Nearly all jobs succeed: of these a group is the smaller part.
@@ -146,9 +167,10 @@ def _lanes(wanted: JobFilter, ended: Sequence[JobStatus], months: Sequence[str],
                 return [[partition] for partition in found if not partition.is_empty]
         elif (value := getattr(wanted, name)) and name != "status":
             return [[_partition(wanted, index, name, value, ended)]]
+    keys = [timeline_keys(month, shards) for month in months]
+    lanes = [[_partition(wanted, TIMELINE, "month", key, ended) for key in lane] for lane in zip(*keys, strict=True)]
     # Their ids may lie in any month: a lane of their own.
-    early = _partition(wanted, TIMELINE, "month", EARLY, ended)
-    return [[_partition(wanted, TIMELINE, "month", month, ended) for month in months], [early]]
+    return [*lanes, [_partition(wanted, TIMELINE, "month", EARLY, ended)]]
 
 
 def _while_named(
@@ -163,7 +185,9 @@ def _while_named(
 
 def _partition(wanted: JobFilter, index: str, column: str, value: str, ended: Sequence[JobStatus] = ()) -> Partition:
     equal = [(facet(name, given),) for name in EQUALITIES if name != column and (given := getattr(wanted, name))]
-    outcomes = [tuple(facet(OUTCOME, status) for status in ended)] if ended else []
+    usual = USUAL in ended
+    outcomes = [tuple(facet(OUTCOME, status) for status in ended)] if ended and not usual else []
+    others = [facet(OUTCOME, status) for status in sorted(ENDED - {*ended})] if usual else []
     return Partition(
         index,
         column,
@@ -171,6 +195,7 @@ def _partition(wanted: JobFilter, index: str, column: str, value: str, ended: Se
         _bound(wanted.created_from),
         _bound(wanted.created_to),
         (*equal, *outcomes),
+        tuple(others),
         None if wanted.search is None else folded(wanted.search),
     )
 

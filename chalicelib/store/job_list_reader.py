@@ -19,6 +19,8 @@ AT_ONCE = 8
 SPARSE_CHUNK = 100
 # No chunk is larger: about what the 1 MB of one answer holds.
 LARGEST_CHUNK = 4_000
+# Open jobs that a list leaves out at most; beyond, it shows some of them.
+MOST_OPEN = 100_000
 
 
 class Reader:
@@ -27,8 +29,12 @@ class Reader:
     So of k lanes of one filter no more than `k * chunk` entries are read, plus twice what the merge took from them.
     """
 
-    def __init__(self, lane: Lane, *, oldest_first: bool, chunk: int):
+    def __init__(self, lane: Lane, *, oldest_first: bool, chunk: int, left_out: frozenset[str] = frozenset()):
         self.ids: deque[str] = deque()
+        # An index by status has no jobs to leave out: there a job's status is the key.
+        self.left_out = frozenset[str]() if any(each.index == "by_status" for each in lane) else left_out
+        # How many of them this lane has had.
+        self.passed = 0
         self._left = deque(lane)
         self._position: dict[str, Any] | None = None
         self._oldest_first = oldest_first
@@ -45,7 +51,9 @@ class Reader:
                 size = min(size, wanted)
             answer = self._ask(partition, Limit=min(size, LARGEST_CHUNK), ProjectionExpression="job_id")
             self._read += answer["ScannedCount"]
-            self.ids.extend(item["job_id"]["S"] for item in answer["Items"])
+            ids = [item["job_id"]["S"] for item in answer["Items"]]
+            self.ids.extend(job_id for job_id in ids if job_id not in self.left_out)
+            self.passed += sum(1 for job_id in ids if job_id in self.left_out)
 
     def count_on(self, still_wanted: Callable[[int], int]) -> None:
         """Count the matches not read yet, an answer at a time.
@@ -66,10 +74,18 @@ class Reader:
         return answer
 
 
-def readers(lanes: Sequence[Lane], *, oldest_first: bool, wanted: int) -> list[Reader]:
-    """Readers of the lanes, for a merge that takes `wanted` ids."""
+def readers(
+    lanes: Sequence[Lane], *, oldest_first: bool, wanted: int, left_out: frozenset[str] = frozenset()
+) -> list[Reader]:
+    """Readers of the lanes, for a merge that takes `wanted` ids. The jobs `left_out` are not in the list."""
     chunk = max(1, wanted // max(1, len(lanes)))
-    return [Reader(lane, oldest_first=oldest_first, chunk=chunk) for lane in lanes]
+    return [Reader(lane, oldest_first=oldest_first, chunk=chunk, left_out=left_out) for lane in lanes]
+
+
+def ids_in(lanes: Sequence[Lane]) -> frozenset[str]:
+    """Every id in these lanes."""
+    found = readers(lanes, oldest_first=False, wanted=LARGEST_CHUNK)
+    return frozenset(merged(found, oldest_first=False, wanted=MOST_OPEN)) if found else frozenset()
 
 
 def merged(found: Sequence[Reader], *, oldest_first: bool, wanted: int) -> list[str]:
@@ -93,14 +109,16 @@ def merged(found: Sequence[Reader], *, oldest_first: bool, wanted: int) -> list[
 def count_rest(found: Sequence[Reader], *, limit: int) -> int:
     """How many matches the merge has left, up to `limit`."""
     counted = sum(len(reader.ids) for reader in found)
+    # The queries count those left out, too: each is in one of the lanes.
+    left_out = max((len(reader.left_out) for reader in found), default=0) - sum(reader.passed for reader in found)
 
     def still_wanted(more: int) -> int:
         nonlocal counted
         counted += more
-        return limit - counted
+        return limit + left_out - counted
 
     _in_parallel(lambda reader: reader.count_on(still_wanted), found)
-    return min(counted, limit)
+    return max(0, min(counted - left_out, limit))
 
 
 def _in_parallel(work: Callable[[Reader], None], found: Sequence[Reader]) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from chalicelib.core.ids import months_between
 from chalicelib.core.lifecycle import OPEN, JobStatus
 from chalicelib.errors import Invalid
+from chalicelib.settings import settings
 from chalicelib.store import job_list_reader, jobs, task_names
 from chalicelib.store.base import client
 from chalicelib.store.job_list_plan import MOST_TASKS, JobFilter, Partition, matches, plan
@@ -62,8 +63,14 @@ def _readers(
         min(wanted.created_to or until, until),
         oldest_first=oldest_first,
     )
-    lanes = plan(wanted, months=months, tasks_named=lambda text: task_names.tasks_named(text, limit=MOST_TASKS + 1))
-    return job_list_reader.readers(lanes, oldest_first=oldest_first, wanted=reach)
+    planned = plan(
+        wanted,
+        months=months,
+        shards=settings().timeline_shards,
+        tasks_named=lambda text: task_names.tasks_named(text, limit=MOST_TASKS + 1),
+    )
+    left_out = job_list_reader.ids_in(planned.but_open)
+    return job_list_reader.readers(planned.lanes, oldest_first=oldest_first, wanted=reach, left_out=left_out)
 
 
 def _rows(ids: list[str]) -> list[JobRecord]:

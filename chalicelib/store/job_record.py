@@ -77,14 +77,12 @@ class JobRecord(Record):
     by_reason = listed("reason", EnumAttribute(Reason, hash_key=True))
     by_action = listed("action")
     by_group = listed("group")
-    by_trigger = listed("trigger", EnumAttribute(Trigger, hash_key=True))
-    by_pool = listed("pool")
-    by_kind = listed("kind")
     ready = ReadyIndex()
     leases = LeasesIndex()
     active = ActiveIndex()
 
     job_id = UnicodeAttribute(hash_key=True)
+    # Its partition of the timeline (`core/ids.py`).
     month = UnicodeAttribute()
 
     # Frozen when the job was made.

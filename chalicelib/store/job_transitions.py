@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 
 from chalicelib import log, retention
 from chalicelib.core.bounds import shortened
-from chalicelib.core.facets import facet
+from chalicelib.core.facets import USUAL, facet
 from chalicelib.core.lifecycle import JobStatus, Move, Reason, Trigger, sources_of
 from chalicelib.core.prices import add_run
 from chalicelib.core.queue_keys import minute_key, ready_key
@@ -130,8 +130,10 @@ def _shown(error: str | None) -> str | None:
 
 
 def _ending(job: JobRecord, reason: Reason | None, error: str | None, now: datetime, target: JobStatus) -> list[Any]:
+    # An open job has the facets of one that ended as usual.
+    changed = [] if target == USUAL and reason is None else [JobRecord.facets.set(facets(job, target, reason))]
     return [
-        JobRecord.facets.set(facets(job, target, reason)),
+        *changed,
         JobRecord.ended_at.set(now),
         JobRecord.expires_at.set(retention.expires_at(job.kind, now)),
         set_or_remove(JobRecord.reason, reason),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
 
+from chalicelib.core.ids import timeline_keys
 from chalicelib.core.lifecycle import JobStatus
+from chalicelib.settings import settings
 from chalicelib.store.base import read_many
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.runs import RunRecord
@@ -20,8 +24,12 @@ def ids_of_status(status: JobStatus, *, after: str, count: int, before: str | No
 
 def ids_of_month(month: str, *, before: str, count: int) -> Iterator[str]:
     """Ids of a month's last jobs before this one, newest first."""
-    for row in JobRecord.timeline.query(month, JobRecord.job_id < before, scan_index_forward=False, limit=count):
-        yield row.job_id
+
+    def ids(key: str) -> Iterator[str]:
+        for row in JobRecord.timeline.query(key, JobRecord.job_id < before, scan_index_forward=False, limit=count):
+            yield row.job_id
+
+    return islice(merge(*map(ids, timeline_keys(month, settings().timeline_shards)), reverse=True), count)
 
 
 def runs_of(keys: Iterable[tuple[str, int]]) -> list[RunRecord]:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import pytest
 
+import tests.support.world  # noqa: F401 - first: it sets the environment of chalicelib
 from tests.support.export_life import exports_lived
 from tests.support.simulator import Stage, a_stage
 from tests.support.units import Meter

@@ -23,7 +23,6 @@ from chalicelib.jobs.actions import Action
 from chalicelib.jobs.batches import BatchRequest
 from chalicelib.store import batches as batch_store
 from chalicelib.store import jobs as job_store
-from chalicelib.store import runs as run_store
 from chalicelib.store.audit import AuditRecord
 from chalicelib.store.job_record import JobRecord
 from chalicelib.store.logs import LogRecord
@@ -122,7 +121,7 @@ class Play:
 def leave_something(stage: Stage, job_id: str) -> None:
     """A run with a file and a log of two levels."""
     JobRecord(job_id).update([JobRecord.run_no.set(1), JobRecord.files.set([{"key": "x"}])])
-    run_store.create(RunRecord(job_id, 1, status=RunStatus.FAILED, fence="f", created_at=stage.now))
+    RunRecord(job_id, 1, status=RunStatus.FAILED, fence="f", created_at=stage.now).save()
     for area in ("files", "logs"):
         stage.world.client("s3").put_object(Bucket=stage.world.bucket, Key=f"{area}/probe/{job_id}/1/part", Body=b"x")
     for alerts in ("", "-alerts"):

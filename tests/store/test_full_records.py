@@ -38,7 +38,6 @@ def test_a_record_that_cannot_grow_can_end(backend: World) -> None:
 def test_a_run_whose_end_finds_no_room_ends(backend: World) -> None:
     job = saved()
     assert job_transitions.claim(job, worker="w", fence="f1", lease_until=NOW, now=NOW)
-    assert job_transitions.start(job, now=NOW)
     fill_up(job, leaving=5)
     run = RunRecord(job.job_id, job.run_no, rows=1, summary="s" * 100)
     assert job_transitions.end_with_run(job, JobStatus.FAILED, run, reason=Reason.ERROR, error="e" * 500, now=NOW)

@@ -10,6 +10,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason, Trigger
 from chalicelib.jobs import listing as job_listing
 from chalicelib.paging import TOTAL_LIMIT
 from chalicelib.queue import pools
+from chalicelib.store import job_list_reader
 from chalicelib.store.job_list_plan import JobFilter
 from tests.support.quick_queries import quick_queries
 from tests.support.random_jobs import NOW, SPAN, listed, random_jobs, write
@@ -19,10 +20,7 @@ from tests.support.world import World
 # Each filter alone, with its commonest value and a rare one.
 FILTERS: list[dict[str, Any]] = [
     {},
-    {"kind": "report_export"}, {"kind": "mock_data"},
     {"group": "ops"}, {"group": "a=b"},
-    {"pool": "cloud"}, {"pool": "north-1"},
-    {"trigger": Trigger.SCHEDULE}, {"trigger": Trigger.RERUN},
     {"operator": "olga"}, {"operator": "olga2"},
     {"source_id": "source-1"}, {"source_id": "source-3"},
     {"account_id": "account-1"}, {"account_id": "account-4"},
@@ -36,6 +34,14 @@ FILTERS: list[dict[str, Any]] = [
     {"created_from": NOW - SPAN / 2}, {"created_to": NOW - SPAN / 2},
     {"created_from": NOW - SPAN / 2, "created_to": NOW - SPAN / 4},
 ]  # fmt: skip
+
+# Filters of few values, which are read in the timeline.
+IN_TIMELINE: list[dict[str, Any]] = [
+    {"kind": "report_export"}, {"kind": "mock_data"},
+    {"pool": "cloud"}, {"pool": "north-1"},
+    {"trigger": Trigger.SCHEDULE}, {"trigger": Trigger.RERUN},
+]  # fmt: skip
+TIMELINE_SHARDS = 2
 
 
 def first_page(page_size: int, **filters: Any) -> tuple[list[str], Reads]:
@@ -62,6 +68,20 @@ def test_the_first_page_of_a_filter_reads_four_times_its_size_at_most(
     assert above == []
 
 
+@pytest.mark.parametrize("filters", IN_TIMELINE)
+def test_a_filter_of_few_values_reads_the_timeline_little_further_than_its_page(
+    world: World, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any]
+) -> None:
+    jobs = random_jobs(2_000, renamed=False)
+    write(jobs)
+    quick_queries(monkeypatch, key="job_id")
+    ids, found = first_page(10, **filters)
+    assert ids == listed(jobs, **filters)[:10]
+    passed = sum(1 for job in jobs if job.job_id >= ids[-1])
+    assert found.rows == len(ids)
+    assert found.entries <= TIMELINE_SHARDS * job_list_reader.SPARSE_CHUNK + 4 * passed
+
+
 def test_a_job_asked_for_by_its_id_is_all_that_is_read(world: World) -> None:
     jobs = random_jobs(50)
     write(jobs)
@@ -75,12 +95,12 @@ def test_the_total_is_counted_on_from_the_page_and_only_as_far_as_it_is_shown(
 ) -> None:
     write(random_jobs(300))
     quick_queries(monkeypatch, key="job_id")
-    _, found = first_page(10, pool="cloud")
+    _, found = first_page(10, group="ops")
     whole = found.entries + found.counted
-    assert whole == len(listed(random_jobs(300), pool="cloud"))
+    assert whole == len(listed(random_jobs(300), group="ops"))
     monkeypatch.setattr(job_listing, "TOTAL_LIMIT", 30)
     with reads() as found:
-        listing = job_listing.listing(JobFilter(pool="cloud"), now=NOW, page_size=10)
+        listing = job_listing.listing(JobFilter(group="ops"), now=NOW, page_size=10)
     assert (listing.total, listing.total_is_lower_bound, listing.pages) == (30, True, 3)
     assert found.entries + found.counted == 31
     assert TOTAL_LIMIT == 10_000

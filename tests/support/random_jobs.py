@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.core.facets import facets_of, folded
-from chalicelib.core.ids import month_bucket, ulid
+from chalicelib.core.ids import month_bucket, timeline_key, ulid
 from chalicelib.core.lifecycle import OPEN, JobStatus, Reason, Trigger
 from chalicelib.store import task_names
 from chalicelib.store.base import client
@@ -130,11 +130,13 @@ def write(jobs: Sequence[PlainJob], *, threads: int = 1, besides: dict[str, Any]
 
 
 def item_of(job: PlainJob) -> dict[str, Any]:
-    """The job as the table keeps it, as far as lists look at it."""
-    facets = facets_of(job.columns | {"task_id": job.task_id}, job.status)
+    """The job as the table keeps it, as far as lists look at it: an older one as versions before shards kept it."""
+    facets, is_old = facets_of(job.columns | {"task_id": job.task_id}, job.status), job.at < RENAMED
+    if is_old and job.status == JobStatus.SUCCEEDED:
+        facets.add("outcome=succeeded")
     texts = {
-        "job_id": job.job_id, "month": month_bucket(job.job_id), "task_id": job.task_id, "status": job.status,
-        "task_name": job.task_name, "search_name": folded(job.task_name), **job.columns,
+        "job_id": job.job_id, "month": timeline_key(month_bucket(job.job_id), job.job_id, 1 if is_old else 2), "task_id": job.task_id,
+        "status": job.status, "task_name": job.task_name, "search_name": folded(job.task_name), **job.columns,
     }  # fmt: skip
     given: dict[str, Any] = {name: {"S": str(value)} for name, value in texts.items() if value is not None}
     return given | {"facets": {"SS": sorted(facets)}}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from chalicelib.core.facets import EQUALITIES, facets_of
+from chalicelib.core.facets import EQUALITIES, OUTCOME, USUAL, facet, facets_of
 from chalicelib.core.invariants.facts import Facts, Invariant, Repair, is_being_deleted
 from chalicelib.core.lifecycle import ENDED, OPEN, JobStatus, Reason, RunStatus
 
@@ -78,6 +78,10 @@ def _facets(job: Any) -> set[str]:
     return facets_of({name: getattr(job, name) for name in EQUALITIES}, job.status)
 
 
+# A facet that earlier versions wrote, and that nothing reads.
+_WRITTEN_BEFORE = frozenset({facet(OUTCOME, USUAL)})
+
+
 # The facets come after the reason, because they contain it.
 END_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
@@ -107,7 +111,7 @@ END_INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "facets_match_columns",
         "The facets are those that the columns and the status give.",
-        lambda f: set(f.job.facets or ()) == _facets(f.job),
+        lambda f: set(f.job.facets or ()) - _WRITTEN_BEFORE == _facets(f.job),
         lambda f: Repair({"facets": _facets(f.job)}),
     ),
     Invariant(
