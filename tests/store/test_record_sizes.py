@@ -186,14 +186,12 @@ def test_the_largest_job_that_is_accepted_lives_the_longest_life(backend: World)
     holds = frozenset({"task:" + "t" * 64, "source:" + "s" * 64})
     claim = {"worker": "w" * 128, "fence": "f" * 26, "lease_until": NOW, "now": NOW, "holds": holds}
     done(job_transitions.claim(job, **claim))  # type: ignore[arg-type]
-    done(job_transitions.start(job, now=NOW))
     cost = cost_record(Units(*[123_456_789] * len(fields(Units))), runs=32)  # type: ignore[arg-type]
     done(job_transitions.wait_again(job, not_before=NOW, lease_until=NOW, error=ERROR, cost=cost))
     done(job_updates.park(job, "source:" + "s" * 64))
     for _ in range(30):
         done(job_updates.token_sent_again(job, lease_until=NOW))
     done(job_transitions.claim(job, **claim))  # type: ignore[arg-type]
-    done(job_transitions.start(job, now=NOW))
     done(job_updates.request_cancel(job, by=PERSON, now=NOW))
     run = RunRecord(
         job.job_id, job.run_no, rows=10**18, bytes=10**18, summary=ERROR, stopped_at=NOW, cost=cost,
@@ -215,8 +213,10 @@ def test_the_largest_job_that_is_accepted_lives_the_longest_life(backend: World)
 
 
 def test_the_largest_run_fits_its_record(backend: World) -> None:
-    run = RunRecord("J1", 1, status=RunStatus.CREATED, fence="f" * 26, worker="w" * 128, created_at=NOW)
-    runs.create(run)
+    run = RunRecord("J1", 1, fence="f" * 26, worker="w" * 128, created_at=NOW, started_at=NOW)
+    run.definition = {f"sql {number}": LETTER * 16_000 for number in range(50)}
+    assert runs.begin(run)
+    assert runs.define("J1", 1, run.definition | {"more": LETTER * 16_000}, fence=run.fence)
     assert runs.define("J1", 1, {f"sql {number}": LETTER * 16_000 for number in range(50)}, fence=run.fence)
     run.status, run.reason, run.error, run.summary = RunStatus.FAILED, Reason.ERROR, ERROR, ERROR
     run.files = [{"key": "k" * (most.MANIFESTS_BYTES - 20)}]
