@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import statistics
 import sys
 import tempfile
@@ -19,18 +20,22 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 import pytest
 
 import tests.support.world  # noqa: F401 - first: it sets the environment of chalicelib
+from chalicelib.core.lifecycle import Trigger
+from chalicelib.worker import worker as worker_module
 from tests.support.export_life import exports_lived
 from tests.support.simulator import Stage, a_stage
 from tests.support.units import Meter
 from tests.support.world import a_world
 
 TASKS = 1_000
+BURSTS = (100, 1_000, 5_000)
 WORKERS = 10
 
 
 def main() -> None:
     with pytest.MonkeyPatch.context() as patch:
         life_of_a_job(patch)
+        burst()
         lateness(patch)
 
 
@@ -60,6 +65,43 @@ def life_of_a_job(patch: pytest.MonkeyPatch) -> None:
 
 def units(meter: Meter, jobs: int) -> str:
     return "(" + ", ".join(f"{table} {count / jobs:.1f}" for table, count in sorted(meter.by_table.items())) + ")"
+
+
+def burst() -> None:
+    """Calls for each job from its token to its end, with many jobs due in one second and eight workers at once.
+
+    On the tables in memory, since calls are counted and not timed: the emulator's queries take longer the more jobs
+    there are, DynamoDB's do not.
+    """
+    for mixed, late, counts in ((False, 0, BURSTS), (False, 20, BURSTS), (True, 20, BURSTS[:2])):
+        found = [calls_in_burst(count, mixed=mixed, late=late) for count in counts]
+        ranks = "different ranks" if mixed else "one rank"
+        each = ", ".join(f"{calls:.1f} ({count:,})" for calls, count in zip(found, counts, strict=True))
+        print(f"calls of a job in a burst, {ranks}, {late:>2} s late: {each}; {max(found) / min(found):.2f} times")
+
+
+def calls_in_burst(count: int, *, mixed: bool, late: int) -> float:
+    from tests.support import contention
+    from tests.support.simulator import body_of
+    from tests.support.world import START
+
+    slot = START + timedelta(minutes=10, seconds=20)
+    draw = random.Random(count)
+    with pytest.MonkeyPatch.context() as patch, quiet(), contention.contended_tables(patch) as aws:
+        task = contention.a_task(slot - timedelta(minutes=1))
+        priorities: random.Random = draw if mixed else contention.Alike()
+        made = contention.waiting_jobs(
+            task, count, priorities, now=slot - timedelta(seconds=30), trigger=Trigger.SCHEDULE, scheduled_for=slot
+        )
+        draw.shuffle(made)
+        with contention.calls_counted(patch, aws) as calls:
+            contention.at_once(
+                made,
+                lambda job, worker: worker_module.handle(body_of(job), worker=worker) and None,
+                now=slot + timedelta(seconds=late),
+                until=timedelta(minutes=15),
+            )
+    return (calls.total() - calls["refused"]) / count
 
 
 def lateness(patch: pytest.MonkeyPatch) -> None:

@@ -16,18 +16,11 @@ from chalicelib.queue import claim
 from chalicelib.queue.past_minutes import SETTLED_AFTER, PastMinutes
 from chalicelib.store.job_record import JobRecord
 from tests.model.aws import Aws
-from tests.support.contention import WORKERS, a_task, calls_counted, contended_tables, drain, waiting_jobs
+from tests.support.contention import WORKERS, Alike, a_task, calls_counted, contended_tables, drain, waiting_jobs
 from tests.support.simulator import PROBE, Stage, body_of
 from tests.support.world import START
 
 SLOT = START + timedelta(minutes=10, seconds=20)
-
-
-class Alike(random.Random):
-    """Gives every job the same priority."""
-
-    def randrange(self, *_: Any) -> int:
-        return 1_000
 
 
 def due_at_once(count: int, *, mixed: bool = False) -> list[JobRecord]:
@@ -60,9 +53,9 @@ def test_the_calls_of_a_claim_are_as_many_for_a_thousand_jobs_as_for_a_hundred_o
 ) -> None:
     with contended_tables(monkeypatch) as aws:
         base = calls_of_claims(monkeypatch, aws, 100)
-        assert calls_of_claims(monkeypatch, aws, 1_000) <= 1.2 * base
+        assert calls_of_claims(monkeypatch, aws, 1_000) <= base + 0.5
         for late in (15, 39, 115, 1_015):
-            assert calls_of_claims(monkeypatch, aws, 100, late=late) <= 1.2 * base, late
+            assert calls_of_claims(monkeypatch, aws, 100, late=late) <= base + 1.5, late
 
 
 @pytest.mark.slow
@@ -70,7 +63,7 @@ def test_the_calls_of_a_claim_grow_little_with_the_number_of_workers(monkeypatch
     """Their jobs have different ranks, so that all of them look at the same head of the queue."""
     with contended_tables(monkeypatch) as aws:
         alone = calls_of_claims(monkeypatch, aws, 200, mixed=True, workers=1)
-        assert calls_of_claims(monkeypatch, aws, 200, mixed=True, workers=4 * WORKERS) <= 2 * alone
+        assert calls_of_claims(monkeypatch, aws, 200, mixed=True, workers=4 * WORKERS) <= alone + 10
 
 
 def test_workers_that_read_the_same_jobs_at_once_try_different_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,13 @@ def a_task(now: datetime, **changes: Any) -> TaskRecord:
     return task_editing.create(body, actor=OPERATOR, now=now)
 
 
+class Alike(random.Random):
+    """Gives every job the same priority."""
+
+    def randrange(self, *_: Any) -> int:
+        return 1_000
+
+
 def waiting_jobs(task: TaskRecord, count: int, draw: random.Random, *, now: datetime, **build: Any) -> list[JobRecord]:
     """Waiting jobs of a task with random priorities, put as they would be but all at once."""
     made = []
