@@ -134,9 +134,10 @@ def item_of(job: PlainJob) -> dict[str, Any]:
     facets, is_old = facets_of(job.columns | {"task_id": job.task_id}, job.status), job.at < RENAMED
     if is_old and job.status == JobStatus.SUCCEEDED:
         facets.add("outcome=succeeded")
+    month = timeline_key(month_bucket(job.job_id), job.job_id, 1 if is_old else 2)
     texts = {
-        "job_id": job.job_id, "month": timeline_key(month_bucket(job.job_id), job.job_id, 1 if is_old else 2), "task_id": job.task_id,
-        "status": job.status, "task_name": job.task_name, "search_name": folded(job.task_name), **job.columns,
+        "job_id": job.job_id, "month": month, "task_id": job.task_id, "status": job.status,
+        "task_name": job.task_name, "search_name": folded(job.task_name), **job.columns,
     }  # fmt: skip
     given: dict[str, Any] = {name: {"S": str(value)} for name, value in texts.items() if value is not None}
     return given | {"facets": {"SS": sorted(facets)}}
