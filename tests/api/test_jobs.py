@@ -20,7 +20,7 @@ from chalicelib.queue.claim import Worker
 from chalicelib.store import task_names
 from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.worker.worker import handle
-from tests.support.api_records import Make
+from tests.support.api_records import ZONE, Make
 from tests.support.http import Http, as_role
 from tests.support.world import World
 
@@ -47,7 +47,7 @@ def test_a_job_shows_every_field(done: dict[str, Any]) -> None:
     assert done["run_no"] == 1
     assert done["files"][0]["rows"] == 24
     assert done["started_at"] <= done["ended_at"]
-    assert done["timezone"] == "Asia/Shanghai"
+    assert done["timezone"] == ZONE
 
 
 def test_jobs_are_listed_by_time_task_and_status(admin: Http, make: Make, done: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import listing as task_listing
 from chalicelib.tasks.listing import COLUMNS
 from tests.api.test_schedules import BAD_SCHEDULES
-from tests.support.api_records import Make
+from tests.support.api_records import ZONE, Make
 from tests.support.http import Http, as_role
 from tests.support.simulator import Stage
 from tests.support.world import World
@@ -91,8 +91,8 @@ def test_a_row_shows_what_an_export_log_shows(admin: Http, make: Make) -> None:
     ended(admin, task)
     (row,) = admin.get("/tasks").json["items"]
     assert row["information"] == {
-        "en": "At 02:00 every day (Asia/Shanghai).",
-        "zh": "每天 02:00 执行（时区 Asia/Shanghai）。",
+        "en": f"At 02:00 every day ({ZONE}).",
+        "zh": f"每天 02:00 执行（时区 {ZONE}）。",
     }
     shown = (row["name"], row["kind"], row["creator"], row["description"], row["enabled"], row["latest_status"])
     assert shown == ("每日订单", "report_export", "token:admin", "for finance", True, "canceled")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.http import Http
 from tests.support.world import World
 
 DATABASE = "shop.db"
+
+
+# A task of these tests fires at 02:00 of a zone where that is hours away: no slot comes between two calls of a test.
+ZONE = "Europe/Berlin" if 16 <= datetime.now(UTC).hour <= 18 else "Asia/Shanghai"
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Make:
     def task_body(self, **changes: Any) -> dict[str, Any]:
         if "spec" not in changes:
             changes["spec"] = {"report_id": self.report()["report_id"]}
-        schedule = {"type": "cron", "expression": "0 2 * * *", "timezone": "Asia/Shanghai"}
+        schedule = {"type": "cron", "expression": "0 2 * * *", "timezone": ZONE}
         return {"name": "Daily orders", "kind": "report_export", "schedule": schedule} | changes
 
     def source(self, **changes: Any) -> dict[str, Any]:
