@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,7 +24,8 @@ def test_a_task_is_made_read_listed_replaced_and_deleted(admin: Http, make: Make
     assert admin.get(path).json | {"job_id": None} == task
     assert task["creator"] == "token:admin"
     assert task["schedule"]["expression"] == "0 2 * * *"
-    assert datetime.fromisoformat(task["next_fire_at"]).hour == 18
+    fires = datetime.fromisoformat(task["next_fire_at"]).astimezone(ZoneInfo(ZONE))
+    assert (fires.hour, fires.minute) == (2, 0)
     assert [row["task_id"] for row in admin.get("/tasks").json["items"]] == [task["task_id"]]
     replaced = admin.put(path, make.task_body(spec=task["spec"], name="Other", enabled=False)).json
     assert (replaced["name"], replaced["revision"], replaced["next_fire_at"]) == ("Other", 2, None)
@@ -54,11 +56,12 @@ def test_a_task_is_disabled_and_enabled_with_a_note(admin: Http, make: Make) -> 
 
 
 def test_a_run_starts_a_job_now_or_for_a_past_slot(admin: Http, make: Make) -> None:
-    task = make.task(window={"type": "yesterday"})
+    shanghai = {"type": "cron", "expression": "0 14 * * *", "timezone": "Asia/Shanghai"}
+    task = make.task(window={"type": "yesterday"}, schedule=shanghai)
     path = f"/tasks/{task['task_id']}/run"
     now = admin.post(path).json
     assert (now["status"], now["trigger"], now["operator"]) == ("waiting", "manual", "token:admin")
-    past = admin.post(path, {"scheduled_for": "2026-02-10T18:00:00Z"}).json
+    past = admin.post(path, {"scheduled_for": "2026-02-11T06:00:00Z"}).json
     assert (past["window_start"], past["window_end"]) == ("2026-02-09T16:00:00Z", "2026-02-10T16:00:00Z")
     future = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert admin.post(path, {"scheduled_for": future}).fields == ["scheduled_for"]
