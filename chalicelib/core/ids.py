@@ -65,11 +65,13 @@ def timeline_key(bucket: str, job_id: str, shards: int) -> str:
     Shard 0 is the month itself, so jobs from before there were shards, or from when there were fewer, are in one. The
     few jobs of `early` are in one partition.
     """
-    return bucket if bucket == EARLY else timeline_keys(bucket, shards)[shard_of(job_id, shards)]
+    keys = timeline_keys(bucket, shards)
+    return keys[shard_of(job_id, len(keys))]
 
 
-def timeline_keys(month: str, shards: int) -> list[str]:
-    return [month, *(f"{month}~{number}" for number in range(1, shards))]
+def timeline_keys(bucket: str, shards: int) -> list[str]:
+    """All partitions of a bucket."""
+    return [bucket, *(f"{bucket}~{number}" for number in range(1, 1 if bucket == EARLY else shards))]
 
 
 def months_between(first: datetime, last: datetime, *, oldest_first: bool = False) -> list[str]:
