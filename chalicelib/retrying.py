@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
@@ -54,7 +54,22 @@ def code_of(error: Exception) -> str | None:
 
     pynamodb's own property fails for an error without an answer.
     """
-    cause = error.cause if isinstance(error, PynamoDBException) else error
-    answer = getattr(cause, "response", None) or {}
-    code = answer.get("Error", {}).get("Code") if isinstance(answer, Mapping) else None
+    code = _answer(error).get("Error", {}).get("Code")
     return None if code is None else str(code)
+
+
+def was_tried_again(error: BaseException | None) -> bool:
+    """Whether the client made the call again: the first one, whose answer was lost, may have had its effect."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, Mapping) and answer.get("ResponseMetadata", {}).get("RetryAttempts", 0):
+            return True
+        # pynamodb tells the code and the message, and keeps botocore's own error as the cause of the cause.
+        error = getattr(error, "cause", None) or error.__cause__
+    return False
+
+
+def _answer(error: Exception) -> Mapping[str, Any]:
+    cause = error.cause if isinstance(error, PynamoDBException) else error
+    answer = getattr(cause, "response", None)
+    return answer if isinstance(answer, Mapping) else {}

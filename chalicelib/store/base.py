@@ -23,7 +23,7 @@ from chalicelib import clock
 from chalicelib.core.batch_answers import unprocessed
 from chalicelib.core.instants import parse, sortable
 from chalicelib.errors import RecordTooLarge, Unavailable
-from chalicelib.retrying import code_of
+from chalicelib.retrying import code_of, was_tried_again
 from chalicelib.settings import settings
 
 E = TypeVar("E", bound=StrEnum)
@@ -84,9 +84,15 @@ def saved(record: Record, condition: Condition | None) -> bool:
     return _accepted(lambda: record.save(condition))
 
 
-def written(record: Record, actions: list[Any], condition: Condition | None) -> bool:
-    """Update these columns and bring `record` up to date; False, and nothing changes, when the condition fails."""
-    return _accepted(lambda: record.update(actions, condition=condition))
+def written(
+    record: Record, actions: list[Any], condition: Condition | None, *, stands: Callable[[], bool] | None = None
+) -> bool:
+    """Update these columns and bring `record` up to date; False, and nothing changes, when the condition fails.
+
+    `stands` reads `record` again and tells whether this write is in the table. It is asked when an answer was lost: the
+    client then tries again by itself, and the condition refuses what its own first try wrote.
+    """
+    return _accepted(lambda: record.update(actions, condition=condition), stands)
 
 
 def deleted(record: Record, condition: Condition | None) -> bool:
@@ -99,16 +105,18 @@ def set_or_remove(column: Attribute[Any], value: Any) -> Any:
     return column.remove() if value is None else column.set(value)
 
 
-def _accepted(write: Callable[[], object]) -> bool:
+def _accepted(write: Callable[[], object], stands: Callable[[], bool] | None = None) -> bool:
     """Turn a failed condition into False, and what a table cannot hold into RecordTooLarge; other failures stay."""
     try:
         write()
     except (PutError, UpdateError, DeleteError) as error:
-        if code_of(error) == "ConditionalCheckFailedException":
-            return False
+        code = code_of(error)
+        if code == "ConditionalCheckFailedException":
+            return stands is not None and was_tried_again(error) and stands()
         if TOO_LARGE in str(error):
             raise RecordTooLarge from error
-        raise
+        if code is not None or stands is None or not stands():
+            raise
     return True
 
 

@@ -7,6 +7,7 @@ Each answers whether it was written; False means that another process has change
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -32,14 +33,20 @@ from chalicelib.store.runs import RunRecord
 
 
 def _transition(
-    job: JobRecord, move: Move, target: JobStatus, actions: list[Any], guard: Condition | None = None
+    job: JobRecord,
+    move: Move,
+    target: JobStatus,
+    actions: list[Any],
+    guard: Condition | None = None,
+    *,
+    stands: Callable[[], bool] | None = None,
 ) -> bool:
     """Write the status where TRANSITIONS allows the move, with the other actions, and bring `job` up to date."""
     before = sorted(sources_of(move, target))
     condition: Condition = JobRecord.status == before[0] if len(before) == 1 else JobRecord.status.is_in(*before)
     if guard is not None:
         condition &= guard
-    return written(job, [JobRecord.status.set(target), *actions], condition)
+    return written(job, [JobRecord.status.set(target), *actions], condition, stands=stands)
 
 
 def claim(
@@ -75,7 +82,14 @@ def claim(
         JobRecord.first_started_at.set(JobRecord.first_started_at | now),
         JobRecord.lateness_seconds.set(JobRecord.lateness_seconds | lateness),
     ]
-    return _transition(job, Move.CLAIM, JobStatus.RUNNING, actions, (JobRecord.not_before <= now) & as_read)
+
+    def stands() -> bool:
+        job.refresh(consistent_read=True)
+        return job.fence == fence
+
+    guard = (JobRecord.not_before <= now) & as_read
+    # To take its own claim for another's would leave the job without a worker, and cost it an attempt.
+    return _transition(job, Move.CLAIM, JobStatus.RUNNING, actions, guard, stands=stands)
 
 
 def wait_again(

@@ -71,7 +71,12 @@ class Faults:
             return call(given)
         call(given)
         if self.fault is Fault.REPEATED:
-            return call(given)
+            try:
+                return call(given)
+            except ClientError as refused:
+                # As botocore says that it was not the first call.
+                refused.response.setdefault("ResponseMetadata", {})["RetryAttempts"] = 1
+                raise
         raise ReadTimeoutError(endpoint_url="https://aws")
 
 

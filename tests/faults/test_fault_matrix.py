@@ -10,11 +10,15 @@ The tests play a sample of the cases, chosen by a seed; `python -m tests.bench.b
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from chalicelib.core.lifecycle import JobStatus
+from chalicelib.store import job_transitions
+from chalicelib.store.job_record import JobRecord
 from tests.faults.conftest import POINTS
-from tests.faults.fault_cases import SCENARIOS, FaultCase, every_case, play, sample
+from tests.faults.fault_cases import SCENARIOS, FaultCase, a_story, check, every_case, fires, play, sample
 from tests.faults.injection import Fault
 
 # Of all cases one in so many is played.
@@ -40,3 +44,23 @@ FOUND = [
 @pytest.mark.parametrize("case", FOUND, ids=str)
 def test_a_case_that_found_a_fault_finds_none(case: FaultCase) -> None:
     play(case)
+
+
+@pytest.mark.parametrize("fault", [Fault.REPEATED, Fault.TIME_OUT])
+def test_a_claim_whose_answer_was_lost_stands_and_costs_no_attempt(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a task without retries the job would end as lost, and would never have run."""
+    real = job_transitions.claim
+    with a_story(FaultCase("fire")) as its:
+
+        def claim(job: JobRecord, **named: Any) -> bool:
+            its.faults.fault, its.faults.at = fault, len(its.faults.calls) + 1
+            return real(job, **named)
+
+        monkeypatch.setattr(job_transitions, "claim", claim)
+        fires(retry={"max_attempts": 1})(its)
+        its.until_quiet()
+        assert its.faults.at
+        check(its, frozenset({JobStatus.SUCCEEDED}))
+        assert {int(job.attempts_spent) for job in its.jobs()} == {1}
