@@ -207,12 +207,12 @@ def _lost(job: JobRecord, *, now: datetime) -> RunRecord:
     )
     end = leases.deadline(job)
     if job.cancel_requested_at is not None:
-        run.status, run.reason, run.stopped_at = (
-            RunStatus.CANCELED,
-            cancel_reason(job.cancel_requested_by, job.cancel_by_policy),
-            now,
+        run.status, run.reason = RunStatus.CANCELED, cancel_reason(job.cancel_requested_by, job.cancel_by_policy)
+        # No `stopped_at`: nothing here has seen the work end.
+        run.error = (
+            "The worker did not answer the cancel, and its lease has run out. When its work stopped is not known: a "
+            "statement may still run at its source."
         )
-        run.error = "The worker did not answer the cancel; its lease has run out."
     elif end is not None and end <= now:
         run.status, run.reason = RunStatus.CANCELED, Reason.DEADLINE
         run.error = f"The deadline of {job.deadline_seconds} s passed, and the worker is gone."

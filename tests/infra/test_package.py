@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.sources import trust
 from infra import archives, package
 
 TEXT = "VALUE = 1\n"
@@ -126,6 +127,9 @@ def test_the_package_holds_the_projects_own_code_only(packaged: Path) -> None:
     (archive,) = packaged.glob("*.zip")
     with zipfile.ZipFile(archive) as packed:
         assert {name.partition("/")[0] for name in packed.namelist()} == {"app.py", "chalicelib", "chalice"}
+        # The authorities without which no server of a source can prove who it is.
+        own = str(trust.AWS_DATABASES.relative_to(package.ROOT))
+        assert packed.read(own) == trust.AWS_DATABASES.read_bytes()
 
 
 def test_help_names_the_stage() -> None:

@@ -82,8 +82,12 @@ def test_sweep_confirms_the_cancel_of_a_job_whose_worker_died(stage: Stage) -> N
     with pytest.raises(KeyboardInterrupt):
         stage.deliver()
     stage.minutes(18)
-    assert job_store.get(job.job_id).status == JobStatus.CANCELED
-    assert len(stage.runs()) == 1
+    done, [run] = job_store.get(job.job_id), stage.runs()
+    assert done.status == JobStatus.CANCELED
+    assert done.cancel_requested_at <= done.canceled_at
+    # Nothing has seen the work end, so nothing says when.
+    assert (done.stopped_at, run.stopped_at) == (None, None)
+    assert "When its work stopped is not known" in done.error
 
 
 def test_sweep_wakes_a_buffered_job_when_the_process_that_should_have_died(

@@ -125,7 +125,10 @@ class JobOut(JobRow):
     first_started_at: Instant | None
     cancel_requested_at: Instant | None
     cancel_requested_by: str | None
-    stopped_at: Annotated[Instant | None, Field(description="When the work had ended, not when it was asked to")]
+    stopped_at: Annotated[
+        Instant | None,
+        Field(description="When the work had ended, not when it was asked to; null when its worker died"),
+    ]
     canceled_at: Instant | None
     attempts_spent: int
     summary: str | None
