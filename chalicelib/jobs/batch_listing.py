@@ -10,6 +10,7 @@ from chalicelib import retention
 from chalicelib.core.ids import months_between
 from chalicelib.paging import TOTAL_LIMIT, Page, check
 from chalicelib.store import batches as store
+from chalicelib.store import jobs
 from chalicelib.store.batches import BatchRecord, BatchStatus, Outcome, OutcomeRow
 
 PENDING = "pending"
@@ -50,7 +51,10 @@ def _with_pending(batch: BatchRecord, found: dict[str, int]) -> dict[str, int]:
 
 
 def outcomes(batch: BatchRecord, *, outcome: str | None, page: int, page_size: int) -> Page:
-    """`{job_id, outcome, message, status}` of each job, in the batch's order; `outcome` keeps jobs of one outcome."""
+    """`{job_id, task_name, outcome, message, status}` of each job, in the batch's order.
+
+    `outcome` keeps jobs of one outcome. `task_name` is None for a job that is gone.
+    """
     check(page, page_size)
     start = (page - 1) * page_size
     if outcome is not None:
@@ -75,4 +79,6 @@ def _rows(batch: BatchRecord, part: BatchRecord) -> Iterator[tuple[str, OutcomeR
 
 
 def _shown(rows: Iterator[tuple[str, OutcomeRow]]) -> list[dict[str, str | None]]:
-    return [{"job_id": job_id, **row._asdict()} for job_id, row in rows]
+    found = list(rows)
+    names = jobs.task_names_of(job_id for job_id, _ in found)
+    return [{"job_id": job_id, "task_name": names.get(job_id), **row._asdict()} for job_id, row in found]

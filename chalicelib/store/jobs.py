@@ -42,6 +42,12 @@ def statuses_of(job_ids: Iterable[str]) -> dict[str, JobStatus]:
     return {job.job_id: job.status for job in read_many(JobRecord, job_ids, only=["job_id", "status"])}
 
 
+def task_names_of(job_ids: Iterable[str]) -> dict[str, str]:
+    """The name of the task of each job that exists among these, as of now; one read for a hundred of them."""
+    found = read_many(JobRecord, job_ids, consistent=False, only=["job_id", "task_name"])
+    return {job.job_id: job.task_name for job in found}
+
+
 # --- making -----------------------------------------------------------------------------------------------------------
 
 

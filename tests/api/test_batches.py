@@ -118,7 +118,8 @@ def test_a_batch_is_watched_to_its_end(admin: Http, make: Make, world: World) ->
         "ended_at": None,
     }
     path = f"/batches/{begun.json['batch_id']}"
-    pending = {"job_id": job["job_id"], "outcome": "pending", "message": None, "status": None}
+    pending = {"job_id": job["job_id"], "task_name": "Daily orders", "outcome": "pending"}
+    pending |= {"message": None, "status": None}
     assert admin.get(path).json["outcomes"]["items"] == [pending]
     assert take_messages(world) == 1
     done = admin.get(path).json
@@ -141,6 +142,15 @@ def test_a_batch_that_is_cancelled_at_once_touches_no_job(admin: Http, make: Mak
     assert (found["status"], found["counts"]) == ("canceled", ZEROES | {"canceled": 1})
     assert found["outcomes"]["items"][0]["message"] == "The batch was cancelled before."
     assert admin.get(f"/jobs/{job['job_id']}").json["status"] == "waiting"
+
+
+def test_outcomes_show_the_name_of_the_task_while_their_job_is_there(admin: Http, make: Make, world: World) -> None:
+    ids = [make.job()["job_id"], make.job(name="Other")["job_id"], "none"]
+    for action, named in (("cancel", ["Daily orders", "Other", None]), ("delete", [None, None, None])):
+        batch = admin.post("/jobs/batch", {"action": action, "job_ids": ids}).json
+        take_messages(world)
+        items = admin.get(f"/batches/{batch['batch_id']}").json["outcomes"]["items"]
+        assert [(row["job_id"], row["task_name"]) for row in items] == list(zip(ids, named, strict=True))
 
 
 def test_a_repeated_request_gives_the_same_batch(admin: Http, world: World) -> None:

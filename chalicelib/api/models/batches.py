@@ -64,6 +64,7 @@ class BatchRow(Answer):
 
 class OutcomeOut(Answer):
     job_id: str
+    task_name: Annotated[str | None, Field(description="null for a job that is not there")]
     outcome: Outcome | Literal["pending"]
     message: Annotated[str | None, Field(description="Why it was not done, or what it came to")]
     status: Annotated[str | None, Field(description="The job's status after; null for one that is not there")]
