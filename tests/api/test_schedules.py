@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ def test_an_invalid_schedule_is_refused_by_field(admin: Http, schedule: Any, fie
         ({"type": "tomorrow"}, "window.type"),
         ({"type": "last", "unit": "fortnight"}, "window.unit"),
         ({"type": "last", "n": 0, "unit": "day"}, "window.n"),
+        ({"type": "last_days", "n": 36_501}, "window.n"),
         ({"type": "fixed", "start": "2026-02-01", "end": "2026-01-01"}, "window.end"),
         ({"type": "yesterday", "n": 2}, "window.n"),
     ],
@@ -93,6 +95,25 @@ def test_an_invalid_schedule_is_refused_by_field(admin: Http, schedule: Any, fie
 def test_an_invalid_window_is_refused_by_field(admin: Http, window: Any, field: str) -> None:
     reply = admin.post("/schedules/preview", {"schedule": NIGHTLY, "window": window})
     assert (reply.status, reply.fields[:1]) == (422, [field]), reply.raw
+
+
+WIDEST: list[dict[str, Any]] = [
+    {"type": "last_days", "n": 36_500},
+    {"type": "rolling", "n": 36_500, "unit": "day"},
+    {"type": "custom", "start": {"trunc": "day", "offset": -36_500}, "end": {"trunc": "day", "offset": 36_500}},
+]
+
+
+@pytest.mark.parametrize("window", WIDEST, ids=str)
+def test_the_widest_windows_fit_every_slot_that_there_can_be(admin: Http, window: Any) -> None:
+    body = {"schedule": NIGHTLY | {"timezone": "UTC"}, "window": window, "count": 1}
+    for after in ("1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2198-12-01T00:00:00Z"):
+        [fire] = admin.post("/schedules/preview", body | {"after": after}).json["fires"]
+        begin = datetime.fromisoformat(fire["window_start"])
+        assert (datetime.fromisoformat(fire["at"]) - begin).days == 36_500
+    for after in ("0001-01-01T00:00:00Z", "0099-01-01T00:00:00Z", "9999-12-31T00:00:00Z"):
+        reply = admin.post("/schedules/preview", body | {"after": after})
+        assert (reply.status, reply.fields) == (422, ["after"]), reply.raw
 
 
 def test_a_task_that_runs_now_has_no_previous_fire(admin: Http) -> None:

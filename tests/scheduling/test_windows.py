@@ -145,6 +145,19 @@ def test_a_window_begins_at_the_last_slot_that_ran_or_was_to_run(stage: Stage) -
     assert (shown.window_start, shown.window_end) == (monday.window_start, monday.window_end)
 
 
+def test_the_first_window_begins_at_the_start_of_the_schedule(stage: Stage) -> None:
+    task = stage.task(schedule={**NINE, "start": "2026-03-03T06:00:00Z"}, window=SINCE)
+    stage.world.now = at("03 07:00:00")
+    assert run(task, stage) == (at("03 06:00:00"), at("03 07:00:00"))
+    every_day(stage, "03", 2)
+    assert [(job.window_start, job.window_end) for job in stage.jobs() if job.operator is None] == [
+        (at("03 06:00:00"), at("03 09:00:00")),
+        (at("03 09:00:00"), at("04 09:00:00")),
+    ]
+    [shown, _] = preview_fires(task.schedule, after=at("02 12:00:00"), count=2, window=SINCE)
+    assert (shown.window_start, shown.window_end) == (at("03 06:00:00"), at("03 09:00:00"))
+
+
 def test_a_start_by_hand_begins_where_a_slot_at_that_time_would(stage: Stage) -> None:
     task = stage.task(schedule=WORKING_DAYS, window=SINCE)
     stage.world.forward(minutes=10)
@@ -170,6 +183,14 @@ def test_a_start_by_hand_before_a_slot_planned_ahead_leaves_that_out(stage: Stag
     stage.world.now = at("04 08:59:00")
     stage.tick()
     assert run(task, stage) == (at("03 09:00:00"), at("04 08:59:00"))
+
+
+def test_a_start_by_hand_of_the_last_slot_whose_job_was_deleted_has_its_window(stage: Stage) -> None:
+    task = stage.task(schedule=WORKING_DAYS, window=SINCE)
+    every_day(stage, "03", 3)
+    stage.world.forward(hours=1)
+    actions.delete(stage.jobs()[-1].job_id, actor=OPERATOR, now=stage.now)
+    assert run(task, stage, at("05 09:00:00")) == (at("04 09:00:00"), at("05 09:00:00"))
 
 
 def test_a_start_by_hand_of_a_task_that_was_disabled_begins_at_its_last_slot(stage: Stage) -> None:
