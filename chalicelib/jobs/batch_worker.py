@@ -109,10 +109,11 @@ def _run_part(batch: BatchRecord, part: BatchRecord, *, now: datetime) -> list[O
     Jobs that are still to come when the batch is cancelled are left alone. Raises Unavailable while a service fails a
     job, up to TRIES times.
     """
-    found = {job.job_id: job for job in jobs.get_many(part.job_ids)}
+    readable, unreadable = jobs.get_readable(part.job_ids)
+    found = {job.job_id: job for job in readable}
     records = [found.get(job_id) for job_id in part.job_ids]
     store.open_part(part, [_state_before(job) for job in records])
-    run = PartRun(batch, now)
+    run = PartRun(batch, now, frozenset(unreadable))
     work = list(zip(part.job_ids, part.states_before, records, strict=True))
     rows: list[OutcomeRow] = []
     held = True
@@ -152,8 +153,9 @@ def _follow_up(action: Action, changed: Iterable[JobRecord], *, now: datetime) -
 class PartRun:
     """One try of a part: acts on each job by itself, collects the changed jobs and the errors."""
 
-    def __init__(self, batch: BatchRecord, now: datetime):
+    def __init__(self, batch: BatchRecord, now: datetime, unreadable: frozenset[str]):
         self.now = now
+        self.unreadable = unreadable
         self.batch = batch
         self.request = ActionRequest(
             actor=batches.actor_of(batch),
@@ -187,6 +189,8 @@ class PartRun:
             return OutcomeRow(Outcome.REFUSED, message, None if job is None else job.status)
 
     def _act(self, job_id: str, before: StateBefore | None, job: JobRecord | None) -> OutcomeRow:
+        if job_id in self.unreadable:
+            return OutcomeRow(Outcome.REFUSED, "Its record cannot be read.", None)
         if before is None:
             return OutcomeRow(Outcome.NOT_FOUND, "There is no such job.", None)
         deletes = self.request.action is Action.DELETE

@@ -132,7 +132,7 @@ WATCHERS: Mapping[Watched, Callable[[str, SweepResult, datetime], None]] = {
 def _repair_job(job_id: str, result: SweepResult, *, now: datetime) -> None:
     try:
         job = jobs.find(job_id)
-    except unclaimable.UNREADABLE as error:
+    except jobs.UNREADABLE as error:
         if unclaimable.note_unreadable(job_id, error, now=now):
             return
         raise

@@ -110,7 +110,7 @@ def _sleep_until_due(token: sqs.Token, *, worker: Worker) -> None:
 def _read(token: sqs.Token, *, worker: Worker) -> ClaimReads:
     try:
         return claim_reads.read(token.pool, token.job_id, token.task_id)
-    except unclaimable.UNREADABLE:
+    except jobs.UNREADABLE:
         own = unclaimable.read(token.job_id, now=worker.clock.now())
         return ClaimReads(pools.state(token.pool), own, None)
 

@@ -86,7 +86,7 @@ def _count_ahead(job: JobRecord, *, now: datetime) -> int:
 def _recent_run_seconds(pool: str) -> list[float]:
     """How long the last runs of the pool's newest jobs took."""
     newest = [job_id for status in RAN for job_id in jobs.newest_ids_in_pool(pool, status, among=SEARCHED)[:SAMPLE]]
-    sampled = jobs.get_many(sorted(newest, reverse=True)[:SAMPLE]) if newest else []
+    sampled, _ = jobs.get_readable(sorted(newest, reverse=True)[:SAMPLE])
     return [
         max(0.0, (job.ended_at - job.started_at).total_seconds())
         for job in sampled

@@ -20,8 +20,6 @@ from chalicelib.store.job_record import JobRecord
 TRIES = 3
 # What DynamoDB answers for a write that the record itself does not allow.
 OF_THE_RECORD = "ValidationException"
-# What pynamodb raises for a stored value that is none of its column's, such as a trigger of a later version.
-UNREADABLE = (ValueError, TypeError, KeyError)
 # Characters of an error in the job's record.
 SHOWN = 500
 
@@ -57,7 +55,7 @@ def readable(job_ids: Sequence[str], *, now: datetime) -> list[JobRecord]:
     """The jobs that exist among these. One whose record this version cannot read counts as one that it cannot claim."""
     try:
         return jobs.get_many(job_ids)
-    except UNREADABLE:
+    except jobs.UNREADABLE:
         return [job for job_id in job_ids if (job := read(job_id, now=now)) is not None]
 
 
@@ -65,7 +63,7 @@ def read(job_id: str, *, now: datetime) -> JobRecord | None:
     """The job; None where there is none, or where its record cannot be read, which counts."""
     try:
         return jobs.find(job_id)
-    except UNREADABLE as error:
+    except jobs.UNREADABLE as error:
         note_unreadable(job_id, error, now=now)
         return None
 

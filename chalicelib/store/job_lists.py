@@ -74,8 +74,9 @@ def _readers(
 
 
 def _rows(ids: list[str]) -> list[JobRecord]:
-    """The jobs of these ids, in their order; one deleted meanwhile is left out."""
-    found = {job.job_id: job for job in jobs.get_many(ids)}
+    """The jobs of these ids, in their order; one deleted meanwhile, or that this version cannot read, is left out."""
+    readable, _ = jobs.get_readable(ids)
+    found = {job.job_id: job for job in readable}
     return [found[job_id] for job_id in ids if job_id in found]
 
 

@@ -11,9 +11,12 @@ from chalicelib.core.facets import EQUALITIES, facet, facets_of, folded
 from chalicelib.core.ids import shard_of
 from chalicelib.core.lifecycle import ACTIVE, JobStatus, Move, Reason, sources_of
 from chalicelib.errors import JobNotFound
+from chalicelib.log import event
 from chalicelib.store.base import count_up_to, read_many, saved
 from chalicelib.store.job_record import LEASE_SHARDS, JobRecord
 
+# What pynamodb raises for a stored value that is none of its column's, such as a trigger of a later version.
+UNREADABLE = (ValueError, TypeError, KeyError)
 # Entries of a queue are small: this many cost half a read unit or one.
 READY_PAGE = 25
 
@@ -35,6 +38,19 @@ def find(job_id: str) -> JobRecord | None:
 def get_many(job_ids: Iterable[str]) -> list[JobRecord]:
     """The jobs that exist among these, read consistently, in no order."""
     return read_many(JobRecord, job_ids)
+
+
+def get_readable(job_ids: Sequence[str]) -> tuple[list[JobRecord], list[str]]:
+    """The same, and the ids of those whose records this version cannot read: they keep no other from being read."""
+    try:
+        return get_many(job_ids), []
+    except UNREADABLE as error:
+        if len(job_ids) == 1:
+            event("job cannot be read", level="ERROR", job_id=job_ids[0], error=str(error))
+            return [], [job_ids[0]]
+    half = len(job_ids) // 2
+    (found, unreadable), (more, others) = get_readable(job_ids[:half]), get_readable(job_ids[half:])
+    return found + more, unreadable + others
 
 
 def statuses_of(job_ids: Iterable[str]) -> dict[str, JobStatus]:

@@ -22,6 +22,7 @@ from chalicelib.store.job_list_plan import JobFilter
 from chalicelib.worker.worker import handle
 from tests.support.api_records import ZONE, Make
 from tests.support.http import Http, as_role
+from tests.support.later_version import write_as_a_later_version
 from tests.support.world import World
 
 
@@ -350,3 +351,16 @@ def test_a_service_that_fails_is_told_without_detail(
     assert (reply.status, reply.json["Code"]) == (status, shown)
     assert b"arn:aws" not in reply.raw
     assert ("Retry-After" in reply.headers) == (status == 503)
+
+
+def test_a_job_that_this_version_cannot_read_keeps_no_other_from_the_list(
+    admin: Http, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later version wrote it, and was taken back."""
+    made = [make.job()["job_id"] for _ in range(5)]
+    unreadable = write_as_a_later_version(made[2])
+    for query in ({}, {"status": "waiting"}, {"kind": "report_export"}):
+        shown = admin.get("/jobs", **query)
+        assert (shown.status, {each["job_id"] for each in shown.json["items"]}) == (200, {*made} - {unreadable})
+    assert admin.get(f"/jobs/{made[4]}").status == 200
+    assert f'"job cannot be read","job_id":"{unreadable}"' in capsys.readouterr().out

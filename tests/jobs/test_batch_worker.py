@@ -26,6 +26,7 @@ from chalicelib.store.job_record import JobRecord
 from tests.support.batches import begin, entries, fails, outcomes_of, run, step, waiting, watches
 from tests.support.copies import a_job, copies
 from tests.support.dying import Died, dies
+from tests.support.later_version import write_as_a_later_version
 from tests.support.simulator import OPERATOR, PROBE, Stage
 
 
@@ -325,3 +326,14 @@ def test_a_job_that_a_service_keeps_failing_does_not_stop_the_batch(
     found = outcomes_of(store.get(batch.batch_id))
     assert found[bad][:2] == ("refused", "It could not be finished; the log says why.")
     assert found[jobs[1].job_id] == ("done", None, None)
+
+
+def test_a_job_that_this_version_cannot_read_is_refused_and_keeps_no_other(stage: Stage) -> None:
+    for _ in range(5):
+        stage.task(schedule={"type": "now"})
+    ids = [job.job_id for job in stage.jobs()]
+    unreadable = write_as_a_later_version(ids[2])
+    batch = run(stage, "cancel", job_ids=ids)
+    assert batch.status == BatchStatus.DONE
+    expected = dict.fromkeys(ids, ("done", None, "canceled"))
+    assert outcomes_of(batch) == expected | {unreadable: ("refused", "Its record cannot be read.", None)}

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import UpdateError
-from pynamodb.expressions.operand import Path
 
 from chalicelib.core.invariants.table import broken
 from chalicelib.core.lifecycle import JobStatus, Reason
@@ -23,6 +22,7 @@ from chalicelib.store.job_record import JobRecord
 from chalicelib.tasks import editing
 from tests.support.exact_sizes import exact_sizes
 from tests.support.large_records import fill_up
+from tests.support.later_version import write_as_a_later_version
 from tests.support.simulator import OPERATOR, PROBE, Stage, body_of
 from tests.support.world import World
 
@@ -148,7 +148,7 @@ def test_a_job_whose_record_cannot_be_read_stops_no_other(stage: Stage, world: W
     others = [] if alone else [stage.task(schedule=DUE).task_id for _ in range(3)]
     stage.tick()
     [bad] = [job.job_id for job in stage.jobs() if job.task_id == task.task_id]
-    JobRecord._get_connection().update_item(bad, actions=[Path("trigger").set("of_a_later_version")])
+    write_as_a_later_version(bad)
     stage.world.forward(seconds=60)
     stage.deliver()
     for _ in range(3):
