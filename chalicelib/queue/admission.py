@@ -63,8 +63,9 @@ def _withdrawn(job: JobRecord, task: TaskRecord | None) -> bool:
 
 def _earlier_open(job: JobRecord) -> list[JobRecord]:
     """The task's earlier jobs that have not ended. Read from the table: the index may still show one that has."""
-    ids = jobs.open_ids_of_task(job.task_id, before=job.job_id)
-    return [other for other in jobs.get_many(ids) if other.active_task is not None] if ids else []
+    # One that cannot be read counts for none: this job is not at fault.
+    found, _ = jobs.get_readable(jobs.open_ids_of_task(job.task_id, before=job.job_id))
+    return [other for other in found if other.active_task is not None]
 
 
 def _apply_overlap_policy(job: JobRecord, *, now: datetime) -> Admission:

@@ -195,6 +195,7 @@ def wake_buffered(job: JobRecord, *, now: datetime) -> None:
     """
     if not _may_buffer_others(job):
         return
-    buffered = [other for other in jobs.get_many(jobs.open_ids_of_task(job.task_id)) if other.buffered]
+    found, _ = jobs.get_readable(jobs.open_ids_of_task(job.task_id))
+    buffered = [other for other in found if other.buffered]
     if buffered:
         leases.send_token(min(buffered, key=lambda each: each.job_id), now=now)

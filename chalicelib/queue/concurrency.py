@@ -143,7 +143,8 @@ def release_parked(limit: str, *, now: datetime, in_use: int | None = None) -> N
     key = parked_key(limit)
     parked = iter(jobs.first_ready_ids(key, free + INDEX_LAG))
     while free > 0 and (best := list(islice(parked, free))):
-        for job in sorted(jobs.get_many(best), key=lambda each: (each.rank, each.job_id)):
+        found, _ = jobs.get_readable(best)
+        for job in sorted(found, key=lambda each: (each.rank, each.job_id)):
             if job.ready_pool == key and job_updates.make_ready(job):
                 leases.send_token(job, now=now)
                 free -= 1

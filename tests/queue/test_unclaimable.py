@@ -159,3 +159,18 @@ def test_a_job_whose_record_cannot_be_read_stops_no_other(stage: Stage, world: W
     [item] = [item for item in world.items("jobs") if item["job_id"] == bad]
     assert (item["status"], item["reason"]) == ("failed", "unclaimable")
     assert not {"ready_pool", "lease_until", "active_task"} & set(item)
+
+
+def test_a_job_that_cannot_be_read_is_not_held_against_the_next_of_its_task(stage: Stage) -> None:
+    """Overlap is asked of the task's other jobs, and an end wakes those that wait for it."""
+    task = stage.task(schedule={"type": "cron", "expression": "1,2 9 * * *"}, overlap="buffer_all")
+    stage.tick()
+    [bad] = stage.jobs()
+    write_as_a_later_version(bad.job_id)
+    stage.world.forward(seconds=60)
+    stage.tick()
+    stage.world.forward(seconds=60)
+    stage.deliver()
+    [next_one] = [job_id for job_id in PROBE.runs if job_id != bad.job_id]
+    ended = jobs.get(next_one)
+    assert (ended.status, ended.task_id) == (JobStatus.SUCCEEDED, task.task_id)
