@@ -146,6 +146,10 @@ def test_a_preset_of_days_is_in_the_callers_zone(admin: Http, monkeypatch: pytes
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
         assert wanted.created_to == midnight
         assert wanted.created_from == (midnight - timedelta(days=1)).replace(tzinfo=ZoneInfo(timezone))
+        assert admin.get("/jobs", created="today", timezone=timezone).status == 200
+        wanted, now = asked.pop()
+        midnight = now.astimezone(ZoneInfo(timezone)).replace(hour=0, minute=0, second=0, microsecond=0)
+        assert (wanted.created_from, wanted.created_to) == (midnight, None)
     assert admin.get("/jobs", created="week", timezone="Asia/Shanghai").status == 200
     wanted, _ = asked.pop()
     assert wanted.created_from is not None

@@ -43,6 +43,12 @@ def outage(stage: Stage, until: str) -> None:
     stage.minutes(2)
 
 
+def off_on(stage: Stage, day: str) -> None:
+    """A calendar `holidays`."""
+    about: dict[str, Any] = {"creator": "olga", "created_at": stage.now, "updated_at": stage.now}
+    CalendarRecord("holidays", name="holidays", days={day: "off"}, **about).save()
+
+
 # --- the misfire policy and slots that would not have run -------------------------------------------------------------
 
 
@@ -74,14 +80,7 @@ def test_the_misfire_policy_chooses_among_the_slots_that_would_have_run(
 
 
 def test_a_holiday_of_a_calendar_is_no_slot_that_would_have_run(stage: Stage) -> None:
-    CalendarRecord(
-        "holidays",
-        name="holidays",
-        days={"2026-03-06": "off"},
-        creator="olga",
-        created_at=stage.now,
-        updated_at=stage.now,
-    ).save()
+    off_on(stage, "2026-03-06")
     stage.task(schedule={**WORKING_DAYS, "calendar": "holidays"}, window=SINCE)
     every_day(stage, "03", 1)
     outage(stage, "08 12:00:00")
@@ -183,6 +182,19 @@ def test_a_start_by_hand_before_a_slot_planned_ahead_leaves_that_out(stage: Stag
     stage.world.now = at("04 08:59:00")
     stage.tick()
     assert run(task, stage) == (at("03 09:00:00"), at("04 08:59:00"))
+    editing.disable(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.world.now = at("05 12:00:00")
+    editing.enable(task.task_id, actor=OPERATOR, now=stage.now)
+    stage.world.now = at("06 08:59:00")
+    stage.tick()
+    assert run(task, stage) == (at("03 09:00:00"), at("06 08:59:00")), "nothing ran while the task was disabled"
+
+
+def test_a_start_by_hand_knows_the_holidays_of_its_calendar(stage: Stage) -> None:
+    off_on(stage, "2026-02-26")
+    task = stage.task(schedule={**WORKING_DAYS, "calendar": "holidays"}, window=SINCE)
+    of_friday = datetime(2026, 2, 27, 9, tzinfo=UTC)
+    assert run(task, stage, of_friday) == (of_friday - timedelta(days=2), of_friday)
 
 
 def test_a_start_by_hand_of_the_last_slot_whose_job_was_deleted_has_its_window(stage: Stage) -> None:
