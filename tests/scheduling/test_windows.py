@@ -12,6 +12,7 @@ from chalicelib.core.lifecycle import JobStatus, Reason
 from chalicelib.core.schedules.preview import preview_fires
 from chalicelib.jobs import actions
 from chalicelib.kinds.protocol import Outcome, RunContext
+from chalicelib.scheduling.calendars import calendar_of
 from chalicelib.store.catalogue import CalendarRecord
 from chalicelib.store.task_record import TaskRecord
 from chalicelib.tasks import editing, starts
@@ -195,6 +196,9 @@ def test_a_start_by_hand_knows_the_holidays_of_its_calendar(stage: Stage) -> Non
     task = stage.task(schedule={**WORKING_DAYS, "calendar": "holidays"}, window=SINCE)
     of_friday = datetime(2026, 2, 27, 9, tzinfo=UTC)
     assert run(task, stage, of_friday) == (of_friday - timedelta(days=2), of_friday)
+    days = calendar_of(task.schedule)
+    [shown] = preview_fires(task.schedule, after=of_friday - timedelta(seconds=1), count=1, window=SINCE, calendar=days)
+    assert (shown.window_start, shown.window_end) == (of_friday - timedelta(days=2), of_friday)
 
 
 def test_a_start_by_hand_of_the_last_slot_whose_job_was_deleted_has_its_window(stage: Stage) -> None:
@@ -214,6 +218,7 @@ def test_a_start_by_hand_of_a_task_that_was_disabled_begins_at_its_last_slot(sta
     editing.enable(task.task_id, actor=OPERATOR, now=stage.now)
     every_day(stage, "07", 3)
     assert stage.jobs()[-1].window_start == at("03 09:00:00"), "a start by hand is no slot"
+    assert run(task, stage, at("09 09:00:00")) == (at("03 09:00:00"), at("09 09:00:00")), "as the slot's job has it"
 
 
 def test_a_window_of_new_zone_data_begins_where_the_task_was_made(

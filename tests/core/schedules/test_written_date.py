@@ -143,3 +143,10 @@ def test_any_other_instant_has_its_local_date() -> None:
     for hours in range(0, 72, 5):
         at = utc("2026-03-27T02:30Z") + timedelta(hours=hours)
         assert written_date(at_time(NUUK, "23:30"), at) == to_local(at, ZoneInfo(NUUK)).date()
+
+
+def test_a_gap_that_begins_at_midnight_moves_nothing_to_another_date() -> None:
+    """The clocks of Cairo go from 0:00 to 1:00 on Friday, 24 April 2026."""
+    end = utc("2026-04-23T22:00Z")
+    for expression in ("0 9 * * MON", "30 0 * * *", "30 23 * * THU"):
+        assert written_date(cron(expression, timezone="Africa/Cairo"), end) == date(2026, 4, 24)
