@@ -130,6 +130,7 @@ def test_weeks_and_months_are_those_of_the_written_date(window: dict[str, Any], 
         (cron("0,30 0,23 28 3 *", timezone=NUUK), 28),
         # Nothing is moved: a fire in the gap is skipped.
         (cron("0 0 * * *", timezone=NUUK, dst_policy="literal"), 29),
+        (cron("30 23 28 3 *", timezone=NUUK, dst_policy="literal"), 29),
         ({"type": "interval", "every": 1, "unit": "hour", "timezone": NUUK, "anchor": "2026-01-01T00:00:00Z"}, 29),
     ],
 )
