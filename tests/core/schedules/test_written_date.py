@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from chalicelib.core.local_time import DAY, epoch_seconds, from_seconds, offset_at, to_local
+from chalicelib.core.schedules.business_days import Calendar
 from chalicelib.core.schedules.dst import LONGEST_SHIFT
 from chalicelib.core.schedules.fires import upcoming
 from chalicelib.core.schedules.preview import preview_fires
@@ -151,3 +152,12 @@ def test_a_gap_that_begins_at_midnight_moves_nothing_to_another_date() -> None:
     end = utc("2026-04-23T22:00Z")
     for expression in ("0 9 * * MON", "30 0 * * *", "30 23 * * THU"):
         assert written_date(cron(expression, timezone="Africa/Cairo"), end) == date(2026, 4, 24)
+
+
+def test_a_fire_that_days_off_moved_to_the_end_of_a_gap_keeps_its_date() -> None:
+    """Sunday the 29th is a working day of this calendar, and Saturday is off."""
+    calendar = Calendar(days={date(2026, 3, 29): True})
+    schedule = cron("0,30 0,23 28 3 *", timezone=NUUK, on_non_business="next")
+    fire = upcoming(schedule, after=utc("2026-03-28T00:00Z"), count=1, calendar=calendar)[0]
+    assert fire == utc("2026-03-29T01:00Z")
+    assert written_date(schedule, fire, calendar=calendar) == date(2026, 3, 29)
