@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from pynamodb.exceptions import PutError
 
-from chalicelib import retrying
+from chalicelib import clock, retrying
 from chalicelib.errors import Unavailable
 
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem")
@@ -78,3 +78,13 @@ def test_no_pause_outlasts_the_time_left(pauses: list[float]) -> None:
 )
 def test_the_code_of_an_error_is_the_services(error: Exception, code: str | None) -> None:
     assert retrying.code_of(error) == code
+
+
+def test_each_caller_pauses_for_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers that were throttled together do not come back together."""
+    slept: list[float] = []
+    monkeypatch.setattr(clock, "time", SimpleNamespace(sleep=slept.append))
+    for _ in range(50):
+        clock.pause(0.4)
+    assert len(set(slept)) > 40
+    assert 0 <= min(slept) < 0.1 < 0.3 < max(slept) <= 0.4
