@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from chalicelib.sources.preview_limits import ROWS_BYTES, VALUE_CHARACTERS
+from chalicelib.sources.postgres.preview import rows_of
+from chalicelib.sources.preview_limits import ROWS_BYTES, VALUE_CHARACTERS, within_limits
 from chalicelib.sources.protocol import Query, Source
 
 
@@ -45,3 +48,25 @@ def test_a_value_is_as_the_server_writes_it(source: Source, sql: str, row: list[
 def test_a_column_is_computed_once(source: Source) -> None:
     sql = "SELECT CASE WHEN random() < 0.5 THEN NULL ELSE 'x' END AS a FROM generate_series(1, 100)"
     assert {cell for (cell,) in source.preview(Query("q", sql), 100).rows} == {None, "x"}
+
+
+class Cursor:
+    """A server's cursor whose rows have no end; counts those that were fetched at once."""
+
+    def __init__(self) -> None:
+        self.fetched: list[int] = []
+
+    def execute(self, sql: str | bytes) -> None:
+        self._asked = re.findall(r"FETCH FORWARD (\d+)", sql.decode() if isinstance(sql, bytes) else sql)
+
+    def fetchall(self) -> list[list[str]]:
+        (count,) = self._asked
+        self.fetched.append(int(count))
+        return [["x" * 1_500] * 400] * int(count)
+
+
+def test_no_more_rows_of_a_wide_result_are_fetched_than_memory_has_room_for() -> None:
+    cursor = Cursor()
+    shown, _ = within_limits(rows_of(cursor, "SELECT wide", columns=400, limit=100), 100)
+    assert len(shown) <= sum(cursor.fetched) <= len(shown) + cursor.fetched[0]
+    assert cursor.fetched[0] * 400 * VALUE_CHARACTERS <= ROWS_BYTES
