@@ -42,6 +42,7 @@ A class's docstring is its default message, which callers see. `api/errors.py` m
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # The form of every reason that says that a precondition is missing.
@@ -133,10 +134,10 @@ class BatchNotFound(NotFound):
 class MethodNotAllowed(CarillonError):
     """This address has no such method."""
 
-    def __init__(self, allowed: list[str]):
+    def __init__(self, allowed: Sequence[str] = ()):
         """`allowed` are the methods that the address has."""
-        super().__init__(f"This address has no such method; it has {', '.join(allowed)}.")
-        self.allowed = allowed
+        super().__init__(f"This address has no such method; it has {', '.join(allowed)}." if allowed else None)
+        self.allowed = list(allowed)
 
 
 class Conflict(CarillonError):

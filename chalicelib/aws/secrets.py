@@ -33,15 +33,16 @@ def add(name: str, version: str, secret: dict[str, Any]) -> None:
     """Add a version to a secret, and make the secret where there is none. No other version changes; repeating it
     changes nothing.
     """
-    text = json.dumps(secret)
+    service = client("secretsmanager")
     try:
-        client("secretsmanager").create_secret(Name=name, ClientRequestToken=version, SecretString=text)
+        # Without a value: the emulator gives the first one a version of its own choice.
+        service.create_secret(Name=name)
     except ClientError as error:
         if _code(error) != "ResourceExistsException":
             raise
-        client("secretsmanager").put_secret_value(
-            SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=[ADDED]
-        )
+    service.put_secret_value(
+        SecretId=name, ClientRequestToken=version, SecretString=json.dumps(secret), VersionStages=[ADDED]
+    )
 
 
 def get(name: str, version: str | None) -> dict[str, Any]:
