@@ -68,6 +68,19 @@ def test_an_edit_shortly_before_its_slot_keeps_the_slot_and_its_window(stage: St
     assert_tiled(task, windows(stage))
 
 
+@pytest.mark.parametrize("edit", EDITS.values(), ids=list(EDITS))
+def test_an_edit_takes_back_two_slots_planned_ahead(stage: Stage, edit: Edit) -> None:
+    task = stage.task(schedule={**FIVE_PAST, "expression": "* * * * *"}, window=SINCE)
+    stage.minutes(3)
+    stage.world.forward(seconds=40)
+    stage.tick()
+    assert store.get(task.task_id).previous_fire_at - stage.now == timedelta(seconds=80)
+    edit(task.task_id, stage)
+    patch(task.task_id, stage, schedule=FIVE_PAST)
+    stage.minutes(4)
+    assert_tiled(task, windows(stage))
+
+
 def test_a_window_reaches_back_over_a_slot_that_an_edit_took_away(stage: Stage) -> None:
     task = stage.task(schedule=FIVE_PAST, window=SINCE)
     stage.minutes(14)
@@ -144,8 +157,14 @@ def test_an_edit_between_a_slot_and_its_delayed_start_does_not_lose_the_slot(sta
     assert (job.status, job.description) == (JobStatus.SUCCEEDED, "before")
 
 
-def test_a_slot_in_the_instant_of_an_edit_is_recorded_as_it_was_defined_before(stage: Stage) -> None:
+@pytest.mark.parametrize("planned_ahead", [False, True])
+def test_a_slot_in_the_instant_of_an_edit_is_recorded_as_it_was_defined_before(
+    stage: Stage, planned_ahead: bool
+) -> None:
     task = stage.task(schedule=FIVE_PAST, window=SINCE, description="before")
+    if planned_ahead:
+        stage.world.now = at("02 09:04:00")
+        stage.tick()
     stage.world.now = at("02 09:05:00")
     patch(task.task_id, stage, description="after")
     stage.minutes(6)

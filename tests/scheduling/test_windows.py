@@ -242,6 +242,16 @@ def run(task: TaskRecord, stage: Stage, scheduled_for: datetime | None = None) -
     return job.window_start, job.window_end
 
 
+def test_a_slot_covers_the_days_before_the_date_that_its_schedule_wrote(stage: Stage) -> None:
+    """23:30 of the 28th is skipped by the clocks of Nuuk: the slot comes at midnight."""
+    stage.world.now = at("28 12:00:00")
+    stage.task(schedule={**NINE, "expression": "30 23 * * *", "timezone": "America/Nuuk"}, window={"type": "yesterday"})
+    stage.world.now = at("29 00:59:30")
+    stage.minutes(1)
+    [job] = stage.jobs()
+    assert (job.scheduled_for, job.window_start) == (at("29 01:00:00"), at("27 02:00:00"))
+
+
 # --- the overlap policy -----------------------------------------------------------------------------------------------
 
 
