@@ -246,7 +246,7 @@ def _claim(job: JobRecord, permits: concurrency.Permits, crowd: _Crowd, *, worke
     holds = permits.acquire(job, fence, now=now)
     if holds is None:
         return False
-    # The search may have taken a while; the job's own time has come, whatever the clock says.
+    # The search may have taken a while; the job's own time has come even where the clock lags.
     at = max(now, worker.clock.now())
     lease_until = leases.worker_lease(worker.until, now=at)
     if not job_transitions.claim(job, worker=worker.name, fence=fence, lease_until=lease_until, now=at, holds=holds):

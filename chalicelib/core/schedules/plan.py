@@ -75,7 +75,7 @@ class Plan(ABC):
 
     @abstractmethod
     def _latest(self, until: int, calendar: Calendar, *, with_skipped: bool) -> int | None:
-        """The last fire at or before an instant, whatever the bounds."""
+        """The last fire at or before an instant, also outside the bounds."""
 
 
 @dataclass(frozen=True)
