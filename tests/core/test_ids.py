@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chalicelib.core.ids import month_bucket, months_between, ulid
+from chalicelib.core.ids import month_bucket, months_between, timeline_key, timeline_keys, ulid
 
 YEAR_END = datetime(2025, 12, 31, 23, tzinfo=UTC)
 
@@ -31,3 +31,11 @@ def test_months_are_those_of_the_ids_made_then() -> None:
 )
 def test_a_time_that_ends_before_it_begins_has_at_most_its_own_month(last: datetime, expected: list[str]) -> None:
     assert months_between(YEAR_END, last) == expected
+
+
+def test_the_jobs_of_a_month_are_spread_over_its_shards() -> None:
+    ids_made = [ulid(YEAR_END, str(number)) for number in range(400)]
+    found = [timeline_key("2025-12", job_id, 4) for job_id in ids_made]
+    assert set(found) == set(timeline_keys("2025-12", 4))
+    assert max(found.count(key) for key in set(found)) < 140
+    assert {timeline_key("2025-12", job_id, 1) for job_id in ids_made} == {"2025-12"}
