@@ -1,7 +1,8 @@
 """Which entries of a batch call a service refused.
 
 A batch call answers 200 although entries of it failed: only a member of the answer says so. Every batch call is made in
-`aws/batches.py`, `store/base.py` or `infra/redrive.py`, and its answer is read here; a test finds any other.
+`aws/batches.py`, `store/base.py`, `store/together.py` or `infra/redrive.py`, and its answer is read here; a test finds
+any other.
 """
 
 from __future__ import annotations

@@ -20,7 +20,12 @@ SERVICES = ("s3", "sqs", "events", "dynamodb", "secretsmanager", "logs", "cloudw
 TELLING = {"Errors", "Failed", "FailedEntries", "FailedEntryCount", "UnprocessedKeys", "UnprocessedItems"}
 # Where batch calls are made: the product's, the tables', and those of a command of its own. Each answer is read by
 # `core/batch_answers.py`.
-MADE_IN = {"chalicelib/aws/batches.py", "chalicelib/store/base.py", "infra/redrive.py"}
+MADE_IN = {
+    "chalicelib/aws/batches.py",
+    "chalicelib/store/base.py",
+    "chalicelib/store/together.py",
+    "infra/redrive.py",
+}
 # pynamodb's own: it asks again without end for what was left out.
 OF_PYNAMODB = {"batch_get", "batch_write"}
 
