@@ -141,7 +141,7 @@ def test_edits_that_race_leave_the_password_of_the_address_that_won(make: Make, 
 
 
 def test_a_record_of_earlier_code_keeps_its_password_until_it_gets_a_new_one(make: Make, world: World) -> None:
-    """Earlier code named no version: such a record has the secret's first one, whatever is added later."""
+    """Earlier code named no version: such a record has the secret's first one, and none that is added later."""
     source_id = make.source(**body_for(make, "old.example"))["source_id"]
     record = store.get_source(source_id)
     store.overwrite(record, {"secret_version": None}, revision=int(record.revision))

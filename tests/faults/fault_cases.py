@@ -325,7 +325,7 @@ def play(case: FaultCase) -> list[str]:
         try:
             scenario(its)
             its.until_quiet()
-            # Whatever only the hourly check finds, it finds now.
+            # What only the hourly check finds, it finds now.
             its.aws.now = (its.aws.now + timedelta(hours=1)).replace(minute=integrity.MINUTE)
             contained(lambda: sweep.sweep(now=its.aws.now))
             check(its, ends)

@@ -33,7 +33,7 @@ def test_a_thousand_jobs_are_claimed_in_the_order_of_rank(
 ) -> None:
     """Half of them are in the pool's queue; half come due in the same second and are in the queue of their minute.
 
-    A worker that nobody was quicker than takes the best. One that lost a claim takes one of those that it reads next.
+    A worker that lost no claim takes the best. One that lost a claim takes one of those that it reads next.
     """
     with contended_tables(monkeypatch) as aws:
         now, draw = aws.now, random.Random(5)

@@ -89,7 +89,7 @@ def test_deleting_the_task_of_such_a_job_leaves_no_job_waiting(stage: Stage) -> 
 
 
 def test_a_job_whose_admission_fails_leaves_the_queue_too(stage: Stage) -> None:
-    """Whatever the cause: here a policy that this version does not know."""
+    """One cause of many: a policy that this version does not know."""
     bad = poisoned(stage)
     stage.task(schedule=DUE)
     stage.tick()

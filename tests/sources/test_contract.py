@@ -1,4 +1,4 @@
-"""What every kind of source keeps, whatever its driver and its network do: how its work is stopped.
+"""What every kind of source keeps, also when its driver or its network fails: how its work is stopped.
 
 A new kind brings its row: a source at work on a statement that does not end, on the worst line that it can have.
 """

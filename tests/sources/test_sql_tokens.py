@@ -1,4 +1,4 @@
-"""The lexer's work grows with the text, whatever the text; and it reads as the database does where that is subtle."""
+"""The lexer's work grows with the length of every text, and it reads as the database does where that is subtle."""
 
 from __future__ import annotations
 
